@@ -1,0 +1,235 @@
+// One live connection: bytes out in order, replies matched to who waits for them, and one end. It must not know how
+// it was opened, nor what happens after its end.
+
+import { RespDecoder } from "../decoder.ts";
+import { RespEncoder } from "../encoder.ts";
+import { StreamerError } from "../errors.ts";
+import type { RespLimits } from "../limits.ts";
+import type { Transport, TransportSink } from "../transport/transport.ts";
+import type { Clock, Timer } from "./clock.ts";
+import { type Command, isErrorReply, readError, valueCommand } from "./command.ts";
+import { Queue } from "./queue.ts";
+
+/** Who waits for one reply. */
+export interface Waiter {
+  /** Milliseconds the server may be silent on purpose before this reply. @default {0} */
+  readonly blocks?: number;
+  /** The decoder stands on the reply. What it throws is taken for a violation of the protocol and ends the pipeline. */
+  reply(decoder: RespDecoder): void;
+  /** The pipeline ended first. `written` tells whether any byte of the command may have left. */
+  lost(cause: StreamerError, written: boolean): void;
+}
+
+/** Who is told about a pipeline. */
+export interface PipelineOwner {
+  /** The transport takes bytes again after having been full. */
+  writable(): void;
+  /** The end, once, after every waiter has been told. */
+  ended(cause: StreamerError): void;
+}
+
+/** What a {@linkcode Pipeline} needs. */
+export interface PipelineOptions {
+  /** Longest silence in milliseconds while somebody waits; beyond it the connection is presumed dead. */
+  readonly timeout: number;
+  readonly clock: Clock;
+  readonly limits?: RespLimits;
+  /** Bytes of the receive buffer. @default {65536} */
+  readonly capacity?: number;
+}
+
+/** After the timeout has passed, how long to look once more whether bytes came: this process may have been the one that slept. */
+const SECOND_LOOK = 50;
+
+/**
+ * Matches replies to waiters, first come, first served. Any doubt about the framing (a violation, a reply nobody
+ * waits for, silence past the timeout) ends it, so that no reply ever reaches another command's caller.
+ *
+ * Writing has two ways, kept in one order: {@linkcode call} gathers commands and writes once a tick;
+ * {@linkcode send} writes bytes its caller has encoded, at once.
+ */
+export class Pipeline {
+  readonly #decoder: RespDecoder;
+  readonly #timeout: number;
+  readonly #clock: Clock;
+  readonly #waiting = new Queue<Waiter>();
+  #owner: PipelineOwner | undefined;
+  #transport: Transport | undefined;
+  #busy = true; // until a transport is there
+  #end: StreamerError | undefined;
+  #encoder: RespEncoder | undefined;
+  #unsent: Waiter[] = [];
+  #flushing = false;
+  #heard = 0;
+  #timer: Timer | undefined;
+
+  constructor(options: PipelineOptions) {
+    this.#decoder = new RespDecoder({ limits: options.limits, capacity: options.capacity });
+    this.#timeout = options.timeout;
+    this.#clock = options.clock;
+  }
+
+  /** What the transport is given to put its bytes into. */
+  readonly sink: TransportSink = {
+    space: () => this.#decoder.space(),
+    received: (count) => this.#received(count),
+    closed: (cause) => this.end(new StreamerError("DISCONNECTED", "The connection was closed", { cause })),
+  };
+
+  /** The transport is open: what was called before goes out. */
+  open(transport: Transport): void {
+    if (this.#end !== undefined) return transport.close();
+    this.#transport = transport;
+    this.#busy = false;
+    this.#flush();
+  }
+
+  /** Whom to tell from now on. */
+  own(owner: PipelineOwner): void {
+    this.#owner = owner;
+  }
+
+  /** Why it ended, once it has. */
+  get ending(): StreamerError | undefined {
+    return this.#end;
+  }
+
+  /** Whether {@linkcode send} may be called now. */
+  get ready(): boolean {
+    return !this.#busy && this.#unsent.length === 0 && this.#end === undefined;
+  }
+
+  /** Commands written and not yet answered. */
+  get inFlight(): number {
+    return this.#waiting.length;
+  }
+
+  /** The next reply that nobody waits for yet is this one's. Call it in the order in which the bytes are sent. */
+  expect(waiter: Waiter): void {
+    if (this.#waiting.length === 0) this.#watch();
+    this.#waiting.push(waiter);
+  }
+
+  /** Writes whole commands for which {@linkcode expect} has been called. Only while {@linkcode ready}. */
+  send(bytes: Uint8Array): void {
+    const full = this.#transport?.write(bytes);
+    if (full === undefined) return;
+    this.#busy = true;
+    full.then(() => {
+      this.#busy = false;
+      if (this.#end !== undefined) return;
+      this.#flush();
+      if (this.ready) this.#owner?.writable();
+    });
+  }
+
+  /**
+   * Sends a command with all others of this tick and gives its reply. Rejects with what the server answered, with
+   * the cause of the pipeline's end, or with the signal's reason: then the reply is discarded when it comes.
+   */
+  call<T>(command: Command<T>, options: { readonly signal?: AbortSignal } = {}): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const { signal } = options;
+      if (signal?.aborted) return reject(signal.reason);
+      const abort = () => reject(signal?.reason);
+      signal?.addEventListener("abort", abort, { once: true });
+      this.enqueue(command, {
+        blocks: command.blocks,
+        reply(decoder) {
+          signal?.removeEventListener("abort", abort);
+          if (isErrorReply(decoder)) return reject(readError(decoder, command));
+          try {
+            resolve(command.read(decoder));
+          } catch (error) {
+            reject(error);
+            throw error;
+          }
+        },
+        lost(cause) {
+          signal?.removeEventListener("abort", abort);
+          reject(cause);
+        },
+      });
+    });
+  }
+
+  /** Sends a command with all others of this tick; the waiter is told of its reply, or that there will be none. */
+  enqueue(command: Command<unknown>, waiter: Waiter): void {
+    if (this.#end !== undefined) return waiter.lost(this.#end, false);
+    (this.#encoder ??= new RespEncoder()).command(command.args);
+    this.#unsent.push(waiter);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  /** Ends it: everybody who waits is told, then the owner; the socket closes. Twice is harmless. */
+  end(cause: StreamerError): void {
+    if (this.#end !== undefined) return;
+    this.#end = cause;
+    this.#timer?.stop();
+    this.#transport?.close();
+    for (const waiter of this.#waiting.drain()) waiter.lost(cause, true);
+    const unsent = this.#unsent;
+    this.#unsent = [];
+    this.#encoder = undefined;
+    for (const waiter of unsent) waiter.lost(cause, false);
+    this.#owner?.ended(cause);
+  }
+
+  #flush(): void {
+    if (this.#busy || this.#end !== undefined || this.#encoder === undefined || this.#unsent.length === 0) return;
+    const unsent = this.#unsent;
+    this.#unsent = [];
+    for (const waiter of unsent) this.expect(waiter);
+    this.send(this.#encoder.take());
+  }
+
+  #received(count: number): void {
+    const decoder = this.#decoder;
+    try {
+      decoder.received(count);
+      this.#heard = this.#clock.now();
+      while (this.#end === undefined && decoder.advance()) {
+        if (decoder.isPush()) continue;
+        const waiter = this.#waiting.shift();
+        if (waiter === undefined) return this.end(unsolicited(decoder));
+        waiter.reply(decoder);
+      }
+    } catch (error) {
+      this.end(
+        error instanceof StreamerError ? error : new StreamerError("PROTOCOL", "Cannot read a reply", { cause: error }),
+      );
+    }
+  }
+
+  /** Watches for silence for as long as somebody waits; one timer, set again only when it runs out. */
+  #watch(): void {
+    this.#heard = this.#clock.now();
+    this.#timer ??= this.#clock.after(this.#patience(), () => this.#look(false));
+  }
+
+  #patience(): number {
+    return this.#timeout + (this.#waiting.peek()?.blocks ?? 0);
+  }
+
+  #look(again: boolean): void {
+    this.#timer = undefined;
+    if (this.#end !== undefined || this.#waiting.length === 0) return;
+    const rest = this.#heard + this.#patience() - this.#clock.now();
+    if (rest > 0) this.#timer = this.#clock.after(rest, () => this.#look(false));
+    else if (!again) this.#timer = this.#clock.after(SECOND_LOOK, () => this.#look(true));
+    else {this.end(
+        new StreamerError("TIMEOUT", `No answer within ${this.#patience()} ms, the connection is presumed dead`),
+      );}
+  }
+}
+
+/** A server may say why it closes before anything was asked: too many clients, protected mode. */
+function unsolicited(decoder: RespDecoder): StreamerError {
+  if (isErrorReply(decoder)) return readError(decoder, valueCommand(["(no command)"]));
+  return new StreamerError("PROTOCOL", "Cannot match a reply to a command as none waits for it");
+}

@@ -1,0 +1,131 @@
+// The transport over node:net and node:tls, read by `onread` straight into the sink's room.
+// It must not know RESP, nor any other runtime's socket (Deno borrows this file for the TLS its own cannot do).
+
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { checkServerIdentity, connect as connectTls, type ConnectionOptions } from "node:tls";
+import { checkTlsOptions, dialFailure, endCause, isOfTls, overlap, type Phase } from "./failure.ts";
+import { Inlet } from "./inlet.ts";
+import type { DialOptions, Endpoint, Transport } from "./transport.ts";
+
+/** Idle milliseconds before the operating system starts to probe whether the other side is still there. */
+const KEEP_ALIVE = 10_000;
+/** Where a destroyed socket may still point: Node asks for the next room even after the last bytes. */
+const NOWHERE = new Uint8Array(1);
+
+/** Opens a transport over `node:net` or `node:tls`. See {@linkcode Dial}. */
+export function dial(endpoint: Endpoint, { sink, signal }: DialOptions): Promise<Transport> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const tls = endpoint.kind === "tcp" ? endpoint.tls : undefined;
+    let phase: Phase = "connect";
+    let open = false;
+    let socket: Socket | undefined;
+    let transport: NodeTransport | undefined;
+    const inlet = new Inlet(sink, () => {
+      signal?.removeEventListener("abort", abort);
+      socket?.destroy();
+      transport?.release();
+    });
+
+    function abort(): void {
+      reject(signal?.reason);
+      inlet.abandon();
+    }
+    function opened(on: Socket): void {
+      open = true;
+      signal?.removeEventListener("abort", abort);
+      transport = new NodeTransport(on, inlet);
+      resolve(transport);
+    }
+    function ended(cause: unknown): void {
+      if (open) return inlet.end(cause === undefined ? undefined : endCause(endpoint, cause));
+      reject(dialFailure(endpoint, phase, cause ?? new Error("the other side closed the connection")));
+      inlet.abandon();
+    }
+
+    try {
+      if (tls !== undefined) checkTlsOptions(endpoint, tls);
+      const on = socket = openSocket(endpoint, inlet);
+      on.setNoDelay(true);
+      on.setKeepAlive(true, KEEP_ALIVE);
+      on.on(tls === undefined ? "connect" : "secureConnect", () => opened(on));
+      on.on("connect", () => phase = tls === undefined ? "connect" : "tls");
+      on.on("end", () => ended(undefined));
+      on.on("error", ended);
+      on.on("close", () => ended(undefined));
+      if (inlet.ended) on.destroy(); // the sink had no room even for the first bytes
+      signal?.addEventListener("abort", abort);
+    } catch (cause) {
+      if (tls !== undefined && isOfTls(cause)) phase = "tls"; // a PEM that cannot be read
+      ended(cause);
+    }
+  });
+}
+
+function openSocket(endpoint: Endpoint, inlet: Inlet): Socket {
+  const onread = {
+    buffer: () => inlet.space() ?? NOWHERE,
+    callback: (count: number) => {
+      inlet.received(count);
+      return true;
+    },
+  };
+  if (endpoint.kind === "unix") return connectTcp({ path: endpoint.path, onread });
+  const { hostname, port, tls } = endpoint;
+  if (tls === undefined) return connectTcp({ host: hostname, port, onread });
+  const name = tls.serverName ?? hostname;
+  const options: ConnectionOptions & { onread: typeof onread } = {
+    host: hostname,
+    port,
+    onread, // handed on to the socket; the types of node:tls do not mention it
+    ca: tls.caCerts === undefined ? undefined : [...tls.caCerts],
+    cert: tls.cert,
+    key: tls.key,
+    // SNI carries no addresses (RFC 6066); an address is verified all the same, by the function below.
+    servername: isIP(name) === 0 ? name : "",
+    checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
+    // Said in both cases: left out, an environment variable would decide.
+    rejectUnauthorized: tls.insecure !== true,
+  };
+  return connectTls(options);
+}
+
+class NodeTransport implements Transport {
+  readonly #socket: Socket;
+  readonly #inlet: Inlet;
+  #asked = 0;
+  #taken = 0;
+  #settle: (() => void) | undefined;
+
+  constructor(socket: Socket, inlet: Inlet) {
+    this.#socket = socket;
+    this.#inlet = inlet;
+  }
+
+  write(bytes: Uint8Array): Promise<void> | undefined {
+    if (this.#inlet.ended || bytes.length === 0) return undefined;
+    if (this.#settle !== undefined) return this.#inlet.end(overlap());
+    this.#asked++;
+    this.#socket.write(bytes, this.#written);
+    // Zero: libuv's first try handed all of it to the operating system.
+    if (this.#socket.writableLength === 0) return undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#settle = resolve;
+    return promise;
+  }
+
+  /** Node calls it once for each write, in order, and for one that was taken at once only later: hence the counts. */
+  readonly #written = (): void => {
+    if (++this.#taken === this.#asked) this.release();
+  };
+
+  close(): void {
+    this.#inlet.end(undefined);
+  }
+
+  release(): void {
+    const settle = this.#settle;
+    this.#settle = undefined;
+    settle?.();
+  }
+}

@@ -1,0 +1,156 @@
+// Builds the values of one framed reply out of its tape. It must not check the wire: the scanner already has.
+
+import { type RespReplyBytes, textAt } from "./frame.ts";
+import { TYPE } from "./scanner.ts";
+import { decodeText, RespErrorReply, RespMap, RespSet, type RespValue, RespVerbatim } from "./value.ts";
+import { digits } from "./encoder.ts";
+
+const QUESTION = 0x3f;
+
+interface Open {
+  readonly type: number;
+  readonly items: RespValue[];
+  readonly size: number;
+}
+
+/** The value whose header the tape holds at `from`, with all below it. */
+export function buildValue(reply: RespReplyBytes, from: number): RespValue {
+  return build(reply, from, from + 2)[0];
+}
+
+/** The attributes that stand on the tape before `to`, merged in their order. */
+export function buildAttributes(reply: RespReplyBytes, to: number): RespMap {
+  const maps = build(reply, 0, to).filter((value) => value instanceof RespMap);
+  return new RespMap(maps.flatMap((map) => map.entries));
+}
+
+/**
+ * All values that begin on the tape from `from` up to `to`. Works through the tape with a stack of its own, so that
+ * nesting costs no recursion.
+ */
+function build(reply: RespReplyBytes, from: number, to: number): RespValue[] {
+  const built: RespValue[] = [];
+  const stack: Open[] = [];
+  for (let at = from; at < to || stack.length > 0; at += 2) {
+    const type = reply.bytes[reply.start + reply.tape[at]];
+    const length = reply.tape[at + 1];
+    let value: RespValue;
+    const size = childCount(reply, at, type, length);
+    if (size > 0) {
+      stack.push({ type, items: [], size });
+      continue;
+    }
+    value = size === 0 ? close({ type, items: [], size }) : leaf(reply, at, type, length);
+    for (;;) {
+      const open = stack.at(-1);
+      if (open === undefined) {
+        built.push(value);
+        break;
+      }
+      open.items.push(value);
+      if (open.items.length < open.size) break;
+      stack.pop();
+      value = close(open);
+    }
+  }
+  return built;
+}
+
+/** How many values belong to the aggregate; -1 for what is none. */
+function childCount(reply: RespReplyBytes, at: number, type: number, length: number): number {
+  switch (type) {
+    case TYPE.array:
+    case TYPE.set:
+    case TYPE.push:
+      return length;
+    case TYPE.map:
+    case TYPE.attribute:
+      return length * 2;
+    case TYPE.bulk: // a streamed string holds its chunks
+      return reply.bytes[reply.start + reply.tape[at] + 1] === QUESTION ? length : -1;
+    default:
+      return -1;
+  }
+}
+
+function close({ type, items }: Open): RespValue {
+  switch (type) {
+    case TYPE.set:
+      return new RespSet(items);
+    case TYPE.map:
+    case TYPE.attribute: {
+      const pairs: [RespValue, RespValue][] = [];
+      for (let i = 0; i < items.length; i += 2) pairs.push([items[i], items[i + 1]]);
+      return new RespMap(pairs);
+    }
+    case TYPE.bulk:
+      return concatenate(items);
+    default:
+      return items;
+  }
+}
+
+function concatenate(chunks: readonly RespValue[]): Uint8Array {
+  const parts = chunks.filter((chunk) => chunk instanceof Uint8Array);
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+function leaf(reply: RespReplyBytes, at: number, type: number, length: number): RespValue {
+  if (length === -1) return null;
+  const header = reply.start + reply.tape[at];
+  switch (type) {
+    case TYPE.bulk:
+    case TYPE.chunk:
+      return bodyOf(reply, header, length).slice();
+    case TYPE.bulkError:
+      return new RespErrorReply(decodeText(bodyOf(reply, header, length)));
+    case TYPE.verbatim: {
+      const text = decodeText(bodyOf(reply, header, length));
+      return text[3] === ":" ? new RespVerbatim(text.slice(0, 3), text.slice(4)) : new RespVerbatim("", text);
+    }
+    case TYPE.null:
+      return null;
+    case TYPE.boolean:
+      return reply.bytes[header + 1] === 0x74;
+  }
+  const text = textAt(reply, header + 1, length);
+  switch (type) {
+    case TYPE.simple:
+      return text;
+    case TYPE.error:
+      return new RespErrorReply(text);
+    case TYPE.integer:
+      return integer(text);
+    case TYPE.bigNumber:
+      return bigInteger(text);
+    default:
+      return double(text);
+  }
+}
+
+function bodyOf(reply: RespReplyBytes, header: number, length: number): Uint8Array {
+  const from = header + 3 + digits(length);
+  return reply.bytes.subarray(from, from + length);
+}
+
+function integer(text: string): number | bigint {
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? (value === 0 ? 0 : value) : bigInteger(text);
+}
+
+function bigInteger(text: string): bigint {
+  return text[0] === "-" ? -BigInt(text.slice(1)) : BigInt(text[0] === "+" ? text.slice(1) : text);
+}
+
+function double(text: string): number {
+  const word = text.toLowerCase();
+  if (word.includes("nan")) return NaN;
+  if (word.includes("inf")) return word[0] === "-" ? -Infinity : Infinity;
+  return Number(text);
+}

@@ -1,0 +1,131 @@
+// XADD: the bytes that add one entry, encoded straight into an output buffer, and the id that comes back. Redis 5.0;
+// `<time>-*` 7.0; MINID 6.2. It must not know when an entry is sent, nor what its payload means.
+
+import type { RespDecoder } from "../../resp/decoder.ts";
+import { BULK_OVERHEAD, type RespArgument, RespEncoder, writeBulk, writeBulkText } from "../../resp/encoder.ts";
+import { TYPE } from "../../resp/scanner.ts";
+import { wrongShape } from "../../resp/connection/command.ts";
+import type { MessageId } from "../model/id.ts";
+import { parseId } from "../model/id.ts";
+
+/** Headers in their order: name and value. */
+export type HeaderList = readonly (readonly [string, string | Uint8Array])[];
+
+/** What stands between the key and the id, if the stream is trimmed with each write. */
+export type TrimArguments = readonly RespArgument[];
+
+/** What one entry is made of. */
+export interface EntryParts {
+  readonly key: string;
+  readonly trim: TrimArguments;
+  /** `"*"`, or `<time>-*`. */
+  readonly id: string;
+  readonly field: string;
+  readonly headers: HeaderList;
+}
+
+/**
+ * All of an XADD command but its payload, which comes last in front of the headers' bytes: `head`, the payload as a
+ * bulk string, `tail`.
+ */
+export interface EntryTemplate {
+  readonly head: Uint8Array;
+  readonly tail: Uint8Array;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** Encodes everything of an entry that stays the same from payload to payload. */
+export function entryTemplate(parts: EntryParts): EntryTemplate {
+  const { key, trim, id, field, headers } = parts;
+  const fixed: RespArgument[] = ["XADD", key, ...trim, id, field];
+  const count = fixed.length + 1 + headers.length * 2;
+  const head = new RespEncoder({ capacity: 256 }).command(fixed, count).take().slice();
+  if (headers.length === 0) return { head, tail: NOTHING };
+  const tail = new RespEncoder({ capacity: 256 });
+  for (const [name, value] of headers) tail.bulk(name).bulk(value);
+  return { head, tail: tail.take() };
+}
+
+/** Most bytes an entry takes. */
+export function entryRoom(template: EntryTemplate, payload: string | Uint8Array): number {
+  const body = typeof payload === "string" ? payload.length * 3 : payload.length;
+  return template.head.length + template.tail.length + body + BULK_OVERHEAD;
+}
+
+/** Least bytes an entry takes. */
+export function entryLeast(template: EntryTemplate, payload: string | Uint8Array): number {
+  return template.head.length + template.tail.length + payload.length;
+}
+
+/** Writes an entry at `at`, where {@linkcode entryRoom} bytes are free; returns where it ends. */
+export function writeEntry(
+  bytes: Uint8Array,
+  at: number,
+  template: EntryTemplate,
+  payload: string | Uint8Array,
+): number {
+  bytes.set(template.head, at);
+  at += template.head.length;
+  at = typeof payload === "string" ? writeBulkText(bytes, at, payload) : writeBulk(bytes, at, payload);
+  if (template.tail.length > 0) {
+    bytes.set(template.tail, at);
+    at += template.tail.length;
+  }
+  return at;
+}
+
+const DASH = 45;
+const ZERO = 48;
+/** Whole numbers of this many digits are exact in a double. */
+const EXACT_DIGITS = 15;
+
+/** An id as it is kept until somebody asks for it: two numbers where they are exact, else its text. */
+export interface CompactId {
+  idFirst: number;
+  idSecond: number;
+  idText: MessageId | undefined;
+}
+
+/**
+ * Reads the id the decoder stands on into `into`, without making a string of it.
+ *
+ * @throws {StreamerError} `PROTOCOL` for a reply that is no id.
+ */
+export function readEntryId(decoder: RespDecoder, into: CompactId): void {
+  const length = decoder.valueLength;
+  if (decoder.typeByte() !== TYPE.bulk || length < 3 || length > 41) throw wrongShape("XADD", "an entry id");
+  const { bytes } = decoder;
+  let at = decoder.position + (length < 10 ? 4 : 5);
+  const end = at + length;
+  const start = at;
+  let first = 0;
+  while (at < end && bytes[at] !== DASH) {
+    const digit = bytes[at] - ZERO;
+    if (digit < 0 || digit > 9) throw wrongShape("XADD", "an entry id");
+    first = first * 10 + digit;
+    at++;
+  }
+  const firstDigits = at - start;
+  let second = 0;
+  for (at++; at < end; at++) {
+    const digit = bytes[at] - ZERO;
+    if (digit < 0 || digit > 9) throw wrongShape("XADD", "an entry id");
+    second = second * 10 + digit;
+  }
+  const secondDigits = length - firstDigits - 1;
+  if (firstDigits < 1 || secondDigits < 1) throw wrongShape("XADD", "an entry id");
+  if (firstDigits <= EXACT_DIGITS && secondDigits <= EXACT_DIGITS) {
+    into.idFirst = first;
+    into.idSecond = second;
+    return;
+  }
+  const text = String.fromCharCode(...bytes.subarray(start, end));
+  if (parseId(text) === undefined) throw wrongShape("XADD", "an entry id");
+  into.idText = text;
+}
+
+/** The id as text. */
+export function expandId(id: CompactId): MessageId {
+  return id.idText ?? `${id.idFirst}-${id.idSecond}`;
+}

@@ -1,0 +1,248 @@
+// Pages that were read ahead, and who asks for messages: each message goes to exactly one asker, in order. It must not
+// know where pages come from.
+
+import type { StreamerError } from "../../resp/errors.ts";
+import { Queue } from "../../resp/connection/queue.ts";
+import type { MessageId } from "../model/id.ts";
+import { Message, type MessageSource } from "../model/message.ts";
+
+/** The entries of one shard in a page, handed out one by one. */
+export interface Section {
+  readonly source: MessageSource;
+  /** Where each entry stands on the frame's tape. */
+  readonly entries: Int32Array;
+  /** How many have been handed out. */
+  taken: number;
+  /** The shard's position before this section. */
+  readonly before: MessageId;
+  /** Its share of the page's bytes. */
+  readonly bytes: number;
+}
+
+/** One reply's worth of sections. */
+export interface Page {
+  readonly sections: Section[];
+}
+
+interface Asker {
+  /** Most messages wanted; 0 for one, given by itself. */
+  readonly max: number;
+  readonly give: (messages: Message[]) => void;
+  readonly refuse: (reason: unknown) => void;
+  gone: boolean;
+}
+
+type State =
+  | { readonly kind: "open" }
+  | { readonly kind: "held" } // a seek is under way, or the consumer is paused: nothing is handed out
+  | { readonly kind: "over"; readonly error: StreamerError };
+
+/** Who is told that there is room. */
+export interface InboxOwner {
+  /** A page was handed out to its end, or somebody asks for what is not there. */
+  wanted(): void;
+}
+
+/** Holds pages until somebody asks. */
+export class Inbox {
+  readonly #owner: InboxOwner;
+  #pages: Page[] = []; // few: their number is bounded by the prefetch
+  readonly #askers = new Queue<Asker>();
+  #asking = 0; // askers that have not gone
+  #state: State = { kind: "open" };
+  #holds = 0;
+  #queued = 0;
+  #queuedBytes = 0;
+  #delivered = 0;
+
+  constructor(owner: InboxOwner) {
+    this.#owner = owner;
+  }
+
+  /** Pages not yet handed out to their end. */
+  get pages(): number {
+    return this.#pages.length;
+  }
+
+  /** Messages not yet handed out. */
+  get queued(): number {
+    return this.#queued;
+  }
+
+  /** Bytes of pages with messages not yet handed out. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  /** Messages handed out. */
+  get delivered(): number {
+    return this.#delivered;
+  }
+
+  /** Whether somebody waits. */
+  get asked(): boolean {
+    return this.#asking > 0;
+  }
+
+  /** The error everybody gets from now on, once there is one. */
+  get over(): StreamerError | undefined {
+    return this.#state.kind === "over" ? this.#state.error : undefined;
+  }
+
+  /** Adds what has been read; {@linkcode serve} then hands it out. */
+  add(page: Page): void {
+    if (this.#state.kind === "over" || page.sections.length === 0) return;
+    this.#pages.push(page);
+    for (const section of page.sections) {
+      this.#queued += section.entries.length;
+      this.#queuedBytes += section.bytes;
+    }
+  }
+
+  /** Takes a message that is there, if nobody has asked before; for iterators, which then need not wait. */
+  take(): Message | undefined {
+    if (this.#asking > 0 || this.#state.kind !== "open") return undefined;
+    const page = this.#pages[0];
+    return page === undefined ? undefined : this.#takeOne(page);
+  }
+
+  /** Takes what is there of one shard, at most `max`, if nobody has asked before. */
+  takeBatch(max: number): Message[] | undefined {
+    if (this.#asking > 0 || this.#state.kind !== "open") return undefined;
+    const page = this.#pages[0];
+    return page === undefined ? undefined : this.#takeSome(page, max);
+  }
+
+  /** Waits for the next message. */
+  ask(signal?: AbortSignal): Promise<Message> {
+    return new Promise((resolve, reject) => this.#enqueue(0, ([message]) => resolve(message), reject, signal));
+  }
+
+  /** Waits for what comes next of one shard, at most `max`. */
+  askBatch(max: number, signal?: AbortSignal): Promise<Message[]> {
+    return new Promise((resolve, reject) => this.#enqueue(max, resolve, reject, signal));
+  }
+
+  /** Hands nothing out until {@linkcode release} has been called as often. */
+  hold(): void {
+    this.#holds++;
+    if (this.#state.kind === "open") this.#state = { kind: "held" };
+  }
+
+  /** Takes one hold back. */
+  release(): void {
+    if (--this.#holds > 0 || this.#state.kind !== "held") return;
+    this.#state = { kind: "open" };
+    this.serve();
+  }
+
+  /** Throws away what has not been handed out, of all shards or one; gives where each of them would have to be read from again. */
+  clear(only?: { readonly streamKey: string; readonly shardId: number }): Map<MessageSource, MessageId> {
+    const rest: Page[] = [];
+    const positions = new Map<MessageSource, MessageId>();
+    const seen = new Set<string>();
+    for (const page of this.#pages) {
+      const kept: Section[] = [];
+      for (const section of page.sections) {
+        const { streamKey, shardId } = section.source;
+        if (only !== undefined && (only.streamKey !== streamKey || only.shardId !== shardId)) {
+          kept.push(section);
+          continue;
+        }
+        this.#queued -= section.entries.length - section.taken;
+        this.#queuedBytes -= section.bytes;
+        const name = `${shardId} ${streamKey}`;
+        if (!seen.has(name)) positions.set(section.source, positionIn(section));
+        seen.add(name);
+      }
+      if (kept.length > 0) rest.push({ sections: kept });
+    }
+    this.#pages = rest;
+    return positions;
+  }
+
+  /** Everybody who waits, and who asks later, gets this error; what was read ahead is dropped. The first one counts. */
+  end(error: StreamerError): void {
+    if (this.#state.kind === "over") return;
+    this.#state = { kind: "over", error };
+    this.clear();
+    for (const asker of this.#askers.drain()) asker.refuse(error);
+  }
+
+  #enqueue(
+    max: number,
+    give: (messages: Message[]) => void,
+    refuse: (reason: unknown) => void,
+    signal: AbortSignal | undefined,
+  ): void {
+    if (signal?.aborted) return refuse(signal.reason);
+    if (this.#state.kind === "over") return refuse(this.#state.error);
+    const leave = () => {
+      if (asker.gone) return;
+      asker.gone = true;
+      this.#asking--;
+      signal?.removeEventListener("abort", abort);
+    };
+    const asker: Asker = {
+      max,
+      give: (messages) => (leave(), give(messages)),
+      refuse: (reason) => (leave(), refuse(reason)),
+      gone: false,
+    };
+    const abort = () => asker.refuse(signal?.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#asking++;
+    this.#askers.push(asker);
+    this.serve();
+    if (!asker.gone) this.#owner.wanted();
+  }
+
+  /** Gives those who wait what is there. */
+  serve(): void {
+    while (this.#state.kind === "open") {
+      const asker = this.#askers.peek();
+      if (asker === undefined) return;
+      if (!asker.gone) {
+        const page = this.#pages[0];
+        if (page === undefined) return;
+        asker.give(asker.max === 0 ? [this.#takeOne(page)] : this.#takeSome(page, asker.max));
+      }
+      this.#askers.shift();
+    }
+  }
+
+  #takeOne(page: Page): Message {
+    const section = page.sections[0];
+    const message = new Message(section.source, section.entries[section.taken], 1);
+    this.#took(page, section, 1);
+    return message;
+  }
+
+  #takeSome(page: Page, max: number): Message[] {
+    const section = page.sections[0];
+    const { source, entries, taken } = section;
+    const count = Math.min(max, entries.length - taken);
+    const messages: Message[] = [];
+    for (let i = taken; i < taken + count; i++) messages.push(new Message(source, entries[i], 1));
+    this.#took(page, section, count);
+    return messages;
+  }
+
+  #took(page: Page, section: Section, count: number): void {
+    section.taken += count;
+    this.#queued -= count;
+    this.#delivered += count;
+    if (section.taken < section.entries.length) return;
+    this.#queuedBytes -= section.bytes;
+    page.sections.shift(); // as many as the page has shards
+    if (page.sections.length > 0) return;
+    this.#pages.shift(); // as many as are read ahead
+    this.#owner.wanted();
+  }
+}
+
+/** The position behind what has been handed out of a section. */
+function positionIn(section: Section): MessageId {
+  if (section.taken === 0) return section.before;
+  return new Message(section.source, section.entries[section.taken - 1], 1).id;
+}

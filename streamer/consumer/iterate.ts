@@ -1,0 +1,74 @@
+// The ways of asking an inbox in a loop: one by one, by batches, as a web stream. It must not know what fills it.
+
+import { StreamerError } from "../../resp/errors.ts";
+import type { Message } from "../model/message.ts";
+
+/** What a loop asks: first what is there, else it waits. */
+export interface Asking<T> {
+  take(): T | undefined;
+  ask(signal: AbortSignal): Promise<T>;
+}
+
+/**
+ * Iterates until the consumer ends, which finishes the loop quietly, or fails, which throws once. Its `next` is
+ * answered without waiting while messages are there: an async generator would cost half as much again.
+ */
+export class AskingIterator<T> implements AsyncIterableIterator<T> {
+  readonly #asking: Asking<T>;
+  readonly #leaving = new AbortController();
+  #done = false;
+
+  constructor(asking: Asking<T>) {
+    this.#asking = asking;
+  }
+
+  next(): Promise<IteratorResult<T, undefined>> {
+    if (this.#done) return Promise.resolve({ value: undefined, done: true });
+    const value = this.#asking.take();
+    if (value !== undefined) return Promise.resolve({ value, done: false });
+    return this.#wait();
+  }
+
+  /** Leaves the loop: only this iterator ends, and it takes no message with it. */
+  return(): Promise<IteratorResult<T, undefined>> {
+    this.#done = true;
+    this.#leaving.abort(new DOMException("The loop was left", "AbortError"));
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async #wait(): Promise<IteratorResult<T, undefined>> {
+    try {
+      return { value: await this.#asking.ask(this.#leaving.signal), done: false };
+    } catch (error) {
+      const finished = this.#done || isEnd(error);
+      this.#done = true;
+      if (finished) return { value: undefined, done: true };
+      throw error;
+    }
+  }
+}
+
+/** A stream of messages that reads one only when it is pulled. Cancelling it takes nothing with it. */
+export function readableOf(asking: Asking<Message>): ReadableStream<Message> {
+  const leaving = new AbortController();
+  return new ReadableStream<Message>({
+    async pull(controller): Promise<void> {
+      try {
+        controller.enqueue(asking.take() ?? await asking.ask(leaving.signal));
+      } catch (error) {
+        if (leaving.signal.aborted) return;
+        if (isEnd(error)) controller.close();
+        else controller.error(error);
+      }
+    },
+    cancel: () => leaving.abort(new DOMException("The stream was cancelled", "AbortError")),
+  }, { highWaterMark: 0 });
+}
+
+function isEnd(error: unknown): boolean {
+  return error instanceof StreamerError && error.code === "CONSUMER_ENDED";
+}

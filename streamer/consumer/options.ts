@@ -1,0 +1,99 @@
+// The consumer's options: their defaults, checked once, at the edge. It must not know how they are carried out.
+
+import { StreamerError } from "../../resp/errors.ts";
+import { checkNames, checkNumber, checkOneOf, invalidOption } from "../model/options.ts";
+
+/** Where a consumer begins that knows no position: behind what is there, or before everything. */
+export type AutoStreamReset = "latest" | "earliest";
+
+/** What is done when a stream was deleted and made anew, or its ids were put back. */
+export type OnStreamReset = "earliest" | "latest" | "fail";
+
+/** Options of every consumer. Sizes are in bytes. */
+export interface ConsumerOptions {
+  /** How it reads: `"real-time"` reads everything by itself, without a group. The group modes are not built yet: `UNSUPPORTED`. */
+  readonly mode: "real-time" | "resumable" | "load-balanced";
+  /** Where to begin: `"latest"`, behind what is there as of creation, or `"earliest"`. @default {"latest"} */
+  readonly autoStreamReset?: AutoStreamReset;
+  /** Most entries of one stream in a page. @default {grows from 100 to 1,000 while pages come back full} */
+  readonly batchSize?: number;
+  /** The shards of each stream: a number n for 0 … n−1, or their numbers. @default {"discover": for now the plain key} */
+  readonly shards?: "discover" | number | readonly number[];
+  /** Pages read ahead while one is handed out; 0 reads only when somebody asks. @default {1} */
+  readonly prefetch?: number;
+  /** Bytes that may be read ahead. @default {67108864} */
+  readonly maxBufferedBytes?: number;
+  /** What is done when a stream was deleted and made anew, or its ids were put back by a failover. @default {"earliest"} */
+  readonly onStreamReset?: OnStreamReset;
+  /** Abandons the creation. */
+  readonly signal?: AbortSignal;
+}
+
+/** The same with every default filled in. */
+export interface ConsumerSettings {
+  readonly autoStreamReset: AutoStreamReset;
+  /** The hard maximum, or `undefined` where it grows. */
+  readonly batchSize: number | undefined;
+  readonly shards: readonly number[] | undefined;
+  readonly prefetch: number;
+  readonly maxBufferedBytes: number;
+  readonly onStreamReset: OnStreamReset;
+}
+
+/** Most shards of one stream. */
+export const MAX_SHARDS = 1024;
+
+const NAMES = [
+  "mode",
+  "autoStreamReset",
+  "batchSize",
+  "shards",
+  "prefetch",
+  "maxBufferedBytes",
+  "onStreamReset",
+  "signal",
+];
+
+/** Checks options and fills in defaults. */
+export function consumerSettings(options: ConsumerOptions): ConsumerSettings {
+  if (typeof options !== "object" || options === null) throw invalidOption("options", options, "an object with a mode");
+  const modes = ["real-time", "resumable", "load-balanced"] as const;
+  if (!modes.includes(options.mode)) {
+    throw invalidOption(
+      "mode",
+      options.mode,
+      modes.map((mode) => `"${mode}"`).join(" or "),
+    );
+  }
+  if (options.mode !== "real-time") {
+    throw new StreamerError(
+      "UNSUPPORTED",
+      `Cannot consume in mode ${options.mode} as consumer groups are not built yet`,
+    );
+  }
+  checkNames("options of a real-time consumer", options, NAMES);
+  const { batchSize } = options;
+  return {
+    autoStreamReset: checkOneOf("autoStreamReset", options.autoStreamReset, "latest", ["latest", "earliest"]),
+    batchSize: batchSize === undefined
+      ? undefined
+      : checkNumber("batchSize", batchSize, 0, { min: 1, max: 1_000_000, integer: true }),
+    shards: checkShards(options.shards),
+    prefetch: checkNumber("prefetch", options.prefetch, 1, { min: 0, max: 1024, integer: true }),
+    maxBufferedBytes: checkNumber("maxBufferedBytes", options.maxBufferedBytes, 64 * 1024 * 1024, { min: 1 }),
+    onStreamReset: checkOneOf("onStreamReset", options.onStreamReset, "earliest", ["earliest", "latest", "fail"]),
+  };
+}
+
+function checkShards(shards: ConsumerOptions["shards"]): readonly number[] | undefined {
+  if (shards === undefined || shards === "discover") return undefined;
+  const allowed = `"discover", a number from 1 to ${MAX_SHARDS}, or at most ${MAX_SHARDS} shard numbers`;
+  if (typeof shards === "number") {
+    if (!Number.isInteger(shards) || shards < 1 || shards > MAX_SHARDS) throw invalidOption("shards", shards, allowed);
+    return Array.from({ length: shards }, (_, shard) => shard);
+  }
+  const valid = Array.isArray(shards) && shards.length >= 1 && shards.length <= MAX_SHARDS &&
+    shards.every((shard) => Number.isSafeInteger(shard) && shard >= 0) && new Set(shards).size === shards.length;
+  if (!valid) throw invalidOption("shards", shards, allowed);
+  return [...shards];
+}

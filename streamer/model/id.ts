@@ -1,0 +1,129 @@
+// Entry ids: `<first half>-<second half>`, two unsigned 64-bit numbers, and what they stand for in time and sequence.
+// It must not know where an id comes from.
+
+import { StreamerError } from "../../resp/errors.ts";
+
+/** The Redis id of an entry, for example `"1526919030474-55"`. */
+export type MessageId = string;
+
+/** What the first half of an id holds: milliseconds or nanoseconds since 1970. */
+export type TimestampFormat = "milliseconds" | "nanoseconds";
+
+/**
+ * A position in a stream: everything, only what comes, behind a sequence, or behind an id.
+ */
+export type SeqPos = "beginning" | "end" | bigint | MessageId;
+
+/** The smallest position: behind it is everything. */
+export const FIRST_ID: MessageId = "0-0";
+
+const MAX_HALF = 2n ** 64n - 1n;
+const SEQUENCE_BITS = 16n;
+const MAX_SEQUENCE_HALF = 0xffffn;
+const NANOSECONDS_A_MILLISECOND = 1_000_000n;
+
+/** The two halves of an id, or `undefined` for what is none: digits, a dash, digits, each within 64 bits. */
+export function parseId(id: string): { readonly first: bigint; readonly second: bigint } | undefined {
+  const match = /^(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})$/.exec(id);
+  if (match === null) return undefined;
+  const first = BigInt(match[1]);
+  const second = BigInt(match[2]);
+  return first > MAX_HALF || second > MAX_HALF ? undefined : { first, second };
+}
+
+/** The two halves of an id that is known to be one. */
+export function halves(id: MessageId): { readonly first: bigint; readonly second: bigint } {
+  const parsed = parseId(id);
+  if (parsed === undefined) {
+    throw new StreamerError(
+      "INVALID_OPTION",
+      `Cannot use a message id as it must be <number>-<number>: current value is ${shown(id)}`,
+    );
+  }
+  return parsed;
+}
+
+/** Less than, equal to or greater than zero as `a` is before, the same as or behind `b`. */
+export function compareIds(a: MessageId, b: MessageId): number {
+  if (a === b) return 0;
+  const one = halves(a);
+  const two = halves(b);
+  if (one.first !== two.first) return one.first < two.first ? -1 : 1;
+  return one.second < two.second ? -1 : one.second > two.second ? 1 : 0;
+}
+
+/**
+ * The sequence of an id: its first half shifted by 16 bits, plus its second half.
+ *
+ * @throws {StreamerError} `UNSUPPORTED` where the second half is above 65535.
+ */
+export function sequenceOf(id: MessageId): bigint {
+  const { first, second } = halves(id);
+  if (second > MAX_SEQUENCE_HALF) {
+    throw new StreamerError(
+      "UNSUPPORTED",
+      `Cannot give a sequence as the second half must be at most 65535: current value is ${id}`,
+    );
+  }
+  return first << SEQUENCE_BITS | second;
+}
+
+/** The id of a sequence. */
+export function idOfSequence(sequence: bigint): MessageId {
+  if (sequence < 0n || sequence >> SEQUENCE_BITS > MAX_HALF) {
+    throw new StreamerError(
+      "INVALID_OPTION",
+      `Cannot use a sequence as it must be a number of 80 bits: current value is ${sequence}`,
+    );
+  }
+  return `${sequence >> SEQUENCE_BITS}-${sequence & MAX_SEQUENCE_HALF}`;
+}
+
+/** Nanoseconds since 1970 of an id's first half. */
+export function nanosecondsOf(id: MessageId, format: TimestampFormat): bigint {
+  const { first } = halves(id);
+  return format === "nanoseconds" ? first : first * NANOSECONDS_A_MILLISECOND;
+}
+
+/** The time of an id, cut to milliseconds; an Invalid Date where Date cannot hold it. */
+export function dateOf(id: MessageId, format: TimestampFormat): Date {
+  const { first } = halves(id);
+  return new Date(Number(format === "nanoseconds" ? first / NANOSECONDS_A_MILLISECOND : first));
+}
+
+/** A time in the unit of the stream: of a Date its millisecond's first instant. */
+export function unitsOf(time: Date | bigint, format: TimestampFormat): bigint {
+  if (typeof time === "bigint") {
+    if (time < 0n || time > MAX_HALF) throw badTime(time);
+    return time;
+  }
+  const milliseconds = time.getTime();
+  if (!Number.isFinite(milliseconds) || milliseconds < 0) throw badTime(time);
+  const units = BigInt(milliseconds);
+  return format === "nanoseconds" ? units * NANOSECONDS_A_MILLISECOND : units;
+}
+
+/** The first id that can belong to a time. */
+export function idOfTime(time: Date | bigint, format: TimestampFormat): MessageId {
+  return `${unitsOf(time, format)}-0`;
+}
+
+/** The last id that can belong to a time: of a Date the whole millisecond. */
+export function lastIdOf(time: Date | bigint, format: TimestampFormat): MessageId {
+  const first = unitsOf(time, format);
+  const wide = typeof time !== "bigint" && format === "nanoseconds" ? NANOSECONDS_A_MILLISECOND - 1n : 0n;
+  return `${first + wide}-${MAX_HALF}`;
+}
+
+function badTime(time: Date | bigint): StreamerError {
+  return new StreamerError(
+    "INVALID_OPTION",
+    `Cannot use a time as it must be 1970 or later and valid: current value is ${String(time)}`,
+  );
+}
+
+/** A value as it may stand in a message: short, on one line. */
+export function shown(value: unknown): string {
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  return text.length > 100 ? `${text.slice(0, 99)}…` : text;
+}

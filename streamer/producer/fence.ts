@@ -1,0 +1,56 @@
+// Puts lost connections to silence before anything is sent again: what they still hold could be stored late, behind
+// newer messages. It must not know what was in flight on them.
+
+import { StreamerError } from "../../resp/errors.ts";
+import { type Clock, sleep } from "../../resp/connection/clock.ts";
+import type { ConnectionIdentity } from "../../resp/connection/handshake.ts";
+import type { Pipeline } from "../../resp/connection/pipeline.ts";
+import { clientKill } from "../commands/client_kill.ts";
+
+/** How long to wait instead, where a connection cannot be killed. */
+export const FENCE_WAIT = 2_000;
+
+/** Most lost connections remembered; of more, the oldest are taken to be gone. */
+const MAX_REMEMBERED = 64;
+
+/** The connections of one producer that have to be silenced. */
+export class Fence {
+  #lost: (ConnectionIdentity | undefined)[] = [];
+
+  /** Whether anything has to be silenced. */
+  get needed(): boolean {
+    return this.#lost.length > 0;
+  }
+
+  /** A connection was lost with commands in flight; `undefined` where the server had not told its name. */
+  add(identity: ConnectionIdentity | undefined): void {
+    this.#lost.push(identity);
+    if (this.#lost.length > MAX_REMEMBERED) this.#lost.shift();
+  }
+
+  /**
+   * Kills them over a new connection; none found counts as done. Where that is not possible, `onUnavailable` is told,
+   * and the time {@linkcode FENCE_WAIT} is waited out instead. Rejects when the new connection ends meanwhile.
+   */
+  async raise(
+    pipeline: Pipeline,
+    options: { readonly clock: Clock; readonly signal: AbortSignal; readonly onUnavailable: (cause: unknown) => void },
+  ): Promise<void> {
+    const targets = [...this.#lost];
+    const answers = await Promise.allSettled(targets.map((identity) => kill(pipeline, identity)));
+    if (pipeline.ending !== undefined) throw pipeline.ending;
+    const refusal = answers.find((answer) => answer.status === "rejected");
+    if (refusal !== undefined) {
+      options.onUnavailable(refusal.reason);
+      await sleep(options.clock, FENCE_WAIT, options.signal);
+    }
+    this.#lost = this.#lost.slice(targets.length);
+  }
+}
+
+async function kill(pipeline: Pipeline, identity: ConnectionIdentity | undefined): Promise<void> {
+  if (identity === undefined) {
+    throw new StreamerError("UNSUPPORTED", "Cannot kill the lost connection as the server did not tell its name");
+  }
+  await pipeline.call(clientKill(identity));
+}

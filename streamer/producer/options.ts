@@ -1,0 +1,84 @@
+// The producer's options: their defaults, checked once, at the edge. It must not know how they are carried out.
+
+import { StreamerError } from "../../resp/errors.ts";
+import { checkNames, checkNumber, checkOneOf, invalidOption } from "../model/options.ts";
+
+/** What is done about a message whose answer was lost with the connection. */
+export type Delivery = "at-least-once" | "at-most-once" | "exactly-once";
+
+/** Options of a producer. Sizes are in bytes, times in milliseconds. */
+export interface ProducerOptions {
+  /**
+   * What is done about a message whose answer was lost: `"at-least-once"` sends it again, in order, after the old
+   * connection has been killed, so that it can stand twice in the stream; `"at-most-once"` rejects with `AMBIGUOUS`.
+   * `"exactly-once"` is not built yet: `UNSUPPORTED`. @default {"at-least-once"}
+   */
+  readonly delivery?: Delivery;
+  /** Time from the call after which a send rejects with `TIMEOUT` and is not sent later; `null` for none. @default {120000} */
+  readonly sendTimeout?: number | null;
+  /** Bytes accepted and not settled from which on `ready` is pending. @default {16777216} */
+  readonly highWaterMark?: number;
+  /** Bytes accepted and not settled past which a send fails with `BUFFER_FULL`. @default {268435456} */
+  readonly maxBuffered?: number;
+  /** Trims the stream to about this many entries with each write. Not together with `maxAge`. @default {undefined} */
+  readonly maxLength?: number;
+  /** Trims entries older than about this with each write. Redis 6.2. @default {undefined} */
+  readonly maxAge?: number;
+  /** Abandons the creation. */
+  readonly signal?: AbortSignal;
+}
+
+/** The same with every default filled in. */
+export interface ProducerSettings {
+  readonly delivery: "at-least-once" | "at-most-once";
+  readonly sendTimeout: number;
+  readonly highWaterMark: number;
+  readonly maxBuffered: number;
+  readonly maxLength: number | undefined;
+  readonly maxAge: number | undefined;
+}
+
+/** What a message is made of: text, sent as UTF-8, or bytes. */
+export type Payload = string | Uint8Array;
+
+/** Options of one message. */
+export interface SendOptions {
+  /** What the first half of the id holds: a Date, or a bigint in the stream's own unit. Redis 7.0, else `UNSUPPORTED`. */
+  readonly timestamp?: Date | bigint;
+  /** By which a sharder may choose the shard; it is not stored. */
+  readonly key?: string;
+  /** Further fields of the entry, in their order. None may be named like the payload's field. */
+  readonly headers?: Readonly<Record<string, string | Uint8Array>> | Iterable<readonly [string, string | Uint8Array]>;
+  /** Takes the message back while it is not written; once it is, ends only the waiting for its receipt. */
+  readonly signal?: AbortSignal;
+}
+
+const NAMES = ["delivery", "sendTimeout", "highWaterMark", "maxBuffered", "maxLength", "maxAge", "signal"];
+
+/** Checks options and fills in defaults. */
+export function producerSettings(options: ProducerOptions): ProducerSettings {
+  if ("sharder" in options && options.sharder !== undefined) {
+    throw new StreamerError("UNSUPPORTED", "Cannot use a sharder as sharding is not built yet");
+  }
+  checkNames("producer options", options, [...NAMES, "sharder"]);
+  const delivery = checkOneOf("delivery", options.delivery, "at-least-once", [
+    "at-least-once",
+    "at-most-once",
+    "exactly-once",
+  ]);
+  if (delivery === "exactly-once") {
+    throw new StreamerError("UNSUPPORTED", "Cannot deliver exactly once as it is not built yet");
+  }
+  const { sendTimeout, maxLength, maxAge } = options;
+  if (maxLength !== undefined && maxAge !== undefined) {
+    throw invalidOption("maxAge", maxAge, "left out when maxLength is given");
+  }
+  return {
+    delivery,
+    sendTimeout: sendTimeout === null ? Infinity : checkNumber("sendTimeout", sendTimeout, 120_000, { min: 1 }),
+    highWaterMark: checkNumber("highWaterMark", options.highWaterMark, 16 * 1024 * 1024, { min: 1 }),
+    maxBuffered: checkNumber("maxBuffered", options.maxBuffered, 256 * 1024 * 1024, { min: 1 }),
+    maxLength: maxLength === undefined ? undefined : checkNumber("maxLength", maxLength, 0, { min: 0, integer: true }),
+    maxAge: maxAge === undefined ? undefined : checkNumber("maxAge", maxAge, 0, { min: 0 }),
+  };
+}

@@ -1,0 +1,255 @@
+// What a program holds to send messages: handles on one engine, with their own ledger. It must not know connections.
+
+import { StreamerError } from "../../resp/errors.ts";
+import { checkNumber, invalidOption } from "../model/options.ts";
+import { checkStreamKey } from "../model/key.ts";
+import { idOfTime } from "../model/id.ts";
+import type { TrimTarget } from "../commands/xtrim.ts";
+import { SendLedger } from "./batch.ts";
+import type { ProducerStats } from "./engine.ts";
+import type { Payload, SendOptions } from "./options.ts";
+import type { SendReceipt } from "./receipt.ts";
+import type { Sender } from "./sender.ts";
+import { writableOf } from "./writable.ts";
+
+/** To what {@linkcode Producer.trim} cuts a stream: a number of entries or a time, one of both. */
+export type TrimOptions =
+  & (
+    | { readonly maxLength: number; readonly minTimestamp?: undefined }
+    | { readonly maxLength?: undefined; readonly minTimestamp: Date | bigint }
+  )
+  & {
+    /** Whether to cut exactly there instead of at the next border of a node of about 100 entries. @default {false} */
+    readonly exact?: boolean;
+    /** Ends the waiting. */
+    readonly signal?: AbortSignal;
+  };
+
+/** How {@linkcode GenericProducer.end} ends. */
+export interface EndOptions {
+  /** Milliseconds after which what is left rejects with `DISCONNECTED`. @default {none: each send has its own timeout} */
+  readonly timeout?: number;
+  /** Gives up waiting: what is left rejects with `DISCONNECTED`. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Sends messages to any stream, pipelined over one connection of its own.
+ *
+ * Messages to one stream are stored in the order of the calls, also across reconnects and retries. A lost connection
+ * is taken up again by itself; what was in flight then is sent again, or not, as the option `delivery` says.
+ *
+ * @example
+ * ```ts no-eval
+ * import { connect } from "@sea/streamer-redis";
+ *
+ * await using streamer = await connect("redis://localhost");
+ * const producer = await streamer.createGenericProducer();
+ * producer.sendTo("orders", "paid"); // not awaited: pipelined
+ * const { id } = await producer.sendTo("orders", "shipped", { headers: { trace: "7f3a" } });
+ * await producer.end();
+ * ```
+ */
+export interface GenericProducer extends AsyncDisposable {
+  /**
+   * Sends a message. Never blocks and never throws: every failure is the receipt's. The bytes are taken at the call.
+   *
+   * Source: XADD, Redis 5.0.
+   */
+  sendTo(streamKey: string, payload: Payload, options?: SendOptions): SendReceipt;
+  /** Binds this producer to one stream, once; it can `send` from then on. Throws `ALREADY_ANCHORED` the second time. */
+  anchor(streamKey: string): Producer;
+  /** A second handle on the same pipeline, with its own count of failures, ended on its own. */
+  clone(): GenericProducer;
+  /** Bytes that can still be accepted before {@linkcode ready} is pending; below zero past that. Shared by clones. */
+  readonly desiredSize: number;
+  /** Resolves when `desiredSize` is above zero. */
+  readonly ready: Promise<void>;
+  /**
+   * Resolves when everything sent by this handle before is settled.
+   *
+   * Rejects with `SEND_FAILED`, `count` and the first `cause`, where sends have failed that nobody awaited; then the
+   * count starts again.
+   */
+  flush(options?: { readonly signal?: AbortSignal }): Promise<void>;
+  /** Takes nothing more and flushes; the connection closes with the last handle. A second call does nothing. */
+  end(options?: EndOptions): Promise<void>;
+  /** What has been done so far, by all handles on the pipeline. */
+  stats(): ProducerStats;
+}
+
+/**
+ * Sends messages to one stream; see {@linkcode GenericProducer}.
+ *
+ * @example Respect back-pressure
+ * ```ts no-eval
+ * import { connect } from "@sea/streamer-redis";
+ *
+ * await using streamer = await connect("redis://localhost");
+ * const producer = await streamer.createProducer("orders");
+ * for (let i = 0; i < 1_000_000; i++) {
+ *   producer.send(`order ${i}`);
+ *   if (producer.desiredSize <= 0) await producer.ready;
+ * }
+ * await producer.flush();
+ * ```
+ */
+export interface Producer extends GenericProducer {
+  /** The stream this producer is bound to. */
+  readonly streamKey: string;
+  /** Sends a message to this producer's stream; see {@linkcode GenericProducer.sendTo}. */
+  send(payload: Payload, options?: SendOptions): SendReceipt;
+  /** A second handle on the same pipeline, bound to the same stream. */
+  clone(): Producer;
+  /** Takes payloads with back-pressure. Closing it flushes, and does not end the producer; a failed send errors it. */
+  readonly writable: WritableStream<Payload>;
+  /**
+   * Cuts the stream and gives how many entries were removed.
+   *
+   * Source: XTRIM, Redis 5.0; `minTimestamp` 6.2.
+   */
+  trim(options: TrimOptions): Promise<number>;
+}
+
+/** What a handle asks of the house it lives in. */
+export interface ProducerHost {
+  /** Cuts a stream over a connection of the house's own. */
+  trim(
+    key: string,
+    target: TrimTarget,
+    options: { readonly exact: boolean; readonly signal?: AbortSignal },
+  ): Promise<number>;
+  /** A handle has ended. */
+  ended(handle: ProducerHandle): void;
+  /** A handle was cloned. */
+  cloned(handle: ProducerHandle): void;
+}
+
+/** One handle. */
+export class ProducerHandle implements Producer {
+  readonly #sender: Sender;
+  readonly #host: ProducerHost;
+  readonly #ledger = new SendLedger();
+  #anchor: string | undefined;
+  #ending: Promise<void> | undefined;
+  #writable: WritableStream<Payload> | undefined;
+
+  constructor(sender: Sender, host: ProducerHost, streamKey?: string) {
+    this.#sender = sender;
+    this.#host = host;
+    this.#anchor = streamKey;
+    sender.hold();
+  }
+
+  get streamKey(): string {
+    return this.#anchored();
+  }
+
+  get desiredSize(): number {
+    return this.#sender.engine.desiredSize;
+  }
+
+  get ready(): Promise<void> {
+    return this.#sender.engine.ready;
+  }
+
+  get writable(): WritableStream<Payload> {
+    this.#anchored();
+    return this.#writable ??= writableOf(this);
+  }
+
+  send(payload: Payload, options?: SendOptions): SendReceipt {
+    if (this.#anchor === undefined) return this.#sender.refuse(this.#ledger, notAnchored());
+    return this.sendTo(this.#anchor, payload, options);
+  }
+
+  sendTo(streamKey: string, payload: Payload, options?: SendOptions): SendReceipt {
+    if (this.#ending !== undefined) return this.#sender.refuse(this.#ledger, ended());
+    return this.#sender.send(this.#ledger, streamKey, payload, options);
+  }
+
+  anchor(streamKey: string): Producer {
+    if (this.#anchor !== undefined) {
+      throw new StreamerError("ALREADY_ANCHORED", `Cannot anchor a producer twice: it is anchored to ${this.#anchor}`);
+    }
+    this.#anchor = checkStreamKey(streamKey);
+    return this;
+  }
+
+  clone(): Producer {
+    if (this.#ending !== undefined) throw ended();
+    const clone = new ProducerHandle(this.#sender, this.#host, this.#anchor);
+    this.#host.cloned(clone);
+    return clone;
+  }
+
+  async flush(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    if (this.#ending !== undefined) throw ended();
+    await this.#ledger.flush(options.signal);
+  }
+
+  end(options: EndOptions = {}): Promise<void> {
+    return this.#ending ??= this.#end(options);
+  }
+
+  async trim(options: TrimOptions): Promise<number> {
+    if (this.#ending !== undefined) throw ended();
+    const { maxLength, minTimestamp, exact = false, signal } = options;
+    if ((maxLength === undefined) === (minTimestamp === undefined)) {
+      throw invalidOption("maxLength", maxLength, "given when minTimestamp is not, and left out when it is");
+    }
+    const target: TrimTarget = minTimestamp === undefined
+      ? { maxLength: checkNumber("maxLength", maxLength, 0, { min: 0, integer: true }) }
+      : { minId: idOfTime(minTimestamp, this.#sender.engine.timestampFormat) };
+    return await this.#host.trim(this.#anchored(), target, { exact, signal });
+  }
+
+  stats(): ProducerStats {
+    return this.#sender.engine.stats;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end();
+  }
+
+  async #end({ timeout, signal }: EndOptions): Promise<void> {
+    const limit = timeout === undefined ? undefined : checkNumber("timeout", timeout, 0, { min: 0 });
+    try {
+      await this.#sender.finish(this.#ledger, { timeout: limit, signal, failure: "loud" });
+    } finally {
+      this.#sender.release();
+      this.#host.ended(this);
+    }
+  }
+
+  /**
+   * @internal Ends it because all of the house ends: what is left at the timeout is given up, which is no failure of
+   * this call; what had failed unseen before is.
+   */
+  async shutdown(timeout: number): Promise<void> {
+    if (this.#ending !== undefined) return await this.#ending.catch(() => {});
+    const ending = this.#sender.finish(this.#ledger, { timeout, signal: undefined, failure: "quiet" });
+    this.#ending = ending;
+    try {
+      await ending;
+    } finally {
+      this.#sender.release();
+      this.#host.ended(this);
+    }
+  }
+
+  #anchored(): string {
+    if (this.#anchor === undefined) throw notAnchored();
+    return this.#anchor;
+  }
+}
+
+function notAnchored(): StreamerError {
+  return new StreamerError("NOT_ANCHORED", "Cannot send without a stream key as the producer is not anchored", {
+    outcome: "not-written",
+  });
+}
+
+function ended(): StreamerError {
+  return new StreamerError("PRODUCER_ENDED", "Cannot use a producer that has ended", { outcome: "not-written" });
+}

@@ -1,0 +1,246 @@
+// From a call of `send` to bytes in a chunk and a record on its way: checks, templates, back-pressure. It must not know
+// when the bytes are written.
+
+import { StreamerError } from "../../resp/errors.ts";
+import {
+  entryLeast,
+  entryRoom,
+  type EntryTemplate,
+  entryTemplate,
+  type HeaderList,
+  writeEntry,
+} from "../commands/xadd.ts";
+import { trimArguments } from "../commands/xtrim.ts";
+import { unitsOf } from "../model/id.ts";
+import { checkStreamKey } from "../model/key.ts";
+import { invalidOption } from "../model/options.ts";
+import type { SendLedger } from "./batch.ts";
+import type { Engine } from "./engine.ts";
+import type { Payload, SendOptions } from "./options.ts";
+import { type SendReceipt, SendRecord } from "./receipt.ts";
+import type { Target } from "./target.ts";
+
+/** Most keys whose templates are kept; past that the idle ones are dropped and made again when needed. */
+const MAX_TARGETS = 4096;
+
+/** How {@linkcode Sender.finish} ends. */
+export interface FinishOptions {
+  readonly timeout: number | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** Whether what is given up counts among the failures that are reported. */
+  readonly failure: "loud" | "quiet";
+}
+
+/** Encodes for one engine, on behalf of its handles. */
+export class Sender {
+  readonly engine: Engine;
+  readonly #field: string;
+  readonly #targets = new Map<string, Target<SendRecord>>();
+  #handles = 0;
+  #last: Target<SendRecord> | undefined;
+  #lastNanoseconds = 0n;
+
+  constructor(engine: Engine, messageField: string) {
+    this.engine = engine;
+    this.#field = messageField;
+  }
+
+  /** One more handle uses it. */
+  hold(): void {
+    this.#handles++;
+  }
+
+  /** A handle is done; with the last one the engine closes. */
+  release(): void {
+    if (--this.#handles === 0) this.engine.close();
+  }
+
+  /** Takes a message, or gives a receipt that has failed. */
+  send(ledger: SendLedger, streamKey: string, payload: Payload, options?: SendOptions): SendReceipt {
+    try {
+      const target = this.#last?.streamKey === streamKey ? this.#last : this.#target(streamKey);
+      if (typeof payload !== "string" && !(payload instanceof Uint8Array)) {
+        throw invalidOption("payload", payload, "a string or a Uint8Array");
+      }
+      if (options === undefined) {
+        return this.#accept(ledger, target, target.template ?? this.#template(target, {}), payload);
+      }
+      options.signal?.throwIfAborted();
+      const record = this.#accept(ledger, target, this.#template(target, options), payload);
+      if (options.signal !== undefined) this.#listen(record, options.signal);
+      return record;
+    } catch (error) {
+      return this.refuse(ledger, error);
+    }
+  }
+
+  /** A receipt that has failed before anything was sent. */
+  refuse(ledger: SendLedger, error: unknown): SendReceipt {
+    const place = { chunk: undefined, from: 0, to: 0, serial: -1, acceptedAt: 0 };
+    const record = new SendRecord(this.#nowhere, ledger.batch, place);
+    record.reject(notWritten(error));
+    return record;
+  }
+
+  /**
+   * Waits until all of a ledger's sends are settled; at the timeout, or on the signal, what is left is given up.
+   *
+   * @throws {StreamerError} `SEND_FAILED` where sends have failed unseen; or the signal's reason.
+   */
+  async finish(ledger: SendLedger, { timeout, signal, failure }: FinishOptions): Promise<void> {
+    const late = new AbortController();
+    const timer = timeout === undefined ? undefined : this.engine.after(timeout, () => late.abort());
+    const stop = () => late.abort();
+    if (signal?.aborted) stop();
+    signal?.addEventListener("abort", stop, { once: true });
+    try {
+      await ledger.settle(late.signal).catch(() => {});
+    } finally {
+      timer?.stop();
+      signal?.removeEventListener("abort", stop);
+    }
+    const reported = failure === "quiet" ? ledger.take() : undefined;
+    this.engine.giveUp(ledger);
+    signal?.throwIfAborted();
+    const error = failure === "quiet" ? reported : ledger.take();
+    if (error !== undefined) throw error;
+  }
+
+  #accept(ledger: SendLedger, target: Target<SendRecord>, template: EntryTemplate, payload: Payload): SendRecord {
+    const { engine } = this;
+    const free = engine.settings.maxBuffered - engine.buffered;
+    if (entryLeast(template, payload) > free) throw bufferFull(engine.settings.maxBuffered);
+    const chunk = engine.chunks.withRoom(entryRoom(template, payload));
+    const from = chunk.length;
+    const to = writeEntry(chunk.bytes, from, template, payload);
+    if (to - from > free) throw bufferFull(engine.settings.maxBuffered);
+    chunk.length = to;
+    const { now: acceptedAt, nextSerial: serial } = engine;
+    const record = new SendRecord(target, ledger.batch, { chunk, from, to, serial, acceptedAt });
+    engine.accept(record);
+    return record;
+  }
+
+  #listen(record: SendRecord, signal: AbortSignal): void {
+    const abort = () => this.engine.withdraw(record, signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    record.release = () => signal.removeEventListener("abort", abort);
+  }
+
+  #target(streamKey: string): Target<SendRecord> {
+    let target = this.#targets.get(streamKey);
+    if (target === undefined) {
+      checkStreamKey(streamKey);
+      if (this.#targets.size >= MAX_TARGETS) this.#dropIdle();
+      target = this.#newTarget(streamKey);
+      this.#targets.set(streamKey, target);
+    }
+    return this.#last = target;
+  }
+
+  #newTarget(streamKey: string): Target<SendRecord> {
+    const { maxAge } = this.engine.settings;
+    const alike = maxAge === undefined && this.engine.timestampFormat === "milliseconds";
+    return {
+      carrier: this.engine,
+      streamKey,
+      shardId: 0,
+      redisKey: streamKey,
+      template: alike ? this.#encode(streamKey, "*", []) : undefined,
+      inFlight: 0,
+      unsettled: 0,
+      backlog: undefined,
+      refusingSince: undefined,
+    };
+  }
+
+  #dropIdle(): void {
+    for (const [key, target] of this.#targets) {
+      if (target.unsettled === 0 && target.inFlight === 0 && target.backlog === undefined) this.#targets.delete(key);
+    }
+  }
+
+  /** The template of one message, with what is its own. */
+  #template(target: Target<SendRecord>, { timestamp, headers, key }: SendOptions): EntryTemplate {
+    if (key !== undefined && typeof key !== "string") throw invalidOption("key", key, "a string");
+    const list = headers === undefined ? [] : this.#headers(headers);
+    if (timestamp === undefined && list.length === 0 && target.template !== undefined) return target.template;
+    return this.#encode(target.redisKey, this.#id(timestamp), list);
+  }
+
+  #encode(key: string, id: string, headers: HeaderList): EntryTemplate {
+    const { maxLength, maxAge } = this.engine.settings;
+    const trim = maxLength !== undefined
+      ? trimArguments({ maxLength }, false)
+      : maxAge !== undefined
+      ? trimArguments({ minId: `${this.#ago(maxAge)}-0` }, false)
+      : [];
+    return entryTemplate({ key, trim, id, field: this.#field, headers });
+  }
+
+  #id(timestamp: Date | bigint | undefined): string {
+    const { timestampFormat } = this.engine;
+    if (timestamp === undefined) return timestampFormat === "milliseconds" ? "*" : `${this.#nanoseconds()}-*`;
+    if (typeof timestamp !== "bigint" && !(timestamp instanceof Date)) {
+      throw invalidOption("timestamp", timestamp, "a Date or a bigint");
+    }
+    return `${unitsOf(timestamp, timestampFormat)}-*`;
+  }
+
+  /** This machine's time in nanoseconds, which never goes back. */
+  #nanoseconds(): bigint {
+    const now = BigInt(Math.floor((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
+    return this.#lastNanoseconds = now > this.#lastNanoseconds ? now : this.#lastNanoseconds;
+  }
+
+  #ago(milliseconds: number): bigint {
+    const time = new Date(Math.max(0, Math.floor(Date.now() - milliseconds)));
+    return unitsOf(time, this.engine.timestampFormat);
+  }
+
+  #headers(headers: NonNullable<SendOptions["headers"]>): HeaderList {
+    if (typeof headers !== "object" || headers === null) {
+      throw invalidOption("headers", headers, "an object or an iterable of pairs");
+    }
+    const pairs = Symbol.iterator in headers ? headers : Object.entries(headers);
+    const list: [string, string | Uint8Array][] = [];
+    for (const pair of pairs) {
+      const [name, value] = pair;
+      if (typeof name !== "string") throw invalidOption("headers", name, "pairs of a name and a value");
+      if (name === this.#field) {
+        throw invalidOption("headers", name, `named otherwise than the payload's field ${this.#field}`);
+      }
+      if (typeof value === "string") list.push([name, value]);
+      else if (value instanceof Uint8Array) list.push([name, value]); // encoded before this call returns
+      else throw invalidOption(`headers.${name}`, value, "a string or a Uint8Array");
+    }
+    return list;
+  }
+
+  /** For receipts of messages that never had a place. */
+  get #nowhere(): Target<SendRecord> {
+    return {
+      carrier: this.engine,
+      streamKey: "",
+      shardId: 0,
+      redisKey: "",
+      template: undefined,
+      inFlight: 0,
+      unsettled: 0,
+      backlog: undefined,
+      refusingSince: undefined,
+    };
+  }
+}
+
+function bufferFull(maxBuffered: number): StreamerError {
+  return new StreamerError("BUFFER_FULL", `Cannot buffer more as maxBuffered is ${maxBuffered} bytes`, {
+    outcome: "not-written",
+  });
+}
+
+/** The same error, saying that nothing was written; a signal's reason is given as it is. */
+function notWritten(error: unknown): unknown {
+  if (!(error instanceof StreamerError) || error.outcome !== undefined) return error;
+  return new StreamerError(error.code, error.message, { cause: error.cause, outcome: "not-written" });
+}

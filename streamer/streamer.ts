@@ -1,0 +1,240 @@
+// The streamer: one server, and everything that was made for it and has to end with it. It must not know how messages
+// are sent or read.
+
+import { StreamerError } from "../resp/errors.ts";
+import { type Clock, systemClock } from "../resp/connection/clock.ts";
+import { CommandLane } from "../resp/connection/lane.ts";
+import { type NodeEvents, type OpenConnection, RedisNode } from "../resp/connection/node.ts";
+import { nativeDial } from "../resp/transport/dial.ts";
+import type { Dial } from "../resp/transport/transport.ts";
+import { xtrim } from "./commands/xtrim.ts";
+import { clusterUnsupported, type ConnectOptions, type ConnectSettings, connectSettings } from "./connect_options.ts";
+import { checkStreamKeys, type Consumer, createRealTimeConsumer, type RealTimeConsumer } from "./consumer/consumer.ts";
+import { type ConsumerOptions, consumerSettings } from "./consumer/options.ts";
+import { type StreamerEventDetails, StreamerEventTarget } from "./events.ts";
+import { checkStreamKey } from "./model/key.ts";
+import { fieldBytes } from "./model/message.ts";
+import { checkNumber } from "./model/options.ts";
+import { Engine } from "./producer/engine.ts";
+import { type ProducerOptions, producerSettings } from "./producer/options.ts";
+import { type GenericProducer, type Producer, ProducerHandle, type ProducerHost } from "./producer/producer.ts";
+import { Sender } from "./producer/sender.ts";
+
+/** Numbers of what a streamer has made. */
+export interface StreamerStats {
+  /** Producers, clones included, that have not ended. */
+  readonly producers: number;
+  /** Consumers that have not ended. */
+  readonly consumers: number;
+}
+
+/** What stands in for the world outside, in tests. */
+export interface StreamerPorts {
+  readonly dial: Dial;
+  readonly clock: Clock;
+}
+
+/**
+ * Connects to a server.
+ *
+ * Authenticates and makes one attempt. From then on a lost connection is the library's business: it is tried again as
+ * `reconnect` says, and what waits goes on when it is back.
+ *
+ * @throws {StreamerError} `INVALID_URL` or `INVALID_OPTION`; `CONNECT` where no server serves, `AUTH` where it refuses
+ * the password or wants one, `TIMEOUT` where it takes longer than `timeout`; the signal's reason.
+ *
+ * @example
+ * ```ts no-eval
+ * import { connect } from "@sea/streamer-redis";
+ *
+ * await using streamer = await connect("redis://localhost:6379");
+ * const producer = await streamer.createProducer("orders");
+ * producer.send("paid");
+ * ```
+ */
+export function connect(uri: string | readonly string[], options: ConnectOptions = {}): Promise<RedisStreamer> {
+  return connectWith({ dial: nativeDial(), clock: systemClock }, uri, options);
+}
+
+/** The same with sockets and time put in. */
+export async function connectWith(
+  ports: StreamerPorts,
+  uri: string | readonly string[],
+  options: ConnectOptions = {},
+): Promise<RedisStreamer> {
+  const settings = connectSettings(uri, options);
+  const signal = options.signal ?? new AbortController().signal;
+  const relay: { to?: NodeEvents } = {};
+  const node = new RedisNode({
+    endpoint: settings.endpoint,
+    dial: ports.dial,
+    credentials: settings.credentials,
+    timeout: settings.timeout,
+    reconnect: settings.reconnect,
+    limits: settings.limits,
+    clock: ports.clock,
+    events: {
+      connect: (detail) => relay.to?.connect(detail),
+      disconnect: (detail) => relay.to?.disconnect(detail),
+      reconnect: (detail) => relay.to?.reconnect(detail),
+    },
+  });
+  const opened = await node.open({ signal });
+  const { mode } = opened.info;
+  if (mode === "sentinel" || (mode === "cluster" && settings.cluster !== false)) {
+    opened.pipeline.end(new StreamerError("UNSUPPORTED", "The server is no standalone one"));
+    throw clusterUnsupported();
+  }
+  const streamer = new RedisStreamer({ node, opened, settings });
+  relay.to = {
+    connect: (detail) => streamer.tell("connect", detail),
+    disconnect: (detail) => streamer.tell("disconnect", detail),
+    reconnect: (detail) => streamer.tell("reconnect", detail),
+  };
+  return streamer;
+}
+
+/** What a streamer is made of. */
+interface StreamerParts {
+  readonly node: RedisNode;
+  readonly opened: OpenConnection;
+  readonly settings: ConnectSettings;
+}
+
+/**
+ * A server one is connected to: makes producers and consumers, tells events, and ends all of them.
+ *
+ * As an `EventTarget` it tells the events of {@linkcode StreamerEventDetails}, each a `CustomEvent` with that `detail`.
+ * A listener that throws harms nothing; without listeners nothing is printed.
+ */
+export class RedisStreamer extends StreamerEventTarget implements AsyncDisposable {
+  readonly #node: RedisNode;
+  readonly #settings: ConnectSettings;
+  readonly #lane: CommandLane;
+  readonly #producers = new Set<ProducerHandle>();
+  readonly #consumers = new Set<RealTimeConsumer>();
+  #disconnecting: Promise<void> | undefined;
+
+  /** @internal Made by {@linkcode connect}. */
+  constructor({ node, opened, settings }: StreamerParts) {
+    super();
+    this.#node = node;
+    this.#settings = settings;
+    this.#lane = new CommandLane(node, { opened });
+  }
+
+  /** The server's url, its password hidden. */
+  get uri(): string {
+    return this.#settings.uri;
+  }
+
+  /** Makes a producer for any stream, with a connection of its own. */
+  async createGenericProducer(options: ProducerOptions = {}): Promise<GenericProducer> {
+    return await this.#newProducer(options, undefined);
+  }
+
+  /** Makes a producer for one stream, with a connection of its own. Rejects with `INVALID_STREAM_KEY` or `INVALID_OPTION`. */
+  async createProducer(streamKey: string, options: ProducerOptions = {}): Promise<Producer> {
+    return await this.#newProducer(options, checkStreamKey(streamKey));
+  }
+
+  /**
+   * Makes a consumer of one or several streams, with a connection of its own.
+   *
+   * It is anchored when this resolves: what is written from then on is not missed. While the server is away this
+   * waits. What cannot be healed (no stream, not allowed) is told by the first `next()`.
+   *
+   * @throws {StreamerError} `INVALID_STREAM_KEY`, `STREAM_KEY_EMPTY`, `INVALID_OPTION`, `UNSUPPORTED`.
+   */
+  async createConsumer(streamKeys: string | readonly string[], options: ConsumerOptions): Promise<Consumer> {
+    const settings = consumerSettings(options);
+    const keys = checkStreamKeys(streamKeys);
+    this.#checkConnected();
+    options.signal?.throwIfAborted();
+    const { timestampFormat, messageField, reconnect } = this.#settings;
+    const consumer = await createRealTimeConsumer(
+      {
+        node: this.#node,
+        settings,
+        reconnect,
+        timestampFormat,
+        field: fieldBytes(messageField),
+        run: (command, runOptions) => this.#lane.run(command, runOptions),
+        onReset: (detail) => this.tell("stream-reset", detail),
+        onEnded: (ended) => this.#consumers.delete(ended),
+      },
+      keys,
+      options.signal,
+    );
+    this.#consumers.add(consumer);
+    if (this.#disconnecting !== undefined) await consumer.end();
+    return consumer;
+  }
+
+  /** Not built yet: rejects with `UNSUPPORTED`. */
+  createManager(): Promise<never> {
+    return Promise.reject(new StreamerError("UNSUPPORTED", "Cannot create a manager as that is not built yet"));
+  }
+
+  /** What this streamer has made that has not ended. */
+  stats(): StreamerStats {
+    return { producers: this.#producers.size, consumers: this.#consumers.size };
+  }
+
+  /**
+   * Flushes every producer, ends every consumer, and closes all sockets, so that the process can exit by itself.
+   *
+   * What is left at the timeout rejects with `DISCONNECTED`. Rejects with `SEND_FAILED`, after everything is closed,
+   * where sends had failed that nobody awaited. A second call is harmless.
+   */
+  disconnect(options: { readonly timeout?: number } = {}): Promise<void> {
+    return this.#disconnecting ??= this.#disconnect(options.timeout);
+  }
+
+  /** The same as {@linkcode disconnect}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.disconnect();
+  }
+
+  /** @internal Tells an event. */
+  tell<Name extends keyof StreamerEventDetails>(name: Name, detail: StreamerEventDetails[Name]): void {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  async #newProducer(options: ProducerOptions, streamKey: string | undefined): Promise<ProducerHandle> {
+    const settings = producerSettings(options);
+    this.#checkConnected();
+    options.signal?.throwIfAborted();
+    const { timestampFormat, messageField, reconnect } = this.#settings;
+    const engine = new Engine({
+      node: this.#node,
+      settings,
+      timestampFormat,
+      reconnect,
+      onFenceUnavailable: (detail) => this.tell("fence-unavailable", detail),
+    });
+    const host: ProducerHost = {
+      trim: (key, target, { exact, signal }) => this.#lane.run(xtrim(key, target, exact), { signal }),
+      ended: (handle) => this.#producers.delete(handle),
+      cloned: (handle) => this.#producers.add(handle),
+    };
+    const producer = new ProducerHandle(new Sender(engine, messageField), host, streamKey);
+    this.#producers.add(producer);
+    return await Promise.resolve(producer);
+  }
+
+  #checkConnected(): void {
+    if (this.#disconnecting === undefined) return;
+    throw new StreamerError("DISCONNECTED", "Cannot use a streamer that has been disconnected");
+  }
+
+  async #disconnect(timeout: number | undefined): Promise<void> {
+    const limit = checkNumber("timeout", timeout, this.#settings.timeout, { min: 0 });
+    const ends = [...this.#producers].map((producer) => producer.shutdown(limit));
+    const consumers = [...this.#consumers].map((consumer) => consumer.end());
+    const results = await Promise.allSettled([...ends, ...consumers]);
+    this.#lane.close();
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+}
