@@ -1,53 +1,66 @@
-// A first-in, first-out queue whose every operation takes constant time on average. It must not know what waits in it.
+// A first-in, first-out queue in a ring that only grows, so that a steady flow through it makes no garbage. It must not
+// know what waits in it.
 
-/** Below this many taken entries the storage is not tidied. */
-const TIDY_FROM = 1024;
+const FIRST_CAPACITY = 16;
+/** A ring that has emptied and is larger than this is given back. */
+const KEPT_CAPACITY = 128 * 1024;
 
-/** First in, first out. */
+/** First in, first out; every operation takes constant time on average. */
 export class Queue<T> {
-  #entries: (T | undefined)[] = [];
+  #ring: (T | undefined)[] = emptyRing(FIRST_CAPACITY);
+  #mask = FIRST_CAPACITY - 1;
   #head = 0;
+  #length = 0;
 
   /** How many wait. */
   get length(): number {
-    return this.#entries.length - this.#head;
+    return this.#length;
   }
 
   /** Puts one at the end. */
   push(entry: T): void {
-    this.#entries.push(entry);
+    if (this.#length > this.#mask) this.#grow();
+    this.#ring[(this.#head + this.#length++) & this.#mask] = entry;
   }
 
   /** The first, which stays, or `undefined`. */
   peek(): T | undefined {
-    return this.#entries[this.#head];
+    return this.#ring[this.#head];
   }
 
   /** Takes the first, or gives `undefined`. */
   shift(): T | undefined {
-    if (this.#head === this.#entries.length) return undefined;
-    const entry = this.#entries[this.#head];
-    this.#entries[this.#head++] = undefined;
-    if (this.#head === this.#entries.length) {
-      this.#entries.length = 0;
-      this.#head = 0;
-    } else if (this.#head >= TIDY_FROM && this.#head * 2 >= this.#entries.length) {
-      this.#entries.copyWithin(0, this.#head);
-      this.#entries.length -= this.#head;
-      this.#head = 0;
-    }
+    if (this.#length === 0) return undefined;
+    const entry = this.#ring[this.#head];
+    this.#ring[this.#head] = undefined;
+    this.#head = (this.#head + 1) & this.#mask;
+    if (--this.#length === 0 && this.#mask >= KEPT_CAPACITY) this.#reset();
     return entry;
   }
 
   /** Takes all. */
   drain(): T[] {
-    const rest: T[] = [];
-    for (let i = this.#head; i < this.#entries.length; i++) {
-      const entry = this.#entries[i];
-      if (entry !== undefined) rest.push(entry);
-    }
-    this.#entries = [];
-    this.#head = 0;
-    return rest;
+    const all: T[] = [];
+    for (let entry = this.shift(); entry !== undefined; entry = this.shift()) all.push(entry);
+    return all;
   }
+
+  #grow(): void {
+    const ring = emptyRing<T>(this.#ring.length * 2);
+    for (let i = 0; i < this.#length; i++) ring[i] = this.#ring[(this.#head + i) & this.#mask];
+    this.#ring = ring;
+    this.#mask = ring.length - 1;
+    this.#head = 0;
+  }
+
+  #reset(): void {
+    this.#ring = emptyRing(FIRST_CAPACITY);
+    this.#mask = FIRST_CAPACITY - 1;
+    this.#head = 0;
+  }
+}
+
+/** Filled at once, so that the array has its storage for good. */
+function emptyRing<T>(capacity: number): (T | undefined)[] {
+  return new Array<T | undefined>(capacity).fill(undefined);
 }

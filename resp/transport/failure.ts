@@ -1,6 +1,7 @@
 // What the runtimes' errors mean: each becomes the same TransportError on every runtime.
 // It must not know sockets; it reads names, codes and texts only.
 
+import { printable } from "../errors.ts";
 import { type Endpoint, type TlsOptions, TransportError, type TransportErrorKind } from "./transport.ts";
 
 /** How far dialling had come: TCP or the unix socket (with name resolution), or the TLS handshake on it. */
@@ -57,8 +58,12 @@ export function checkTlsOptions(endpoint: Endpoint, { caCerts, cert, key }: TlsO
     : (cert === undefined) !== (key === undefined)
     ? `cert and key must be given together: ${cert === undefined ? "cert" : "key"} is missing`
     : undefined;
-  if (wrong === undefined) return;
-  throw new TransportError("certificate", `Cannot connect to ${placeOf(endpoint)} as ${wrong}`);
+  if (wrong !== undefined) throw optionFailure(endpoint, wrong);
+}
+
+/** The error of TLS options that cannot be meant. */
+export function optionFailure(endpoint: Endpoint, wrong: string, cause?: unknown): TransportError {
+  return new TransportError("certificate", `Cannot connect to ${placeOf(endpoint)} as ${wrong}`, { cause });
 }
 
 function placeOf(endpoint: Endpoint): string {
@@ -72,7 +77,7 @@ function placeOf(endpoint: Endpoint): string {
 const CERTIFICATE = new RegExp(
   [
     "CERT_|_CERT\\b|_CERTS?_|CERTIFICATE|ISSUER|LEAF_SIGNATURE|SELF_SIGNED|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE",
-    "PATH_LENGTH_EXCEEDED|UNKNOWN_CA|PEM_|OSSL_|KEY_VALUES_MISMATCH|NO_START_LINE|ACCESS_DENIED_ALERT",
+    "PATH_LENGTH_EXCEEDED|UNKNOWN_CA|PEM_|OSSL_|KEY_VALUES_MISMATCH|NO_START_LINE|ALERT_ACCESS_DENIED|CRL_|_CRL\\b",
     "certificate|Invalid CA|UnknownIssuer|UnknownCA|NotValidForName|PrivateKey|private key|\\bPEM\\b",
   ].join("|"),
 );
@@ -94,7 +99,8 @@ function signsOf(cause: unknown): string {
   return `${error.name} ${code} ${error.message}`;
 }
 
+/** A certificate's names stand in it: the other side's words, made safe to print. */
 function textOf(cause: unknown): string {
   const error = cause instanceof AggregateError && cause.errors.length > 0 ? cause.errors[0] : cause;
-  return error instanceof Error && error.message !== "" ? error.message : String(error);
+  return printable(error instanceof Error && error.message !== "" ? error.message : String(error));
 }

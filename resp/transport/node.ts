@@ -1,11 +1,12 @@
 // The transport over node:net and node:tls, read by `onread` straight into the sink's room.
 // It must not know RESP, nor any other runtime's socket (Deno borrows this file for the TLS its own cannot do).
 
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { checkServerIdentity, connect as connectTls, type ConnectionOptions } from "node:tls";
-import { checkTlsOptions, dialFailure, endCause, isOfTls, overlap, type Phase } from "./failure.ts";
+import { checkTlsOptions, dialFailure, endCause, isOfTls, optionFailure, overlap, type Phase } from "./failure.ts";
 import { Inlet } from "./inlet.ts";
-import type { DialOptions, Endpoint, Transport } from "./transport.ts";
+import type { DialOptions, Endpoint, TlsOptions, Transport } from "./transport.ts";
 
 /** Idle milliseconds before the operating system starts to probe whether the other side is still there. */
 const KEEP_ALIVE = 10_000;
@@ -73,6 +74,7 @@ function openSocket(endpoint: Endpoint, inlet: Inlet): Socket {
   if (endpoint.kind === "unix") return connectTcp({ path: endpoint.path, onread });
   const { hostname, port, tls } = endpoint;
   if (tls === undefined) return connectTcp({ host: hostname, port, onread });
+  checkIdentity(endpoint, tls);
   const name = tls.serverName ?? hostname;
   const options: ConnectionOptions & { onread: typeof onread } = {
     host: hostname,
@@ -88,6 +90,18 @@ function openSocket(endpoint: Endpoint, inlet: Inlet): Socket {
     rejectUnauthorized: tls.insecure !== true,
   };
   return connectTls(options);
+}
+
+/** Deno's node:tls speaks of an unsupported protocol where a PEM cannot be read, and takes a key that does not fit. */
+function checkIdentity(endpoint: Endpoint, { cert, key }: TlsOptions): void {
+  if (cert === undefined || key === undefined) return;
+  let fits: boolean;
+  try {
+    fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+  } catch (cause) {
+    throw optionFailure(endpoint, "cert and key must be readable PEM", cause);
+  }
+  if (!fits) throw optionFailure(endpoint, "cert and key must belong together: the key is another's");
 }
 
 class NodeTransport implements Transport {

@@ -3,13 +3,13 @@
 
 /** Certificates and verification of a TLS connection. Verification is on unless `insecure` is `true`. */
 export interface TlsOptions {
-  /** Certificate authorities to trust, PEM, in place of the runtime's own. */
+  /** Certificate authorities to trust, PEM, in place of the runtime's own; at least one. */
   readonly caCerts?: readonly string[];
   /** The client's certificate chain, PEM; goes with `key`. */
   readonly cert?: string;
   /** The client's private key, PEM; goes with `cert`. */
   readonly key?: string;
-  /** The name the server's certificate must carry, and the one sent as SNI. @default {the host's name} */
+  /** The name or address the server's certificate must carry; a name is sent as SNI too. @default {the host's name} */
   readonly serverName?: string;
   /** `true` accepts any certificate: for trying things out, never for production. @default {false} */
   readonly insecure?: boolean;
@@ -33,7 +33,13 @@ export interface TransportSink {
   space(): Uint8Array;
   /** `count` bytes, at least 1, stand at the beginning of the room given last. Never throws. */
   received(count: number): void;
-  /** The end, exactly once: no cause when the other side closed in order, or `close` was called. Never throws. */
+  /**
+   * The end, exactly once, in a microtask of its own: never from within `received`, `write` or `close`. No cause when
+   * the other side closed in order (nothing is sent any more then), or `close` was called; a {@linkcode TransportError}
+   * where TLS failed (of TLS 1.3, a refused client certificate shows only here); else the runtime's own error. What a
+   * sink throws in `space` or `received` ends the transport with that as its cause. A peer that vanished without a word
+   * is no end: only silence tells, and listening to it is the owner's business.
+   */
   closed(cause: unknown): void;
 }
 
@@ -43,14 +49,21 @@ export interface Transport {
    * Sends bytes, all of them, in the order of the calls, or the connection is dead. Returns nothing when the
    * operating system has taken them all at once; else a promise that resolves when it has (it never rejects: a
    * failure ends the transport, and the promise resolves then too). Until then the caller neither changes the
-   * bytes nor writes again. After the end it does nothing.
+   * bytes nor writes again: a second write would mix the bytes, so it ends the transport. After the end it does nothing.
    */
   write(bytes: Uint8Array): Promise<void> | undefined;
-  /** Ends the connection at once; what was not yet taken by the operating system may be lost. Twice is harmless. */
+  /**
+   * Ends the connection at once; what was not yet taken by the operating system may be lost. `closed` is called after
+   * it has returned. Twice is harmless.
+   */
   close(): void;
 }
 
-/** Opens a transport; TLS is complete and verified when it resolves. Rejects with a {@linkcode TransportError}, or the signal's reason. */
+/**
+ * Opens a transport; TLS is complete and verified when it resolves. Rejects with a {@linkcode TransportError}, or the
+ * signal's reason; then `closed` is never called. It has no time limit of its own: to a server that answers nothing
+ * (Redis without TLS may wait for the rest of what it takes for a command) only the signal puts an end.
+ */
 export type Dial = (endpoint: Endpoint, options: DialOptions) => Promise<Transport>;
 
 /** What goes with every dialling. */
@@ -64,12 +77,13 @@ export interface DialOptions {
 /**
  * Why no transport could be opened: `"connect"` (nobody there, refused, name unknown), `"certificate"` (the
  * certificate of the other side, or ours, is not accepted), `"tls"` (no TLS could be spoken), `"unsupported"`
- * (this runtime cannot do it), `"denied"` (the runtime's permissions forbid it).
+ * (this runtime cannot do it), `"denied"` (the permissions of the runtime or the operating system forbid it).
  */
 export type TransportErrorKind = "connect" | "certificate" | "tls" | "unsupported" | "denied";
 
 /** A failure to open a transport, the same on every runtime; the runtime's own error is its cause. */
 export class TransportError extends Error {
+  /** `"TransportError"`. */
   override readonly name = "TransportError";
   /** What kind of failure it was. */
   readonly kind: TransportErrorKind;

@@ -4,8 +4,8 @@
 /** Bytes of an ordinary chunk; a larger message gets one of its own size. 16–64 KiB a write was fastest. */
 export const CHUNK_BYTES = 64 * 1024;
 
-/** Most chunks kept for reuse. */
-const MAX_SPARE = 64;
+/** Most chunks kept for reuse: as many as the default high water mark fills. */
+const MAX_SPARE = 256;
 
 /** One buffer, filled from its beginning. */
 export interface Chunk {

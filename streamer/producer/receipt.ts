@@ -78,6 +78,18 @@ export interface RecordPlace {
   readonly acceptedAt: number;
 }
 
+/** What only few records need: kept apart, since a record is made for every message and lives until it is settled. */
+interface Extra {
+  failure: unknown;
+  /** Whether the failure counts among those nobody has seen. */
+  unseen: boolean;
+  /** Whether the waiting has ended, though the message has not. */
+  abandoned: boolean;
+  /** Called when it is settled, by whoever listens to its signal. */
+  release: (() => void) | undefined;
+  idText: MessageId | undefined;
+}
+
 /** One message on its way. */
 export class SendRecord implements SendReceipt, Waiter, CompactId {
   state: number = STATE.queued;
@@ -85,7 +97,6 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
   doubtful = false;
   idFirst = 0;
   idSecond = 0;
-  idText: MessageId | undefined = undefined;
   /** Where its bytes stand; released when it is settled. */
   chunk: Chunk | undefined;
   readonly from: number;
@@ -96,12 +107,8 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
   readonly serial: number;
   /** When it was accepted, in whole milliseconds of the producer's clock. */
   readonly acceptedAt: number;
-  /** Called when it is settled, by whoever listens to its signal. */
-  release: (() => void) | undefined = undefined;
   #deferred: Deferred | undefined = undefined;
-  #failure: unknown = undefined;
-  #unseen = false;
-  #abandoned = false;
+  #extra: Extra | undefined = undefined;
 
   constructor(target: Target<SendRecord>, batch: Batch, place: RecordPlace) {
     this.target = target;
@@ -121,6 +128,19 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
 
   get settled(): boolean {
     return this.state >= STATE.acked;
+  }
+
+  get idText(): MessageId | undefined {
+    return this.#extra?.idText;
+  }
+
+  set idText(text: MessageId | undefined) {
+    this.#more().idText = text;
+  }
+
+  /** @internal Whom to call when it is settled. */
+  set release(release: () => void) {
+    this.#more().release = release;
   }
 
   then<A = Receipt, B = never>(
@@ -151,31 +171,38 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
   /** @internal The server has stored it. */
   resolve(): void {
     this.state = STATE.acked;
-    this.#finish();
+    this.#extra?.release?.();
     this.#deferred?.resolve(this.#receipt());
   }
 
   /** @internal It failed; `doubtful` has been set before if it may be in the stream. */
   reject(reason: unknown): void {
     this.state = STATE.failed;
-    this.#finish();
-    if (this.#abandoned) return;
-    this.#failure = reason;
+    const extra = this.#more();
+    extra.release?.();
+    if (extra.abandoned) return;
+    extra.failure = reason;
     if (this.#deferred !== undefined) return this.#deferred.reject(reason);
-    this.#unseen = true;
+    extra.unseen = true;
     this.batch.handle.unseen(reason);
   }
 
   /** @internal Ends the waiting for a message that has left; what becomes of it shows in `outcome` alone. */
   abandon(reason: unknown): void {
-    this.#abandoned = true;
-    this.#failure = reason;
+    const extra = this.#more();
+    extra.abandoned = true;
+    extra.failure = reason;
     this.#deferred?.reject(reason);
   }
 
-  #finish(): void {
-    this.release?.();
-    this.release = undefined;
+  #more(): Extra {
+    return this.#extra ??= {
+      failure: undefined,
+      unseen: false,
+      abandoned: false,
+      release: undefined,
+      idText: undefined,
+    };
   }
 
   #receipt(): Receipt {
@@ -186,10 +213,13 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
     if (this.#deferred !== undefined) return this.#deferred.promise;
     const deferred: Deferred = Promise.withResolvers<Receipt>();
     this.#deferred = deferred;
-    if (this.#abandoned || this.state === STATE.failed) {
-      if (this.#unseen) this.batch.handle.seen();
-      this.#unseen = false;
-      deferred.reject(this.#failure);
+    const extra = this.#extra;
+    if (extra?.abandoned || this.state === STATE.failed) {
+      if (extra?.unseen) {
+        extra.unseen = false;
+        this.batch.handle.seen();
+      }
+      deferred.reject(extra?.failure);
     } else if (this.state === STATE.acked) {
       deferred.resolve(this.#receipt());
     }
