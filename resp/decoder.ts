@@ -6,7 +6,7 @@ import { checkLimits, type RespLimits } from "./limits.ts";
 import { RespScanner, TYPE } from "./scanner.ts";
 import { buildAttributes, buildValue } from "./tree.ts";
 import type { RespMap, RespValue } from "./value.ts";
-import type { StreamerError } from "./errors.ts";
+import { StreamerError } from "./errors.ts";
 
 /** What {@linkcode RespDecoder} can be told. */
 export interface RespDecoderOptions {
@@ -26,6 +26,8 @@ export interface RespReply {
   readonly attributes?: RespMap;
 }
 
+/** Bytes of the first receive buffer, if nothing else is said. */
+const FIRST_CAPACITY = 64 * 1024;
 /** Room below which the buffer is tidied or grown before more is read into it. */
 const LEAST_ROOM = 4 * 1024;
 /** A reply of at most this size is copied out of the buffer rather than taking the buffer with it. */
@@ -65,7 +67,7 @@ export class RespDecoder {
   /** Makes a decoder that has seen nothing. Throws `INVALID_OPTION` for an unusable limit. */
   constructor(options: RespDecoderOptions = {}) {
     this.#scanner = new RespScanner(checkLimits(options.limits));
-    this.#bytes = new Uint8Array(Math.max(options.capacity ?? 64 * 1024, LEAST_ROOM));
+    this.#bytes = new Uint8Array(Math.max(checkCapacity(options.capacity ?? FIRST_CAPACITY), LEAST_ROOM));
   }
 
   /** Bytes that have come and belong to no reply read yet. */
@@ -89,7 +91,10 @@ export class RespDecoder {
     }
   }
 
-  /** Lends room for the next bytes, to be written from its beginning; say how many by {@linkcode received}. */
+  /**
+   * Lends room for the next bytes, to be written from its beginning; say how many by {@linkcode received}. Until then
+   * no reply may be taken, since taking one can move the room.
+   */
   space(): Uint8Array {
     if (this.#bytes.length - this.#end < LEAST_ROOM) this.#makeRoom();
     return this.#bytes.subarray(this.#end);
@@ -210,4 +215,12 @@ export class RespDecoder {
     this.#start = 0;
     this.#end = kept;
   }
+}
+
+function checkCapacity(capacity: number): number {
+  if (Number.isSafeInteger(capacity) && capacity >= 0) return capacity;
+  throw new StreamerError(
+    "INVALID_OPTION",
+    `Cannot use capacity as it must be a whole number of bytes: current value is ${String(capacity)}`,
+  );
 }

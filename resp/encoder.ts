@@ -12,6 +12,9 @@ const HEADER = 13;
 /** From this many characters on a short ASCII string is encoded faster by `encodeInto` than by a loop (Node 26, Deno 2.9, Bun 1.4). */
 const LOOP_BELOW = 24;
 
+/** From this many characters on text is encoded by itself first: encoded in place it would need room for three bytes each. */
+export const STRAIGHT_BELOW = 16 * 1024;
+
 const utf8 = new TextEncoder();
 
 /** An argument of a command: text is sent as UTF-8, bytes as they are, a number or bigint in decimal. */
@@ -59,9 +62,20 @@ export class RespEncoder {
    */
   command(args: readonly RespArgument[], count: number = args.length): this {
     if (count === 0) throw new RangeError("Cannot encode a command as it must have a name: current value is []");
+    if (!Number.isSafeInteger(count) || count < args.length) {
+      throw new RangeError(
+        `Cannot encode a command as its count must be at least ${args.length}: current value is ${count}`,
+      );
+    }
+    const before = this.#length;
     this.#reserve(HEADER);
     this.#length = writeHeader(this.#bytes, this.#length, ASTERISK, count);
-    for (const arg of args) this.bulk(arg);
+    try {
+      for (const arg of args) this.bulk(arg);
+    } catch (error) {
+      this.#length = before; // half a command would be taken for the beginning of the next one
+      throw error;
+    }
     return this;
   }
 
@@ -73,6 +87,7 @@ export class RespEncoder {
       return this;
     }
     const text = typeof arg === "string" ? arg : decimal(arg);
+    if (text.length > STRAIGHT_BELOW) return this.bulk(utf8.encode(text));
     this.#reserve(text.length * 3 + BULK_OVERHEAD);
     this.#length = writeBulkText(this.#bytes, this.#length, text);
     return this;
@@ -101,6 +116,13 @@ export function encodeCommand(args: readonly RespArgument[]): Uint8Array {
 }
 
 function decimal(value: number | bigint): string {
+  if (typeof value !== "number" && typeof value !== "bigint") {
+    throw new TypeError(
+      `Cannot encode an argument as it must be a string, bytes, a number or a bigint: current value is ${
+        String(value)
+      }`,
+    );
+  }
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
     throw new RangeError(`Cannot encode a number as it must be a safe integer: current value is ${value}`);
   }

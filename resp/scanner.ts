@@ -208,26 +208,29 @@ export class RespScanner {
           length = after - pos - 3;
       }
       if (after === INCOMPLETE) break;
+      const closes = type === TYPE.end || (type === TYPE.chunk && length === 0);
+      if (tapeLength + children * 2 > maxElements && !closes) {
+        return this.#fail(`at most ${this.#limits.elements} values`, bytes, start, pos, true);
+      }
       if (body) {
-        if (length > this.#limits.bulk) return this.#fail(`at most ${this.#limits.bulk} bytes`, bytes, start, pos);
+        if (length > this.#limits.bulk) {
+          return this.#fail(`at most ${this.#limits.bulk} bytes`, bytes, start, pos, true);
+        }
         const tail = after + length;
-        if (tail + 2 - start > this.#limits.reply) return this.#tooLarge(bytes, start, pos);
+        if (tail + 2 - start > this.#limits.reply) return this.#tooLarge(bytes, start);
         if (tail + 2 > end) break;
         if (bytes[tail] !== CR) return this.#fail("CR", bytes, start, tail);
         if (bytes[tail + 1] !== LF) return this.#fail("LF", bytes, start, tail + 1);
         after = tail + 2;
       }
 
-      if (type === TYPE.end || (type === TYPE.chunk && length === 0)) {
+      if (closes) {
         depth--;
         const opened = this.#opened[depth];
         const count = -remaining[depth]; // streamed frames count their values downwards from 0
         if (kind[depth] === STREAMED_MAP && count % 2 !== 0) return this.#fail("a value", bytes, start, pos);
         tape[opened + 1] = kind[depth] === STREAMED_MAP ? count / 2 : count;
       } else {
-        if (tapeLength + children * 2 > maxElements) {
-          return this.#fail(`at most ${this.#limits.elements} values`, bytes, start, pos);
-        }
         if (tapeLength === tape.length) {
           const grown = new Int32Array(tape.length * 2);
           grown.set(tape);
@@ -298,14 +301,15 @@ export class RespScanner {
     this.#depth = depth;
     this.#tapeLength = tapeLength;
     this.#attributed = attributed;
-    if (end - start > this.#limits.reply) this.#tooLarge(bytes, start, pos);
+    if (end - start > this.#limits.reply) this.#tooLarge(bytes, start);
   }
 
-  #tooLarge(bytes: Uint8Array, start: number, pos: number): never {
-    return this.#fail(`a reply of at most ${this.#limits.reply} bytes`, bytes, start, pos, true);
+  #tooLarge(bytes: Uint8Array, start: number): never {
+    return this.#fail(`a reply of at most ${this.#limits.reply} bytes`, bytes, start, start, true);
   }
 
   #fail(expected: string, bytes: Uint8Array, start: number, pos: number, tooLarge = false): never {
+    if (!tooLarge && pos - start >= this.#limits.reply) return this.#tooLarge(bytes, start);
     const offset = this.#streamOffset + (pos - start);
     const byte = bytes[pos];
     const shown = byte > 0x20 && byte < 0x7f ? ` (${String.fromCharCode(byte)})` : "";
@@ -328,8 +332,8 @@ export class RespScanner {
       at++;
     }
     const count = at - pos - 1;
-    if (count > MAX_LENGTH_DIGITS) return this.#fail("a length of at most 10 digits", bytes, start, pos + 11);
     if (count > 1 && bytes[pos + 1] === 48) return this.#fail("a length without leading zeros", bytes, start, pos + 1);
+    if (count > MAX_LENGTH_DIGITS) return this.#fail("a length of at most 10 digits", bytes, start, pos + 11);
     if (at >= end) return INCOMPLETE;
     if (count === 0) {
       if (!extended) return this.#fail("a digit", bytes, start, at);
@@ -429,7 +433,7 @@ export class RespScanner {
   }
 }
 
-/** A violation of the protocol; `tooLarge` where the reply was larger than its limit, and only that. */
+/** A violation of the protocol; `tooLarge` where the reply was well formed so far, and larger than a limit of size. */
 export class ProtocolError extends StreamerError {
   readonly tooLarge: boolean;
 
@@ -460,17 +464,17 @@ function isDouble(bytes: Uint8Array, from: number, to: number): boolean {
   const word = (bytes[at] ?? 0) | 0x20;
   if (word === 0x69 || word === 0x6e) { // i, n
     const name = String.fromCharCode(...bytes.subarray(at, Math.min(to, at + 9))).toLowerCase();
-    return name === "inf" || name === "infinity" || name === "nan" || name.startsWith("nan(");
+    const closed = bytes[to - 1] === 0x29; // nan(…), as some C libraries print it
+    return name === "inf" || name === "infinity" || name === "nan" || (name.startsWith("nan(") && closed);
   }
   const whole = at;
   while (at < to && isDigit(bytes[at])) at++;
-  let digits = at - whole;
+  if (at === whole) return false;
   if (at < to && bytes[at] === 0x2e) {
     const fraction = ++at;
     while (at < to && isDigit(bytes[at])) at++;
-    digits += at - fraction;
+    if (at === fraction) return false;
   }
-  if (digits === 0) return false;
   if (at < to && (bytes[at] | 0x20) === 0x65) {
     at++;
     if (at < to && (bytes[at] === MINUS || bytes[at] === PLUS)) at++;

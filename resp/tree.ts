@@ -6,6 +6,7 @@ import { decodeText, RespErrorReply, RespMap, RespSet, type RespValue, RespVerba
 import { digits } from "./encoder.ts";
 
 const QUESTION = 0x3f;
+const COLON = 0x3a;
 
 interface Open {
   readonly type: number;
@@ -111,8 +112,9 @@ function leaf(reply: RespReplyBytes, at: number, type: number, length: number): 
     case TYPE.bulkError:
       return new RespErrorReply(decodeText(bodyOf(reply, header, length)));
     case TYPE.verbatim: {
-      const text = decodeText(bodyOf(reply, header, length));
-      return text[3] === ":" ? new RespVerbatim(text.slice(0, 3), text.slice(4)) : new RespVerbatim("", text);
+      const body = bodyOf(reply, header, length);
+      if (body[3] !== COLON) return new RespVerbatim("", decodeText(body));
+      return new RespVerbatim(decodeText(body.subarray(0, 3)), decodeText(body.subarray(4)));
     }
     case TYPE.null:
       return null;

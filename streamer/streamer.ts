@@ -156,15 +156,18 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
       {
         node: this.#node,
         settings,
-        reconnect,
+        anchor: {
+          clock: this.#node.clock,
+          reconnect,
+          run: (command, runOptions) => this.#lane.run(command, runOptions),
+        },
         timestampFormat,
         field: fieldBytes(messageField),
-        run: (command, runOptions) => this.#lane.run(command, runOptions),
         onReset: (detail) => this.tell("stream-reset", detail),
         onEnded: (ended) => this.#consumers.delete(ended),
       },
       keys,
-      options.signal,
+      options.signal ?? new AbortController().signal,
     );
     this.#consumers.add(consumer);
     if (this.#disconnecting !== undefined) await consumer.end();
@@ -188,7 +191,13 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
    * where sends had failed that nobody awaited. A second call is harmless.
    */
   disconnect(options: { readonly timeout?: number } = {}): Promise<void> {
-    return this.#disconnecting ??= this.#disconnect(options.timeout);
+    if (this.#disconnecting !== undefined) return this.#disconnecting;
+    try {
+      const limit = checkNumber("timeout", options.timeout, this.#settings.timeout, { min: 0 });
+      return this.#disconnecting = this.#disconnect(limit);
+    } catch (error) {
+      return Promise.reject(error); // nothing has been disconnected
+    }
   }
 
   /** The same as {@linkcode disconnect}. */
@@ -228,8 +237,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     throw new StreamerError("DISCONNECTED", "Cannot use a streamer that has been disconnected");
   }
 
-  async #disconnect(timeout: number | undefined): Promise<void> {
-    const limit = checkNumber("timeout", timeout, this.#settings.timeout, { min: 0 });
+  async #disconnect(limit: number): Promise<void> {
     const ends = [...this.#producers].map((producer) => producer.shutdown(limit));
     const consumers = [...this.#consumers].map((consumer) => consumer.end());
     const results = await Promise.allSettled([...ends, ...consumers]);

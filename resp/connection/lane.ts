@@ -69,6 +69,7 @@ export class CommandLane {
         lost: (cause, written) => {
           if (settled) return;
           if (this.#closed) request.reject(closed());
+          else if (cause.code === "PROTOCOL") request.reject(cause); // asked again, it would be answered the same
           else if (!written || command.repeatable) this.#returned.push(request);
           else request.reject(unknownOutcome(command, cause));
         },

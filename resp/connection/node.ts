@@ -27,7 +27,7 @@ export interface RedisNodeOptions {
   /** Milliseconds for dialling and handshake together, and the longest silence while somebody waits. */
   readonly timeout: number;
   readonly reconnect: Required<ReconnectOptions>;
-  readonly limits?: RespLimits;
+  readonly limits: Required<RespLimits>;
   readonly clock: Clock;
   readonly events: NodeEvents;
 }
@@ -59,6 +59,11 @@ export class RedisNode {
 
   get timeout(): number {
     return this.#options.timeout;
+  }
+
+  /** What is accepted of it at most. */
+  get limits(): Required<RespLimits> {
+    return this.#options.limits;
   }
 
   get events(): NodeEvents {

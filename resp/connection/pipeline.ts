@@ -16,7 +16,7 @@ export interface Waiter {
   readonly blocks?: number;
   /** The decoder stands on the reply. What it throws is taken for a violation of the protocol and ends the pipeline. */
   reply(decoder: RespDecoder): void;
-  /** The pipeline ended first. `written` tells whether any byte of the command may have left. */
+  /** The pipeline ended first; with `PROTOCOL` if it was this reply that broke the protocol. `written` tells whether any byte of the command may have left. */
   lost(cause: StreamerError, written: boolean): void;
 }
 
@@ -172,11 +172,12 @@ export class Pipeline {
     this.#end = cause;
     this.#timer?.stop();
     this.#transport?.close();
-    for (const waiter of this.#waiting.drain()) waiter.lost(cause, true);
+    const told = cause.code === "PROTOCOL" ? afterViolation(cause) : cause;
+    for (const waiter of this.#waiting.drain()) waiter.lost(told, true);
     const unsent = this.#unsent;
     this.#unsent = [];
     this.#encoder = undefined;
-    for (const waiter of unsent) waiter.lost(cause, false);
+    for (const waiter of unsent) waiter.lost(told, false);
     this.#owner?.ended(cause);
   }
 
@@ -190,19 +191,23 @@ export class Pipeline {
 
   #received(count: number): void {
     const decoder = this.#decoder;
+    let waiter: Waiter | undefined;
     try {
       decoder.received(count);
       this.#heard = this.#clock.now();
       while (this.#end === undefined && decoder.advance()) {
         if (decoder.isPush()) continue;
-        const waiter = this.#waiting.shift();
+        waiter = this.#waiting.shift();
         if (waiter === undefined) return this.end(unsolicited(decoder));
         waiter.reply(decoder);
+        waiter = undefined;
       }
     } catch (error) {
-      this.end(
-        error instanceof StreamerError ? error : new StreamerError("PROTOCOL", "Cannot read a reply", { cause: error }),
-      );
+      const cause = error instanceof StreamerError
+        ? error
+        : new StreamerError("PROTOCOL", "Cannot read a reply", { cause: error });
+      if (this.#end === undefined) (waiter ?? this.#waiting.shift())?.lost(cause, true); // it is this one's reply
+      this.end(cause);
     }
   }
 
@@ -226,6 +231,11 @@ export class Pipeline {
         new StreamerError("TIMEOUT", `No answer within ${this.#patience()} ms, the connection is presumed dead`),
       );}
   }
+}
+
+/** What those get whose reply was not the one that broke the protocol. */
+function afterViolation(cause: StreamerError): StreamerError {
+  return new StreamerError("DISCONNECTED", "The connection was given up after a violation of the protocol", { cause });
 }
 
 /** A server may say why it closes before anything was asked: too many clients, protected mode. */

@@ -103,14 +103,15 @@ export function dial(endpoint: Endpoint, { sink, signal }: DialOptions): Promise
       handlers.handshake = (on, success, failure) => {
         if (inlet.ended || open) return;
         if (success && failure === null) opened(on);
-        else if (tls.insecure === true && isVerdict(failure)) opened(on);
+        else if (tls.insecure === true && failure !== null && !isErrno(failure)) opened(on);
         else ended(failure ?? new Error("the handshake failed"));
       };
     }
     signal?.addEventListener("abort", abort);
     const failed = (cause: unknown) => {
-      // Options that BoringSSL refuses (a PEM that cannot be read) fail before anything is dialled.
-      if (tls !== undefined && isOfTls(cause)) phase = "tls";
+      // Options that BoringSSL refuses (a PEM that cannot be read) fail before anything is dialled. Errors of dialling
+      // are told apart by their code: a host's name in the text may hold any word.
+      if (tls !== undefined && !isErrno(cause) && isOfTls(cause)) phase = "tls";
       ended(cause);
     };
     try {
@@ -144,11 +145,12 @@ function isAddress(hostname: string): boolean {
 }
 
 /**
- * Whether the handshake is complete and only the certificate was found wanting. Bun goes on then if told not to
- * reject, whatever it says of success; a handshake that broke has the name of an errno (EPROTO, ECONNRESET) as its code.
+ * Whether an error is named after an errno (ECONNREFUSED, EPROTO): TCP or the handshake itself failed. What only found
+ * the certificate wanting has another code (CERT_HAS_EXPIRED); after it Bun goes on if told not to reject, even where
+ * it denies success.
  */
-function isVerdict(failure: Error | null): boolean {
-  return failure !== null && "code" in failure && typeof failure.code === "string" && failure.code.includes("_");
+function isErrno(cause: unknown): boolean {
+  return !(cause instanceof Error && "code" in cause && typeof cause.code === "string" && cause.code.includes("_"));
 }
 
 function bunNet(): BunNet {

@@ -3,6 +3,7 @@
 
 import { RedisError } from "../../resp/errors.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
+import { ProtocolError } from "../../resp/scanner.ts";
 import { pairsOf, textOf } from "../../resp/value.ts";
 import { FIRST_ID, type MessageId, parseId } from "../model/id.ts";
 
@@ -43,14 +44,29 @@ function xrevrangeLastId(key: string): Command<MessageId> {
   };
 }
 
-/** The id behind which everything is new: of a missing stream `"0-0"`. Rejects with what the server answers. */
-export async function lastIdOfStream(key: string, run: Run): Promise<MessageId> {
+/** Where a stream ends. */
+export interface StreamEnd {
+  /** The id behind which everything is new; `"0-0"` where the stream is missing. */
+  readonly id: MessageId;
+  /** Whether the stream is there; `undefined` where that could not be asked. */
+  readonly exists: boolean | undefined;
+  /** Whether `id` is the one given last, and not only that of the last entry that is left. */
+  readonly exact: boolean;
+}
+
+/**
+ * Asks where a stream ends. Where XINFO is forbidden, or the two entries it brings along are larger than the limits
+ * allow, the last entry that is left tells it. Rejects with what the server answers.
+ */
+export async function endOfStream(key: string, run: Run): Promise<StreamEnd> {
   try {
-    return await run(xinfoLastId(key));
+    return { id: await run(xinfoLastId(key)), exists: true, exact: true };
   } catch (error) {
-    if (!(error instanceof RedisError)) throw error;
-    if (error.code === "ERR" && error.message.startsWith("ERR no such key")) return FIRST_ID;
-    if (error.code === "NOPERM") return await run(xrevrangeLastId(key));
-    throw error;
+    if (error instanceof RedisError && error.code === "ERR" && error.message.startsWith("ERR no such key")) {
+      return { id: FIRST_ID, exists: false, exact: true };
+    }
+    const forbidden = error instanceof RedisError && error.code === "NOPERM";
+    if (!forbidden && !(error instanceof ProtocolError && error.tooLarge)) throw error;
+    return { id: await run(xrevrangeLastId(key)), exists: undefined, exact: false };
   }
 }

@@ -2,7 +2,14 @@
 // `<time>-*` 7.0; MINID 6.2. It must not know when an entry is sent, nor what its payload means.
 
 import type { RespDecoder } from "../../resp/decoder.ts";
-import { BULK_OVERHEAD, type RespArgument, RespEncoder, writeBulk, writeBulkText } from "../../resp/encoder.ts";
+import {
+  BULK_OVERHEAD,
+  type RespArgument,
+  RespEncoder,
+  STRAIGHT_BELOW,
+  writeBulk,
+  writeBulkText,
+} from "../../resp/encoder.ts";
 import { TYPE } from "../../resp/scanner.ts";
 import { wrongShape } from "../../resp/connection/command.ts";
 import type { MessageId } from "../model/id.ts";
@@ -34,6 +41,7 @@ export interface EntryTemplate {
 }
 
 const NOTHING = new Uint8Array(0);
+const utf8 = new TextEncoder();
 
 /** Encodes everything of an entry that stays the same from payload to payload. */
 export function entryTemplate(parts: EntryParts): EntryTemplate {
@@ -45,6 +53,11 @@ export function entryTemplate(parts: EntryParts): EntryTemplate {
   const tail = new RespEncoder({ capacity: 256 });
   for (const [name, value] of headers) tail.bulk(name).bulk(value);
   return { head, tail: tail.take() };
+}
+
+/** A payload as it is written: long text as bytes, since encoded in place it would need room for three bytes a character. */
+export function compactPayload(payload: string | Uint8Array): string | Uint8Array {
+  return typeof payload === "string" && payload.length > STRAIGHT_BELOW ? utf8.encode(payload) : payload;
 }
 
 /** Most bytes an entry takes. */
@@ -114,7 +127,8 @@ export function readEntryId(decoder: RespDecoder, into: CompactId): void {
     second = second * 10 + digit;
   }
   const secondDigits = length - firstDigits - 1;
-  if (firstDigits < 1 || secondDigits < 1) throw wrongShape("XADD", "an entry id");
+  const padded = (firstDigits > 1 && bytes[start] === ZERO) || (secondDigits > 1 && bytes[end - secondDigits] === ZERO);
+  if (firstDigits < 1 || secondDigits < 1 || padded) throw wrongShape("XADD", "an entry id");
   if (firstDigits <= EXACT_DIGITS && secondDigits <= EXACT_DIGITS) {
     into.idFirst = first;
     into.idSecond = second;

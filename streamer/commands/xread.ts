@@ -12,13 +12,15 @@ export interface XreadOptions {
   readonly positions: readonly { readonly redisKey: string; readonly position: MessageId }[];
   /** Most entries of each key. */
   readonly count: number;
-  /** Milliseconds to wait for entries where there are none. */
-  readonly block: number;
+  /** Milliseconds to wait for entries where there are none; left out: not at all. */
+  readonly block?: number;
 }
 
 /** The words of XREAD. */
 export function xreadArguments({ positions, count, block }: XreadOptions): RespArgument[] {
-  const args: RespArgument[] = ["XREAD", "COUNT", count, "BLOCK", Math.ceil(block), "STREAMS"];
+  const args: RespArgument[] = ["XREAD", "COUNT", count];
+  if (block !== undefined) args.push("BLOCK", Math.ceil(block));
+  args.push("STREAMS");
   for (const { redisKey } of positions) args.push(redisKey);
   for (const { position } of positions) args.push(position);
   return args;
@@ -32,6 +34,7 @@ export interface PageSection {
   readonly lastId: MessageId;
 }
 
+const ZERO = 48;
 const ID_LEAST = 3;
 const ID_MOST = 41;
 
@@ -78,8 +81,23 @@ function entryEnd(frame: RespFrame, at: number): number {
     bytes[start + tape[at + 4]] === TYPE.array && fields >= 0 && fields % 2 === 0;
   if (!shaped) throw unexpected();
   const end = at + 6 + fields * 2;
+  checkId(bytes, frame.bodyAt(at + 2), idLength);
   for (let field = at + 6; field < end; field += 2) if (!frame.isBulk(field)) throw unexpected();
   return end;
+}
+
+/** An id is digits, a dash, digits; that they fit into 64 bits is left to whoever reads it as numbers. */
+function checkId(bytes: Uint8Array, from: number, length: number): void {
+  let dash = -1;
+  const end = from + length;
+  for (let i = from; i < end; i++) {
+    const byte = bytes[i];
+    if (byte >= 48 && byte <= 57) continue;
+    if (byte !== 45 || dash >= 0 || i === from || i === end - 1) throw unexpected();
+    dash = i;
+  }
+  const padded = (bytes[from] === ZERO && dash > from + 1) || (bytes[dash + 1] === ZERO && dash < end - 2);
+  if (dash < 0 || padded) throw unexpected();
 }
 
 function unexpected(): Error {

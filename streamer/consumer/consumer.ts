@@ -1,7 +1,6 @@
 // What a program holds to receive messages in real time: asking, moving, ending. It must not know how pages are read.
 
 import { StreamerError } from "../../resp/errors.ts";
-import { lastIdOfStream, type Run } from "../commands/last_id.ts";
 import {
   FIRST_ID,
   halves,
@@ -14,10 +13,11 @@ import {
 import { checkStreamKey, type StreamShard } from "../model/key.ts";
 import type { Message } from "../model/message.ts";
 import { checkNumber, invalidOption } from "../model/options.ts";
+import { findEnd } from "./anchor.ts";
 import { Inbox } from "./inbox.ts";
 import { AskingIterator, readableOf } from "./iterate.ts";
-import type { AutoStreamReset, ConsumerSettings } from "./options.ts";
-import { Reader, type ReaderOptions, type ShardPosition } from "./reader.ts";
+import { Reader, type ReaderOptions } from "./reader.ts";
+import { checkDistinct, isShard, type ShardPosition, type SubscribedShard, subscribedShard } from "./shard.ts";
 
 /** What a call that waits can be told. */
 export interface WaitOptions {
@@ -99,8 +99,7 @@ export interface Consumer extends AsyncIterable<Message>, AsyncDisposable {
 }
 
 /** What a consumer asks of the house it lives in. */
-export interface ConsumerHost extends Omit<ReaderOptions, "settings" | "inbox" | "onFatal"> {
-  readonly settings: ConsumerSettings;
+export interface ConsumerHost extends Omit<ReaderOptions, "inbox" | "onFatal"> {
   /** It has ended. */
   readonly onEnded: (consumer: RealTimeConsumer) => void;
 }
@@ -109,20 +108,17 @@ export interface ConsumerHost extends Omit<ReaderOptions, "settings" | "inbox" |
 export async function createRealTimeConsumer(
   host: ConsumerHost,
   streamKeys: readonly string[],
-  signal?: AbortSignal,
+  signal: AbortSignal,
 ): Promise<RealTimeConsumer> {
-  const { shards: wanted, autoStreamReset } = host.settings;
-  const shards = streamKeys.flatMap((streamKey) =>
-    wanted === undefined
-      ? [shardOf(streamKey, 0, undefined)]
-      : wanted.map((shardId) => shardOf(streamKey, shardId, wanted))
-  );
+  const { shards: wanted } = host.settings;
+  const numbers = wanted ?? [0];
+  const shards = streamKeys.flatMap((key) => numbers.map((shardId) => subscribedShard(key, shardId, wanted)));
+  checkDistinct(shards);
   try {
-    const run: Run = (command) => host.run(command, { signal });
-    const positions = await Promise.all(shards.map((shard) => anchor(shard, autoStreamReset, run)));
+    const positions = await Promise.all(shards.map((shard) => begin(shard, host, signal)));
     return new RealTimeConsumer(host, streamKeys, positions);
   } catch (error) {
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     if (!(error instanceof StreamerError) || error.code === "DISCONNECTED") throw error;
     const consumer = new RealTimeConsumer(host, streamKeys, []);
     consumer.fail(error); // as any fatal error it is told by next()
@@ -130,15 +126,12 @@ export async function createRealTimeConsumer(
   }
 }
 
-type Shard = Omit<ShardPosition, "position">;
-
-function shardOf(streamKey: string, shardId: number, sharded: readonly number[] | undefined): Shard {
-  const plain = sharded === undefined && shardId === 0;
-  return { streamKey, shardId, redisKey: plain ? streamKey : `${streamKey}:${shardId}` };
-}
-
-async function anchor(shard: Shard, reset: AutoStreamReset, run: Run): Promise<ShardPosition> {
-  return { ...shard, position: reset === "earliest" ? FIRST_ID : await lastIdOfStream(shard.redisKey, run) };
+/** Where a shard begins that has no position yet. */
+async function begin(shard: SubscribedShard, host: ConsumerHost, signal: AbortSignal): Promise<ShardPosition> {
+  const fresh = { ...shard, gone: false };
+  if (host.settings.autoStreamReset === "earliest") return { ...fresh, position: FIRST_ID, reached: FIRST_ID };
+  const { id } = await findEnd(shard.redisKey, host.anchor, signal);
+  return { ...fresh, position: id, reached: id };
 }
 
 /** A consumer that reads by itself, with XREAD. */
@@ -150,7 +143,7 @@ export class RealTimeConsumer implements Consumer {
   readonly #format: TimestampFormat;
   #readable: ReadableStream<Message> | undefined;
   #paused = false;
-  #moving: Promise<unknown> = Promise.resolve();
+  #moving: Promise<void> = Promise.resolve();
   #ended = false;
 
   constructor(host: ConsumerHost, streamKeys: readonly string[], shards: readonly ShardPosition[]) {
@@ -182,33 +175,34 @@ export class RealTimeConsumer implements Consumer {
 
   batches(options: { readonly max?: number } = {}): AsyncIterableIterator<Message[]> {
     const inbox = this.#inbox;
-    const max = checkNumber("max", options.max, Infinity, { min: 1 });
+    const max = options.max === undefined || options.max === Infinity
+      ? Infinity
+      : checkNumber("max", options.max, 0, { min: 1, integer: true });
     return new AskingIterator({ take: () => inbox.takeBatch(max), ask: (signal) => inbox.askBatch(max, signal) });
   }
 
   async seek(time: Date | bigint, options: WaitOptions = {}): Promise<void> {
     if (typeof time !== "bigint" && !(time instanceof Date)) throw invalidOption("time", time, "a Date or a bigint");
     const position = lastIdOf(time, this.#format);
-    await this.#moveAll(() => Promise.resolve(position), options);
+    await this.#moveAll((shard) => Promise.resolve({ ...shard, position }), options);
   }
 
   async rewind(position: SeqPos, options: WaitOptions = {}): Promise<void> {
     const fixed = fixedPosition(position);
-    const run: Run = (command) => this.#host.run(command, options);
-    await this.#moveAll(
-      (shard) => fixed === undefined ? lastIdOfStream(shard.redisKey, run) : Promise.resolve(fixed),
-      options,
-    );
+    await this.#moveAll(async (shard, signal) => {
+      if (fixed !== undefined) return { ...shard, position: fixed };
+      const { id } = await findEnd(shard.redisKey, this.#host.anchor, signal);
+      return { ...shard, position: id, reached: id, gone: false };
+    }, options);
   }
 
   async assign(streamKey: string, shardId: number, options: WaitOptions = {}): Promise<void> {
     this.#checkSubscribed(streamKey, shardId);
-    await this.#move(options, async (shards) => {
+    await this.#move(options, async (shards, signal) => {
       if (shards.some((shard) => isShard(shard, streamKey, shardId))) return shards;
-      const { settings } = this.#host;
-      const run: Run = (command) => this.#host.run(command, options);
-      const added = await anchor(shardOf(streamKey, shardId, settings.shards), settings.autoStreamReset, run);
-      return [...shards, added];
+      const added = subscribedShard(streamKey, shardId, this.#host.settings.shards);
+      checkDistinct([...shards, added]);
+      return [...shards, await begin(added, this.#host, signal)];
     });
   }
 
@@ -261,21 +255,18 @@ export class RealTimeConsumer implements Consumer {
   /** @internal Ends with this error. */
   fail(error: StreamerError): void {
     this.#inbox.end(error);
-    this.#reader.close();
+    this.#reader.close(this.#inbox.over ?? error);
   }
 
   /** All shards go on from a new position; what was read ahead is thrown away at once. */
-  async #moveAll(target: (shard: Shard) => Promise<MessageId>, options: WaitOptions): Promise<void> {
+  async #moveAll(target: MoveShard, options: WaitOptions): Promise<void> {
     options.signal?.throwIfAborted();
     this.#checkOpen();
     this.#inbox.hold();
     this.#reader.hold();
     const thrownAway = this.#inbox.clear();
     try {
-      await this.#move(
-        options,
-        (shards) => Promise.all(shards.map(async (shard) => ({ ...shard, position: await target(shard) }))),
-      );
+      await this.#move(options, (shards, signal) => Promise.all(shards.map((shard) => target(shard, signal))));
     } catch (error) {
       for (const [source, position] of thrownAway) { // nothing has changed: it has to be read once more
         const shard = this.#reader.shards.find(({ streamKey, shardId }) => isShard(source, streamKey, shardId));
@@ -288,24 +279,22 @@ export class RealTimeConsumer implements Consumer {
     }
   }
 
-  /** Changes the shards or their positions, one change after the other. */
-  #move(
-    options: WaitOptions,
-    change: (shards: readonly ShardPosition[]) => Promise<readonly ShardPosition[]>,
-  ): Promise<void> {
-    const moved = this.#moving.then(async () => {
-      options.signal?.throwIfAborted();
-      this.#checkOpen();
-      this.#reader.hold();
-      try {
-        this.#reader.reposition(await change(this.#reader.shards));
-      } finally {
-        this.#reader.release();
-      }
-      this.#checkOpen();
-    });
-    this.#moving = moved.catch(() => {});
-    return moved;
+  /** Changes the shards or their positions, one change after the other. On the signal, or at the end, it is given up. */
+  async #move(options: WaitOptions, change: MoveShards): Promise<void> {
+    const signal = AbortSignal.any([this.#reader.signal, ...(options.signal === undefined ? [] : [options.signal])]);
+    signal.throwIfAborted();
+    const before = this.#moving;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#moving = before.then(() => promise);
+    this.#reader.hold();
+    try {
+      await abortable(before, signal);
+      const shards = await abortable(change(this.#reader.shards, signal), signal);
+      this.#reader.reposition(shards);
+    } finally {
+      this.#reader.release();
+      resolve();
+    }
   }
 
   #checkOpen(): void {
@@ -318,8 +307,17 @@ export class RealTimeConsumer implements Consumer {
   }
 }
 
-function isShard(shard: StreamShard, streamKey: string, shardId: number): boolean {
-  return shard.streamKey === streamKey && shard.shardId === shardId;
+type MoveShard = (shard: ShardPosition, signal: AbortSignal) => Promise<ShardPosition>;
+type MoveShards = (shards: readonly ShardPosition[], signal: AbortSignal) => Promise<readonly ShardPosition[]>;
+
+/** The promise's outcome, or the signal's reason if that comes first. */
+function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }
 
 function notFound(streamKey: string, shardId: number): StreamerError {

@@ -29,6 +29,8 @@ interface Asker {
   readonly max: number;
   readonly give: (messages: Message[]) => void;
   readonly refuse: (reason: unknown) => void;
+  /** No longer asks. */
+  readonly leave: () => void;
   gone: boolean;
 }
 
@@ -185,8 +187,9 @@ export class Inbox {
     };
     const asker: Asker = {
       max,
-      give: (messages) => (leave(), give(messages)),
+      give,
       refuse: (reason) => (leave(), refuse(reason)),
+      leave,
       gone: false,
     };
     const abort = () => asker.refuse(signal?.reason);
@@ -205,9 +208,12 @@ export class Inbox {
       if (!asker.gone) {
         const page = this.#pages[0];
         if (page === undefined) return;
+        asker.leave(); // before the message is taken: taking may ask for more pages, which this asker does not want
+        this.#askers.shift();
         asker.give(asker.max === 0 ? [this.#takeOne(page)] : this.#takeSome(page, asker.max));
+      } else {
+        this.#askers.shift();
       }
-      this.#askers.shift();
     }
   }
 

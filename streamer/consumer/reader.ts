@@ -3,39 +3,42 @@
 
 import { StreamerError } from "../../resp/errors.ts";
 import type { RespDecoder } from "../../resp/decoder.ts";
+import { ProtocolError } from "../../resp/scanner.ts";
+import { reconnectDelay } from "../../resp/connection/backoff.ts";
 import { type Clock, sleep } from "../../resp/connection/clock.ts";
-import { type Command, isErrorReply, readError } from "../../resp/connection/command.ts";
+import { type Command, isErrorReply, readError, wrongShape } from "../../resp/connection/command.ts";
 import { Connection } from "../../resp/connection/connection.ts";
 import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
-import { reconnectDelay, type ReconnectOptions } from "../../resp/connection/backoff.ts";
-import { ProtocolError } from "../../resp/scanner.ts";
 import { clientUnblock } from "../commands/client_unblock.ts";
-import { lastIdOfStream } from "../commands/last_id.ts";
-import { type PageSection, readPage, xreadArguments } from "../commands/xread.ts";
-import { FIRST_ID, type MessageId, type TimestampFormat } from "../model/id.ts";
+import { readPage, xreadArguments } from "../commands/xread.ts";
+import { compareIds, type MessageId, type TimestampFormat } from "../model/id.ts";
+import type { AnchorPorts } from "./anchor.ts";
 import type { Inbox, Page } from "./inbox.ts";
 import type { ConsumerSettings } from "./options.ts";
-import { type CountState, firstCount, halveCount, isFatal, nextCount, resetPosition } from "./policy.ts";
+import {
+  type CountState,
+  firstCount,
+  halveCount,
+  isFatal,
+  narrowTurn,
+  nextCount,
+  nextTurn,
+  type Turn,
+} from "./policy.ts";
+import type { ShardPosition } from "./shard.ts";
+import { StreamWatch } from "./watch.ts";
 
-/** One shard that is read, and behind which id. */
-export interface ShardPosition {
-  readonly streamKey: string;
-  readonly shardId: number;
-  readonly redisKey: string;
-  position: MessageId;
-}
-
-/** What a reader needs beside its settings. */
+/** What a reader needs. */
 export interface ReaderOptions {
   readonly node: RedisNode;
   readonly settings: ConsumerSettings;
-  readonly reconnect: Required<ReconnectOptions>;
+  /** How to ask questions on another connection. */
+  readonly anchor: AnchorPorts;
   readonly timestampFormat: TimestampFormat;
   /** The payload's field. */
   readonly field: Uint8Array;
   readonly inbox: Inbox;
-  /** Runs a command on another connection, which never blocks. */
-  readonly run: <T>(command: Command<T>, options?: { readonly signal?: AbortSignal }) => Promise<T>;
+  /** A stream was made anew. */
   readonly onReset: (
     detail: { readonly streamKey: string; readonly shardId: number; readonly position: MessageId },
   ) => void;
@@ -49,45 +52,72 @@ const HEARTBEAT = 10_000;
 const UNBLOCK_AGAIN = 10;
 /** Bytes of the receive buffer at first: pages are large. */
 const CAPACITY = 256 * 1024;
+/** Share of the limit of a reply that a page is fitted to, so that entries may differ in size. */
+const REPLY_SHARE = 0.75;
+
+/** A read that waits for its answer. */
+interface Reading {
+  readonly shards: readonly {
+    readonly shard: ShardPosition;
+    readonly redisKey: string;
+    readonly position: MessageId;
+  }[];
+  readonly generation: number;
+}
 
 /** Keeps an inbox filled. */
 export class Reader {
   readonly #options: ReaderOptions;
   readonly #clock: Clock;
   readonly #connection: Connection;
+  readonly #watch: StreamWatch;
   readonly #closing = new AbortController();
   readonly #heartbeat: number;
-  #shards: ShardPosition[] = [];
+  readonly #pageBytes: number;
+  #shards: readonly ShardPosition[];
   #open: OpenConnection | undefined;
+  #lastOpen: OpenConnection | undefined;
   #count: CountState;
-  #reading: { readonly generation: number } | undefined;
+  #turn: Turn = { kind: "all" };
+  #reading: Reading | undefined;
   #generation = 0; // of the positions: what was asked under an older one is thrown away
   #holds = 0;
   #refusedSince: number | undefined;
-  #waiting = false; // for a pause after a refusal
-  #wasOpen = false;
-  #checkedAt = 0;
-  #checking = false;
+  #pausing = false; // after a refusal
 
   constructor(options: ReaderOptions, shards: readonly ShardPosition[]) {
-    const { node, settings } = options;
+    const { node, settings, anchor, onReset, onFatal } = options;
     this.#options = options;
     this.#clock = node.clock;
-    this.#shards = [...shards];
+    this.#shards = shards;
     this.#count = firstCount(settings.batchSize);
     this.#heartbeat = Math.min(HEARTBEAT, node.timeout);
-    this.#checkedAt = this.#clock.now();
+    this.#pageBytes = Math.min(settings.maxBufferedBytes / (settings.prefetch + 1), node.limits.reply * REPLY_SHARE);
     this.#connection = new Connection(node, {
       up: (open) => this.#up(open),
       down: (cause) => this.#down(cause),
-      failed: (error) => options.onFatal(error),
+      failed: (error) => onFatal(error),
       writable: () => this.fill(),
     }, { capacity: CAPACITY });
+    this.#watch = new StreamWatch({
+      anchor,
+      policy: settings.onStreamReset,
+      signal: this.#closing.signal,
+      shards: () => this.#shards,
+      move: (shard, position) => this.#move(shard, position),
+      onReset,
+      onFatal,
+    });
   }
 
   /** The shards that are read. */
   get shards(): readonly ShardPosition[] {
     return this.#shards;
+  }
+
+  /** Aborted when reading has ended. */
+  get signal(): AbortSignal {
+    return this.#closing.signal;
   }
 
   /** Begins to read. */
@@ -99,9 +129,7 @@ export class Reader {
   fill(): void {
     const { inbox, settings } = this.#options;
     const open = this.#open;
-    if (
-      open === undefined || this.#reading !== undefined || this.#holds > 0 || this.#waiting || this.#shards.length === 0
-    ) return;
+    if (open === undefined || this.#reading !== undefined || this.#holds > 0 || this.#pausing) return;
     if (inbox.over !== undefined || inbox.queuedBytes >= settings.maxBufferedBytes) return;
     if (settings.prefetch === 0 ? inbox.pages > 0 || !inbox.asked : inbox.pages > settings.prefetch) return;
     this.#read(open);
@@ -122,21 +150,27 @@ export class Reader {
 
   /** Goes on with these shards, from their positions. Only while held. */
   reposition(shards: readonly ShardPosition[]): void {
-    this.#shards = [...shards];
+    this.#shards = shards;
+    this.#turn = { kind: "all" };
   }
 
   /** Closes the connection. Twice is harmless. */
-  close(): void {
-    this.#closing.abort(new StreamerError("CONSUMER_ENDED", "The consumer has ended"));
+  close(reason: StreamerError): void {
+    this.#closing.abort(reason);
     this.#connection.close();
   }
 
+  #move(shard: ShardPosition, position: MessageId): void {
+    this.hold();
+    shard.position = position;
+    this.release();
+  }
+
   #up(open: OpenConnection): void {
-    const again = this.#wasOpen;
-    this.#wasOpen = true;
-    this.#open = open;
+    const again = this.#lastOpen !== undefined;
+    this.#open = this.#lastOpen = open;
     this.fill();
-    if (again) this.#check(); // a failover may have put ids back
+    if (again) this.#watch.look(0); // a failover may have put ids back
   }
 
   #down(cause: StreamerError): void {
@@ -144,132 +178,109 @@ export class Reader {
     this.#reading = undefined;
     if (!(cause instanceof ProtocolError && cause.tooLarge)) return;
     const halved = halveCount(this.#count);
-    if (halved === undefined) this.#options.onFatal(cause);
-    else this.#count = halved;
+    const narrowed = halved === undefined ? narrowTurn(this.#turn, this.#shards.length) : this.#turn;
+    if (narrowed === undefined) return this.#options.onFatal(cause); // a single entry is larger than the limits
+    this.#count = halved ?? this.#count;
+    this.#turn = narrowed;
   }
 
   #read(open: OpenConnection): void {
-    const { count } = this.#count;
-    const asked = this.#shards.map((shard) => ({ shard, redisKey: shard.redisKey, position: shard.position }));
-    const block = this.#heartbeat;
-    const reading = { generation: this.#generation };
+    const turn = this.#turn;
+    const block = turn.kind === "all" ? this.#heartbeat : undefined;
+    const shards = turn.kind === "all" ? this.#shards : inTurn(this.#shards, turn.from, turn.width);
+    const reading: Reading = {
+      shards: shards.map((shard) => ({ shard, redisKey: shard.redisKey, position: shard.position })),
+      generation: this.#generation,
+    };
     this.#reading = reading;
     const command: Command<void> = {
-      args: xreadArguments({ positions: asked, count, block }),
+      args: xreadArguments({ positions: reading.shards, count: this.#count.count, block }),
       repeatable: true,
-      blocks: block,
       read: () => {},
     };
     open.pipeline.enqueue(command, {
-      blocks: block,
+      blocks: block ?? 0,
       reply: (decoder) => {
         this.#reading = undefined;
-        if (isErrorReply(decoder)) return this.#refused(readError(decoder, command), reading.generation);
+        if (isErrorReply(decoder)) return this.#refused(readError(decoder, command), reading);
         this.#refusedSince = undefined;
-        this.#arrived(decoder, asked, reading.generation);
+        this.#arrived(decoder, reading);
       },
       lost: () => {},
     });
   }
 
-  #arrived(decoder: RespDecoder, asked: readonly { readonly shard: ShardPosition }[], generation: number): void {
+  #arrived(decoder: RespDecoder, reading: Reading): void {
     const frame = decoder.detach();
     const found = readPage(frame);
-    if (generation !== this.#generation) return this.fill();
+    if (reading.generation !== this.#generation) return this.fill();
     const { inbox, settings, timestampFormat, field } = this.#options;
-    const shards = new Map(asked.map(({ shard }) => [shard.redisKey, shard]));
+    const asked = new Map(reading.shards.map((one) => [one.redisKey, one]));
     const total = found.reduce((sum, section) => sum + section.entries.length, 0);
     const page: Page = { sections: [] };
-    for (const section of found) {
-      const shard = shards.get(section.redisKey);
-      if (shard === undefined) {
-        throw new StreamerError("PROTOCOL", "Cannot read the reply of XREAD as it has a key nobody asked for");
-      }
-      const { streamKey, shardId, position } = shard;
+    let most = 0;
+    for (const { redisKey, entries, lastId } of found) {
+      const one = asked.get(redisKey);
+      if (one === undefined) throw wrongShape("XREAD", "entries of the keys asked for");
+      if (compareIds(lastId, one.position) <= 0) throw wrongShape("XREAD", "entries behind the position asked for");
+      const { shard, position } = one;
+      if (shard.gone && !this.#watch.returned(shard)) return;
+      const { streamKey, shardId } = shard;
+      const bytes = Math.ceil(frame.byteLength * entries.length / total);
       const source = { frame, streamKey, shardId, timestampFormat, field };
-      const bytes = Math.ceil(frame.byteLength * section.entries.length / total);
-      page.sections.push({ source, entries: section.entries, taken: 0, before: position, bytes });
-      shard.position = section.lastId;
+      page.sections.push({ source, entries, taken: 0, before: position, bytes });
+      shard.position = shard.reached = lastId;
+      most = Math.max(most, entries.length);
     }
     if (total > 0) {
-      const entries = found.reduce((most: number, section: PageSection) => Math.max(most, section.entries.length), 0);
-      const pageBytes = settings.maxBufferedBytes / (settings.prefetch + 1);
-      const size = { entries, total, bytes: frame.byteLength };
-      this.#count = nextCount(this.#count, size, { batchSize: settings.batchSize, pageBytes });
+      const size = { entries: most, total, bytes: frame.byteLength, streams: reading.shards.length };
+      this.#count = nextCount(this.#count, size, { batchSize: settings.batchSize, pageBytes: this.#pageBytes });
     }
+    this.#turn = nextTurn(this.#turn, { total }, this.#shards.length);
     inbox.add(page);
     this.fill(); // the server works on the next page while this one is handed out
     inbox.serve();
-    if (this.#clock.now() - this.#checkedAt >= HEARTBEAT || total === 0) this.#check();
+    this.#watch.look(total === 0 ? 0 : HEARTBEAT);
   }
 
-  #refused(error: StreamerError, generation: number): void {
+  #refused(error: StreamerError, reading: Reading): void {
     if (isFatal(error.code)) {
-      if (generation === this.#generation) return this.#options.onFatal(error);
+      if (reading.generation === this.#generation) return this.#options.onFatal(error);
       return this.fill();
     }
     const now = this.#clock.now();
     this.#refusedSince ??= now;
-    this.#waiting = true;
-    const delay = reconnectDelay(this.#options.reconnect, now - this.#refusedSince, this.#clock.random());
+    this.#pausing = true;
+    const { reconnect } = this.#options.anchor;
+    const delay = reconnectDelay(reconnect, now - this.#refusedSince, this.#clock.random());
     sleep(this.#clock, delay, this.#closing.signal).then(() => {
-      this.#waiting = false;
+      this.#pausing = false;
       this.fill();
     }, () => {});
   }
 
-  /** Ends the read that is blocked now: its answer is not wanted any more. Tries until it has come. */
+  /** Ends the read that is blocked now: its answer is not wanted any more. Asks until it has come. */
   async #unblock(): Promise<void> {
     const reading = this.#reading;
     const open = this.#open;
     if (reading === undefined || open === undefined) return;
     const { identity } = open.info;
+    const { signal } = this.#closing;
     const still = () => this.#reading === reading && this.#open === open;
     try {
       while (identity !== undefined && still()) {
-        await this.#options.run(clientUnblock(identity.id), { signal: this.#closing.signal });
-        if (still()) await sleep(this.#clock, UNBLOCK_AGAIN, this.#closing.signal);
+        await this.#options.anchor.run(clientUnblock(identity.id), { signal });
+        if (still()) await sleep(this.#clock, UNBLOCK_AGAIN, signal);
       }
     } catch {
       // Not allowed, or we are ending: a fresh connection does as well.
     }
     if (still()) this.#connection.replace(new StreamerError("DISCONNECTED", "The blocked read was given up"));
   }
+}
 
-  /** Looks whether streams were made anew: their ids then are behind our positions, and a read would wait for ever. */
-  async #check(): Promise<void> {
-    if (this.#checking) return;
-    this.#checking = true;
-    this.#checkedAt = this.#clock.now();
-    try {
-      const moved = this.#shards.filter((shard) => shard.position !== FIRST_ID);
-      await Promise.all(moved.map((shard) => this.#checkShard(shard)));
-    } finally {
-      this.#checking = false;
-    }
-  }
-
-  async #checkShard(shard: ShardPosition): Promise<void> {
-    const { position, streamKey, shardId, redisKey } = shard;
-    const { settings, run, onReset, onFatal } = this.#options;
-    const { signal } = this.#closing;
-    let lastId: MessageId;
-    try {
-      lastId = await lastIdOfStream(redisKey, (command) => run(command, { signal }));
-    } catch {
-      return; // the read itself will tell what is wrong
-    }
-    // Compared with the position of before the question: what was read meanwhile is behind it for good reason.
-    const reset = resetPosition(position, lastId, settings.onStreamReset);
-    if (reset === undefined || signal.aborted || !this.#shards.includes(shard)) return;
-    if (reset === "fail") {
-      const message =
-        `Cannot go on reading ${redisKey} as the stream was made anew: its last id is ${lastId}, ours ${position}`;
-      return onFatal(new StreamerError("CONFLICT", message));
-    }
-    this.hold();
-    shard.position = reset;
-    onReset({ streamKey, shardId, position: reset });
-    this.release();
-  }
+/** So many of them from one on, and from the beginning again. */
+function inTurn(shards: readonly ShardPosition[], from: number, width: number): readonly ShardPosition[] {
+  const start = from % shards.length;
+  return [...shards.slice(start), ...shards.slice(0, start)].slice(0, width);
 }

@@ -112,7 +112,8 @@ export function idOfTime(time: Date | bigint, format: TimestampFormat): MessageI
 export function lastIdOf(time: Date | bigint, format: TimestampFormat): MessageId {
   const first = unitsOf(time, format);
   const wide = typeof time !== "bigint" && format === "nanoseconds" ? NANOSECONDS_A_MILLISECOND - 1n : 0n;
-  return `${first + wide}-${MAX_HALF}`;
+  const last = first + wide;
+  return `${last > MAX_HALF ? MAX_HALF : last}-${MAX_HALF}`;
 }
 
 function badTime(time: Date | bigint): StreamerError {

@@ -10,6 +10,9 @@ export interface Batch {
   unsettled: number;
 }
 
+/** Most reasons of unseen failures that are kept, so that one can be told as the cause. */
+const MAX_REASONS = 100;
+
 interface Flush {
   readonly batch: Batch;
   readonly done: () => void;
@@ -20,7 +23,8 @@ export class SendLedger {
   #open: Batch = { handle: this, unsettled: 0 };
   #flushes: Flush[] = []; // oldest first
   #unseen = 0;
-  #first: unknown;
+  #telling = 0; // how often failures have been told: those of before are no longer counted
+  readonly #reasons = new Map<object, unknown>(); // of the first that are unseen, oldest first
 
   /** The batch that a send accepted now belongs to. */
   get batch(): Batch {
@@ -32,14 +36,18 @@ export class SendLedger {
     if (--batch.unsettled === 0 && this.#flushes.length > 0) this.#advance();
   }
 
-  /** A failure that nobody awaits. */
-  unseen(reason: unknown): void {
-    if (this.#unseen++ === 0) this.#first = reason;
+  /** A failure that nobody awaits; gives a mark by which it can be taken back. */
+  unseen(send: object, reason: unknown): number {
+    this.#unseen++;
+    if (this.#reasons.size < MAX_REASONS) this.#reasons.set(send, reason);
+    return this.#telling;
   }
 
   /** Somebody has looked at a failure after all. */
-  seen(): void {
-    if (this.#unseen > 0) this.#unseen--;
+  seen(send: object, mark: number): void {
+    if (mark !== this.#telling) return;
+    this.#unseen--;
+    this.#reasons.delete(send);
   }
 
   /**
@@ -62,9 +70,10 @@ export class SendLedger {
   /** The failures nobody has seen since the last time, as one error, if there were any. */
   take(): StreamerError | undefined {
     const count = this.#unseen;
-    const cause = this.#first;
+    const [cause] = this.#reasons.values();
     this.#unseen = 0;
-    this.#first = undefined;
+    this.#reasons.clear();
+    this.#telling++;
     if (count === 0) return undefined;
     const sends = count === 1 ? "1 send has" : `${count} sends have`;
     return new StreamerError("SEND_FAILED", `${sends} failed, the first of them with the cause of this error`, {

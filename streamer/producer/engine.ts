@@ -177,12 +177,13 @@ export class Engine implements Carrier<SendRecord> {
   // What the records call.
 
   replied(record: SendRecord, decoder: RespDecoder): void {
-    this.#answered(record);
     const { target } = record;
-    if (isErrorReply(decoder)) {
-      this.#refused(record, readErrorText(decoder));
+    const refusal = isErrorReply(decoder) ? readErrorText(decoder) : undefined;
+    if (refusal === undefined) readEntryId(decoder, record); // throws for another shape, before anything has changed
+    this.#answered(record);
+    if (refusal !== undefined) {
+      this.#refused(record, refusal);
     } else {
-      readEntryId(decoder, record);
       target.refusingSince = undefined;
       if (target.backlog !== undefined) this.#overtake(target.backlog);
       if (!record.settled) { // else its time had run out: the answer is discarded

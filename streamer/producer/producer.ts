@@ -131,6 +131,7 @@ export class ProducerHandle implements Producer {
   readonly #host: ProducerHost;
   readonly #ledger = new SendLedger();
   #anchor: string | undefined;
+  readonly #hurry = new AbortController();
   #ending: Promise<void> | undefined;
   #writable: WritableStream<Payload> | undefined;
 
@@ -189,7 +190,14 @@ export class ProducerHandle implements Producer {
   }
 
   end(options: EndOptions = {}): Promise<void> {
-    return this.#ending ??= this.#end(options);
+    if (this.#ending !== undefined) return this.#ending;
+    const { timeout, signal } = options;
+    try {
+      if (timeout !== undefined) checkNumber("timeout", timeout, 0, { min: 0 });
+    } catch (error) {
+      return Promise.reject(error); // nothing has ended
+    }
+    return this.#ending = this.#end({ timeout, signal });
   }
 
   async trim(options: TrimOptions): Promise<number> {
@@ -212,10 +220,10 @@ export class ProducerHandle implements Producer {
     await this.end();
   }
 
-  async #end({ timeout, signal }: EndOptions): Promise<void> {
-    const limit = timeout === undefined ? undefined : checkNumber("timeout", timeout, 0, { min: 0 });
+  async #end(options: EndOptions): Promise<void> {
+    const { signal } = this.#hurry;
     try {
-      await this.#sender.finish(this.#ledger, { timeout: limit, signal, failure: "loud" });
+      await this.#sender.finish(this.#ledger, { timeout: options.timeout, signal: options.signal, hurry: signal });
     } finally {
       this.#sender.release();
       this.#host.ended(this);
@@ -227,14 +235,14 @@ export class ProducerHandle implements Producer {
    * this call; what had failed unseen before is.
    */
   async shutdown(timeout: number): Promise<void> {
-    if (this.#ending !== undefined) return await this.#ending.catch(() => {});
-    const ending = this.#sender.finish(this.#ledger, { timeout, signal: undefined, failure: "quiet" });
-    this.#ending = ending;
+    const late = this.#sender.engine.after(timeout, () => this.#hurry.abort());
+    const own = this.#ending !== undefined; // its own caller is told how it went
     try {
-      await ending;
+      await this.end();
+    } catch (error) {
+      if (!own) throw error;
     } finally {
-      this.#sender.release();
-      this.#host.ended(this);
+      late.stop();
     }
   }
 

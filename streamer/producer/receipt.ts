@@ -81,8 +81,8 @@ export interface RecordPlace {
 /** What only few records need: kept apart, since a record is made for every message and lives until it is settled. */
 interface Extra {
   failure: unknown;
-  /** Whether the failure counts among those nobody has seen. */
-  unseen: boolean;
+  /** The ledger's mark of a failure that counts among those nobody has seen. */
+  unseen: number | undefined;
   /** Whether the waiting has ended, though the message has not. */
   abandoned: boolean;
   /** Called when it is settled, by whoever listens to its signal. */
@@ -183,8 +183,7 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
     if (extra.abandoned) return;
     extra.failure = reason;
     if (this.#deferred !== undefined) return this.#deferred.reject(reason);
-    extra.unseen = true;
-    this.batch.handle.unseen(reason);
+    extra.unseen = this.batch.handle.unseen(this, reason);
   }
 
   /** @internal Ends the waiting for a message that has left; what becomes of it shows in `outcome` alone. */
@@ -198,7 +197,7 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
   #more(): Extra {
     return this.#extra ??= {
       failure: undefined,
-      unseen: false,
+      unseen: undefined,
       abandoned: false,
       release: undefined,
       idText: undefined,
@@ -215,10 +214,8 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
     this.#deferred = deferred;
     const extra = this.#extra;
     if (extra?.abandoned || this.state === STATE.failed) {
-      if (extra?.unseen) {
-        extra.unseen = false;
-        this.batch.handle.seen();
-      }
+      if (extra?.unseen !== undefined) this.batch.handle.seen(this, extra.unseen);
+      if (extra !== undefined) extra.unseen = undefined;
       deferred.reject(extra?.failure);
     } else if (this.state === STATE.acked) {
       deferred.resolve(this.#receipt());

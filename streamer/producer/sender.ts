@@ -3,6 +3,7 @@
 
 import { StreamerError } from "../../resp/errors.ts";
 import {
+  compactPayload,
   entryLeast,
   entryRoom,
   type EntryTemplate,
@@ -25,10 +26,12 @@ const MAX_TARGETS = 4096;
 
 /** How {@linkcode Sender.finish} ends. */
 export interface FinishOptions {
-  readonly timeout: number | undefined;
-  readonly signal: AbortSignal | undefined;
-  /** Whether what is given up counts among the failures that are reported. */
-  readonly failure: "loud" | "quiet";
+  /** Milliseconds after which what is left is given up. */
+  readonly timeout?: number;
+  /** Gives up what is left, and rejects. */
+  readonly signal?: AbortSignal;
+  /** Gives up what is left, which then is no failure of this call. */
+  readonly hurry: AbortSignal;
 }
 
 /** Encodes for one engine, on behalf of its handles. */
@@ -83,31 +86,27 @@ export class Sender {
   }
 
   /**
-   * Waits until all of a ledger's sends are settled; at the timeout, or on the signal, what is left is given up.
+   * Waits until all of a ledger's sends are settled; at the timeout, or on a signal, what is left is given up.
    *
    * @throws {StreamerError} `SEND_FAILED` where sends have failed unseen; or the signal's reason.
    */
-  async finish(ledger: SendLedger, { timeout, signal, failure }: FinishOptions): Promise<void> {
+  async finish(ledger: SendLedger, { timeout, signal, hurry }: FinishOptions): Promise<void> {
     const late = new AbortController();
     const timer = timeout === undefined ? undefined : this.engine.after(timeout, () => late.abort());
-    const stop = () => late.abort();
-    if (signal?.aborted) stop();
-    signal?.addEventListener("abort", stop, { once: true });
-    try {
-      await ledger.settle(late.signal).catch(() => {});
-    } finally {
-      timer?.stop();
-      signal?.removeEventListener("abort", stop);
-    }
-    const reported = failure === "quiet" ? ledger.take() : undefined;
+    const stop = AbortSignal.any(signal === undefined ? [late.signal, hurry] : [late.signal, hurry, signal]);
+    await ledger.settle(stop).catch(() => {});
+    timer?.stop();
+    const before = hurry.aborted ? ledger.take() : undefined;
     this.engine.giveUp(ledger);
+    const failure = ledger.take();
     signal?.throwIfAborted();
-    const error = failure === "quiet" ? reported : ledger.take();
-    if (error !== undefined) throw error;
+    if (before !== undefined) throw before;
+    if (failure !== undefined && !hurry.aborted) throw failure;
   }
 
-  #accept(ledger: SendLedger, target: Target<SendRecord>, template: EntryTemplate, payload: Payload): SendRecord {
+  #accept(ledger: SendLedger, target: Target<SendRecord>, template: EntryTemplate, given: Payload): SendRecord {
     const { engine } = this;
+    const payload = compactPayload(given);
     const free = engine.settings.maxBuffered - engine.buffered;
     if (entryLeast(template, payload) > free) throw bufferFull(engine.settings.maxBuffered);
     const chunk = engine.chunks.withRoom(entryRoom(template, payload));

@@ -1,0 +1,90 @@
+// Owns the chart of the README: throughput as a share of the server's own limit. Must not know how it was measured.
+
+import { init } from "echarts";
+import { type Contender, CONTENDERS, type Figure, nameOf, OURS } from "./plan.ts";
+import { type Runtime, RUNTIMES } from "./runtimes.ts";
+import type { Summary } from "./statistics.ts";
+
+const PANELS: readonly { readonly figure: Figure; readonly title: string }[] = [
+  { figure: "produce", title: "Produce: XADD, 1 = the server's limit" },
+  { figure: "consume", title: "Consume: XREAD 1000, 1 = the server's limit" },
+];
+const COLOURS: Readonly<Record<Runtime, string>> = { deno: "#1a9c8c", bun: "#e0a458", node: "#5b7fbd" };
+const WIDTH = 1_000, LABELS = 190, TOP = 90, ROW = 42, GAP = 30, BOTTOM = 40;
+
+/** Draws the medians as an SVG document. */
+export function drawChart(summaries: readonly Summary[]): string {
+  const panels = PANELS.map(({ figure, title }) => ({ title, rows: rowsOf(figure, summaries) }));
+  const height = TOP + ROW * Math.max(...panels.map(({ rows }) => rows.length)) + BOTTOM;
+  const chart = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
+  const panelWidth = WIDTH / panels.length;
+  // One scale for all panels, in quarters, with the limit on it.
+  const shares = panels.flatMap(({ rows }) => rows.flatMap((row) => Object.values(row.shares)));
+  const max = Math.ceil(Math.max(1, ...shares) * 4) / 4;
+  chart.setOption({
+    animation: false,
+    backgroundColor: "#ffffff",
+    textStyle: { fontFamily: "sans-serif" },
+    color: RUNTIMES.map((runtime) => COLOURS[runtime]),
+    legend: { data: [...RUNTIMES], top: 10 },
+    title: panels.map(({ title }, i) => ({
+      text: title,
+      left: i * panelWidth + 10,
+      top: 40,
+      textStyle: { fontSize: 15 },
+    })),
+    grid: panels.map(({ rows }, i) => ({
+      left: i * panelWidth + LABELS,
+      width: panelWidth - LABELS - GAP,
+      top: TOP,
+      height: rows.length * ROW,
+    })),
+    xAxis: panels.map((_, i) => ({ type: "value" as const, gridIndex: i, min: 0, max, interval: 0.25 })),
+    yAxis: panels.map(({ rows }, i) => ({
+      type: "category" as const,
+      gridIndex: i,
+      inverse: true,
+      axisTick: { show: false },
+      data: rows.map(({ contender }) => ({
+        value: `${contender.client}, ${contender.form}`,
+        textStyle: { fontWeight: contender.client === OURS ? "bold" as const : "normal" as const },
+      })),
+    })),
+    series: panels.flatMap(({ rows }, i) =>
+      RUNTIMES.map((runtime) => ({
+        type: "bar" as const,
+        name: runtime,
+        xAxisIndex: i,
+        yAxisIndex: i,
+        barMaxWidth: 10,
+        data: rows.map(({ shares }) => shares[runtime] ?? "-"),
+        markLine: {
+          silent: true,
+          symbol: "none",
+          label: { show: false },
+          lineStyle: { color: "#444444", type: "dashed" as const },
+          data: [{ xAxis: 1 }],
+        },
+      }))
+    ),
+  });
+  const svg = chart.renderToSVGString();
+  chart.dispose();
+  return svg + "\n";
+}
+
+interface Row {
+  readonly contender: Contender;
+  readonly shares: Partial<Record<Runtime, number>>;
+}
+
+function rowsOf(figure: Figure, summaries: readonly Summary[]): Row[] {
+  return CONTENDERS.filter((contender) => contender.figure === figure).flatMap((contender) => {
+    const shares: Partial<Record<Runtime, number>> = {};
+    for (const runtime of RUNTIMES) {
+      const share = summaries.find(({ name }) => name === nameOf(contender, runtime))?.ofLimit;
+      if (share) shares[runtime] = Math.round(share * 100) / 100;
+    }
+    return Object.keys(shares).length === 0 ? [] : [{ contender, shares }];
+  });
+}

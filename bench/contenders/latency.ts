@@ -1,0 +1,45 @@
+// Owns the clock of the end-to-end runs: when each message was sent and when it came out. Must not know any client.
+
+import type { Job, Sample } from "./contend.ts";
+
+/** Notes when numbered messages of one process leave and arrive. */
+export class Stopwatch {
+  readonly #job: Job;
+  readonly #sent: Float64Array;
+  readonly #waits: number[] = [];
+
+  constructor(job: Job) {
+    this.#job = job;
+    this.#sent = new Float64Array(job.messages);
+  }
+
+  get arrived(): number {
+    return this.#waits.length;
+  }
+
+  get done(): boolean {
+    return this.#waits.length >= this.#job.messages;
+  }
+
+  /** Starts the clock of message `index` and gives its payload: the number, padded to the payload's size. */
+  payload(index: number): string {
+    this.#sent[index] = performance.now();
+    return String(index).padEnd(this.#job.payload.length);
+  }
+
+  /** Stops the clock of the message with that payload; they come in the order in which they were sent. */
+  arrive(payload: string): void {
+    const now = performance.now();
+    const index = Number(payload);
+    if (index !== this.#waits.length) {
+      throw new Error(`Message ${this.#waits.length} was awaited and "${payload}" came`);
+    }
+    this.#waits.push((now - this.#sent[index]) * 1_000);
+  }
+
+  /** Percentiles in microseconds; the first fifth is warm-up. */
+  sample(): Partial<Sample> {
+    const waits = this.#waits.slice(this.#waits.length / 5).sort((a, b) => a - b);
+    return { p50: waits[Math.floor(waits.length / 2)], p99: waits[Math.floor(waits.length * 0.99)] };
+  }
+}

@@ -1,0 +1,82 @@
+// Owns how node-redis is driven. "plain": its typed commands with default options, at most 10,000 unanswered.
+// "best": the fastest way known to us. Must not know other clients.
+
+import { createClient, RESP_TYPES } from "redis";
+import { contend, type Job } from "./contend.ts";
+import { Stopwatch } from "./latency.ts";
+import { overlapped, sliding } from "./pacing.ts";
+import { consume, endToEnd, produce, readPages } from "./shapes.ts";
+
+function open({ url }: Job) {
+  return createClient({ url }).on("error", fail).connect();
+}
+
+/** Without the timeout of each command, which costs more than the command itself. */
+function openWithoutTimeout({ url }: Job) {
+  return createClient({ url, commandOptions: { timeout: undefined } }).on("error", fail).connect();
+}
+
+function fail(error: Error): never {
+  throw error;
+}
+
+await contend({
+  async "produce-plain"(job, measure) {
+    const client = await open(job);
+    const { payload } = job;
+    await produce(
+      job,
+      measure,
+      (key, count) => overlapped(count, 5_000, () => client.xAdd(key, "*", { msg: payload })),
+    );
+  },
+
+  async "produce-best"(job, measure) {
+    const client = await openWithoutTimeout(job);
+    const { payload } = job;
+    await produce(
+      job,
+      measure,
+      (key, count) => sliding(count, 1_000, () => client.sendCommand(["XADD", key, "*", "msg", payload])),
+    );
+  },
+
+  async "consume-plain"(job, measure) {
+    const client = await open(job);
+    await consume(job, measure, (key, count) =>
+      readPages(count, async (id) => {
+        const streams = await client.xRead({ key, id }, { COUNT: 1_000 });
+        const messages = streams?.[0].messages;
+        return messages && { length: messages.length, lastId: messages[messages.length - 1].id };
+      }));
+  },
+
+  /** Raw commands, and Buffers in place of strings. */
+  async "consume-best"(job, measure) {
+    const client = (await openWithoutTimeout(job)).withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
+    await consume(job, measure, (key, count) =>
+      readPages(count, async (id) => {
+        const reply = await client.sendCommand(["XREAD", "COUNT", "1000", "STREAMS", key, id]);
+        // `sendCommand` does not know its reply's shape: { key: [[id, [field, value]], …] } in RESP3.
+        const entries = (reply as unknown as Record<string, [Buffer, Buffer[]][]> | null)?.[key];
+        return entries && { length: entries.length, lastId: entries[entries.length - 1][0].toString() };
+      }));
+  },
+
+  async latency(job, measure) {
+    const [writer, reader] = await Promise.all([openWithoutTimeout(job), openWithoutTimeout(job)]);
+    const watch = new Stopwatch(job);
+    return await endToEnd(job, measure, watch, {
+      send: (msg) => writer.xAdd(job.key, "*", { msg }),
+      async receive() {
+        for (let id = "0-0"; !watch.done;) {
+          const streams = await reader.xRead({ key: job.key, id }, { BLOCK: 2_000, COUNT: 100 });
+          for (const { id: next, message } of streams?.[0].messages ?? []) {
+            watch.arrive(message.msg);
+            id = next;
+          }
+        }
+      },
+    });
+  },
+});

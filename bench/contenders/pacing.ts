@@ -1,0 +1,46 @@
+// Owns the ways of keeping many requests in flight on a client that gives a promise for each. Must not know any client.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+/**
+ * Sends `count` requests in windows of `size` and awaits every answer; two windows are in flight, so that the server
+ * does not wait while the next one is being prepared.
+ */
+export async function overlapped(count: number, size: number, send: () => PromiseLike<unknown>): Promise<void> {
+  let last: Promise<unknown> = Promise.resolve();
+  for (let sent = 0; sent < count; sent += size) {
+    const next = Promise.all(burst(Math.min(size, count - sent), send));
+    await last;
+    last = next;
+  }
+  await last;
+}
+
+/** Every answer makes room for the next request. */
+export function sliding(count: number, limit: number, send: () => PromiseLike<unknown>): Promise<void> {
+  let sent = 0, answered = 0;
+  return new Promise((resolve, reject) => {
+    const start = () => {
+      sent++;
+      send().then(answer, reject);
+    };
+    const answer = () => {
+      if (++answered === count) resolve();
+      else if (sent < count) start();
+    };
+    while (sent < Math.min(limit, count)) start();
+  });
+}
+
+function burst(count: number, send: () => PromiseLike<unknown>): PromiseLike<unknown>[] {
+  return Array.from({ length: count }, send);
+}
+
+/** Calls `send` with 0, 1, 2 … at a steady pace of `rate` a second; timers are no finer than a millisecond. */
+export async function paced(count: number, rate: number, send: (index: number) => void): Promise<void> {
+  const start = performance.now();
+  for (let index = 0; index < count; await sleep(1)) {
+    const due = Math.min(count, Math.ceil((performance.now() - start) * rate / 1_000));
+    while (index < due) send(index++);
+  }
+}

@@ -1,0 +1,176 @@
+// Owns the marks: what the module is asked to reach, and whether it does. Must not know how figures are measured.
+
+import { CONTENDERS, type Figure, nameOf, OURS } from "./plan.ts";
+import type { Series } from "./rounds.ts";
+import { type Runtime, RUNTIMES } from "./runtimes.ts";
+import { ratio, type Summary } from "./statistics.ts";
+
+/** One mark on one runtime, held against what was measured. */
+export interface Verdict {
+  readonly name: string;
+  readonly runtime: Runtime;
+  readonly what: string;
+  readonly value: number;
+  /** What is asked now. */
+  readonly first?: Bound;
+  /** What is asked in the end. */
+  readonly full?: Bound;
+}
+
+/** A bound, and whether it is kept. */
+export interface Bound {
+  readonly text: string;
+  readonly reached: boolean;
+}
+
+type Limit = number | Readonly<Record<Runtime, number>>;
+
+/** Asked of one form of ours. */
+interface Mark {
+  readonly figure: Figure;
+  readonly form: string;
+  readonly what: string;
+  readonly value: (summary: Summary) => number | null;
+  /** Whether more is better. */
+  readonly rising: boolean;
+  readonly first?: Limit;
+  readonly full?: Limit;
+}
+
+/** Asked against every form of a peer in the same figure. */
+interface PeerMark {
+  readonly figure: Figure;
+  readonly form: string;
+  readonly peer: string;
+  readonly first: Limit;
+  readonly full: Limit;
+}
+
+const ofLimit = (figure: Figure, form: string, first: Limit | undefined, full: Limit): Mark => ({
+  figure,
+  form,
+  what: "of the limit",
+  value: (summary) => summary.ofLimit,
+  rising: true,
+  ...(first === undefined ? {} : { first }),
+  full,
+});
+
+const clientUs = (figure: Figure, form: string, first: Limit | undefined, full: Limit): Mark => ({
+  figure,
+  form,
+  what: "client CPU µs",
+  value: (summary) => summary.clientUs,
+  rising: false,
+  ...(first === undefined ? {} : { first }),
+  full,
+});
+
+const decoded = (form: string): Mark[] => [
+  { figure: "decode", form, what: "M messages/s", value: (summary) => summary.rate / 1e6, rising: true, first: 2 },
+  {
+    figure: "decode",
+    form,
+    what: "CPU ns",
+    value: ({ clientUs }) => clientUs && clientUs * 1_000,
+    rising: false,
+    full: 110,
+  },
+];
+
+const MARKS: readonly Mark[] = [
+  ofLimit("produce", "not awaited", 0.85, { node: 1, deno: 0.95, bun: 1 }),
+  ofLimit("produce", "awaited", 0.75, { node: 0.95, deno: 0.85, bun: 0.95 }),
+  clientUs("produce", "not awaited", 1.7, { node: 0.9, deno: 1, bun: 0.75 }),
+  clientUs("produce", "awaited", 1.7, { node: 1.5, deno: 1.7, bun: 1.05 }),
+  ofLimit("consume", "batches", 0.75, 0.9),
+  ofLimit("consume", "one by one", 0.6, 0.75),
+  ofLimit("consume", "default page", undefined, 0.9),
+  clientUs("consume", "batches", undefined, { node: 0.28, deno: 0.28, bun: 0.32 }),
+  clientUs("consume", "one by one", undefined, { node: 0.45, deno: 0.42, bun: 0.45 }),
+  ...decoded("values"),
+  ...decoded("pages"),
+  {
+    figure: "latency",
+    form: "end to end",
+    what: "p50 µs",
+    value: (summary) => summary.p50,
+    rising: false,
+    full: { node: 280, deno: 400, bun: 225 },
+  },
+  {
+    figure: "memory",
+    form: "respects ready",
+    what: "resident MiB",
+    value: (summary) => summary.residentMiB,
+    rising: false,
+    first: 250,
+  },
+  {
+    figure: "memory",
+    form: "respects ready",
+    what: "MiB over base",
+    value: (summary) => summary.growthMiB,
+    rising: false,
+    full: 15,
+  },
+];
+
+const PEER_MARKS: readonly PeerMark[] = [
+  { figure: "produce", form: "not awaited", peer: "node-redis", first: 4, full: { node: 12, deno: 4, bun: 4 } },
+  { figure: "produce", form: "not awaited", peer: "ioredis", first: 4, full: 4 },
+  { figure: "produce", form: "not awaited", peer: "Bun's own", first: 1.2, full: 1.6 },
+  { figure: "consume", form: "batches", peer: "node-redis", first: 2, full: 2.5 },
+  { figure: "consume", form: "batches", peer: "ioredis", first: 2, full: 2.5 },
+  { figure: "consume", form: "batches", peer: "Bun's own", first: 1.1, full: 1.6 },
+];
+
+/** Holds every mark for which there are samples against them. */
+export function judge(series: readonly Series[], summaries: readonly Summary[]): Verdict[] {
+  const own = MARKS.flatMap((mark) =>
+    RUNTIMES.flatMap((runtime) => {
+      const name = ourName(mark.figure, mark.form, runtime);
+      const summary = summaries.find((summary) => summary.name === name);
+      const value = summary ? mark.value(summary) : null;
+      return value === null ? [] : [verdict(name, runtime, mark.what, value, mark)];
+    })
+  );
+  const against = PEER_MARKS.flatMap((mark) =>
+    CONTENDERS.filter(({ figure, client }) => figure === mark.figure && client === mark.peer).flatMap((peer) =>
+      RUNTIMES.flatMap((runtime) => {
+        const name = ourName(mark.figure, mark.form, runtime);
+        const ours = series.find((entry) => entry.name === name);
+        const theirs = series.find((entry) => entry.name === nameOf(peer, runtime));
+        const value = ours && theirs ? ratio(ours, theirs) : null;
+        const what = `× ${peer.client}, ${peer.form}`;
+        return value === null ? [] : [verdict(name, runtime, what, value, { ...mark, rising: true })];
+      })
+    )
+  );
+  return [...own, ...against];
+}
+
+function ourName(figure: Figure, form: string, runtime: Runtime): string {
+  return nameOf({ figure, client: OURS, form, script: "", job: "" }, runtime);
+}
+
+function verdict(
+  name: string,
+  runtime: Runtime,
+  what: string,
+  value: number,
+  { rising, first, full }: Pick<Mark, "rising" | "first" | "full">,
+): Verdict {
+  const bound = (limit: Limit): Bound => {
+    const number = typeof limit === "number" ? limit : limit[runtime];
+    return { text: `${rising ? "≥" : "≤"} ${number}`, reached: rising ? value >= number : value <= number };
+  };
+  return {
+    name,
+    runtime,
+    what,
+    value,
+    ...(first === undefined ? {} : { first: bound(first) }),
+    ...(full === undefined ? {} : { full: bound(full) }),
+  };
+}

@@ -1,0 +1,74 @@
+// Owns who runs in which figure, and under which name. Must not know how a process is started or what is asked of it.
+
+import type { Runtime } from "./runtimes.ts";
+
+/** What is measured; the order is that of the runs. */
+export const FIGURES = ["produce", "consume", "decode", "latency", "memory"] as const;
+
+export type Figure = typeof FIGURES[number];
+
+/** The client under test, among its peers. */
+export const OURS = "streamer-redis";
+
+/** One way of driving one client, on one runtime or more. */
+export interface Contender {
+  readonly figure: Figure;
+  readonly client: string;
+  /** How it is driven, for people. */
+  readonly form: string;
+  /** The file below `contenders/`, and the form that it is asked for. */
+  readonly script: string;
+  readonly job: string;
+  /** @default all */
+  readonly runtimes?: readonly Runtime[];
+}
+
+/** The name under which the results of a contender on one runtime are kept. */
+export function nameOf(contender: Contender, runtime: Runtime): string {
+  return `${contender.figure}/${contender.client}/${contender.form}@${runtime}`;
+}
+
+/** The yardstick's own name in a figure. */
+export function limitOf(figure: Figure): string {
+  return `${figure}/limit`;
+}
+
+function ours(figure: Figure, form: string, job: string, script = "ours"): Contender {
+  return { figure, client: OURS, form, script, job };
+}
+
+function peers(figure: Figure, form: string, job: string, clients: readonly string[]): Contender[] {
+  return clients.map((client) =>
+    client === "bun"
+      ? { figure, client: "Bun's own", form, script: "bun_client", job, runtimes: ["bun"] }
+      : { figure, client, form, script: client === "ioredis" ? "ioredis" : "node_redis", job }
+  );
+}
+
+const ALL = ["node-redis", "ioredis", "bun"];
+
+/** Everyone, in the order of the table. */
+export const CONTENDERS: readonly Contender[] = [
+  ours("produce", "not awaited", "produce-ignored"),
+  ours("produce", "awaited", "produce-awaited"),
+  ...peers("produce", "best", "produce-best", ALL),
+  ...peers("produce", "plain", "produce-plain", ["node-redis", "ioredis"]),
+
+  ours("consume", "batches", "consume-batches"),
+  ours("consume", "batches, bytes()", "consume-bytes"),
+  ours("consume", "one by one", "consume-each"),
+  ours("consume", "default page", "consume-default"),
+  ...peers("consume", "best", "consume-best", ALL),
+  ...peers("consume", "plain", "consume-plain", ["node-redis"]),
+
+  ours("decode", "values", "values", "our_decoder"),
+  ours("decode", "pages", "pages", "our_decoder"),
+  { figure: "decode", client: "node-redis", form: "strings", script: "peer_decoders", job: "node-redis-strings" },
+  { figure: "decode", client: "node-redis", form: "buffers", script: "peer_decoders", job: "node-redis-buffers" },
+  { figure: "decode", client: "ioredis", form: "strings", script: "peer_decoders", job: "ioredis-strings" },
+
+  ours("latency", "end to end", "latency"),
+  ...peers("latency", "end to end", "latency", ALL),
+
+  ours("memory", "respects ready", "memory"),
+];

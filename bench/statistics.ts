@@ -1,0 +1,71 @@
+// Owns what is made of the samples: medians, and ratios that are taken within a round first. Must not know how samples came.
+
+import type { Sample } from "./contenders/contend.ts";
+import { type Figure, FIGURES, limitOf } from "./plan.ts";
+import type { Series } from "./rounds.ts";
+
+/** The medians of one contender on one runtime. */
+export interface Summary {
+  readonly name: string;
+  readonly figure: Figure;
+  /** Rounds that gave a sample. */
+  readonly rounds: number;
+  /** Messages a second. */
+  readonly rate: number;
+  /** Against the yardstick of the same round; null where there is none. */
+  readonly ofLimit: number | null;
+  readonly clientUs: number | null;
+  readonly serverUs: number | null;
+  /** Microseconds. */
+  readonly p50: number | null;
+  readonly p99: number | null;
+  readonly residentMiB: number | null;
+  readonly growthMiB: number | null;
+}
+
+/** Summarises each series that has a sample. */
+export function summarise(all: readonly Series[]): Summary[] {
+  return all.flatMap((series) => {
+    const { name, samples } = series;
+    const figure = FIGURES.find((figure) => name.startsWith(figure + "/"));
+    const rate = median(samples.map(rateOf));
+    if (figure === undefined || rate === null) return [];
+    const of = (read: (sample: Sample) => number | null | undefined) =>
+      median(samples.map((sample) => sample && (read(sample) ?? null)));
+    const limit = all.find((other) => other.name === limitOf(figure));
+    return [{
+      name,
+      figure,
+      rounds: samples.filter((sample) => sample !== null).length,
+      rate,
+      // Where it is a time that counts, a ratio of rates says nothing.
+      ofLimit: limit && figure !== "latency" ? ratio(series, limit) : null,
+      clientUs: of((sample) => sample.clientUs),
+      serverUs: of((sample) => sample.serverUs),
+      p50: of((sample) => sample.p50),
+      p99: of((sample) => sample.p99),
+      residentMiB: of((sample) => sample.residentMiB),
+      growthMiB: of((sample) => sample.growthMiB),
+    }];
+  });
+}
+
+/** The median over the rounds of how many times as fast the first was as the second, in that same round. */
+export function ratio(one: Series, other: Series): number | null {
+  return median(one.samples.map((sample, round) => {
+    const mine = rateOf(sample), theirs = rateOf(other.samples[round]);
+    return mine === null || theirs === null ? null : mine / theirs;
+  }));
+}
+
+/** The median of what is there; null when nothing is. */
+export function median(values: readonly (number | null)[]): number | null {
+  const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
+  if (sorted.length === 0) return null;
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+function rateOf(sample: Sample | null | undefined): number | null {
+  return sample ? sample.messages / sample.seconds : null;
+}

@@ -1,0 +1,52 @@
+// One shard that is read: its Redis key, and how far it was read. It must not know who reads it.
+
+import type { MessageId } from "../model/id.ts";
+import type { StreamShard } from "../model/key.ts";
+import { invalidOption } from "../model/options.ts";
+
+/** A shard of a subscription, and the Redis key it stands for. */
+export interface SubscribedShard extends StreamShard {
+  readonly redisKey: string;
+}
+
+/** A shard that is read, and how far. */
+export interface ShardPosition extends SubscribedShard {
+  /** What is read next is behind this id. */
+  position: MessageId;
+  /** The highest id the stream is known to have reached. */
+  reached: MessageId;
+  /** Whether the stream was found deleted, and has not been seen since. */
+  gone: boolean;
+}
+
+/** The shard of a subscription; `sharded` are its numbers where it has any, else shard 0 is the plain key. */
+export function subscribedShard(
+  streamKey: string,
+  shardId: number,
+  sharded: readonly number[] | undefined,
+): SubscribedShard {
+  const plain = sharded === undefined && shardId === 0;
+  return { streamKey, shardId, redisKey: plain ? streamKey : `${streamKey}:${shardId}` };
+}
+
+/** Two shards of one subscription may not stand for the same Redis key: neither could tell whose its messages are. */
+export function checkDistinct(shards: readonly SubscribedShard[]): void {
+  const keys = new Map<string, SubscribedShard>();
+  for (const shard of shards) {
+    const other = keys.get(shard.redisKey);
+    if (other !== undefined) {
+      const taken = `shard ${other.shardId} of ${other.streamKey}`;
+      throw invalidOption(
+        "shardId",
+        shard.shardId,
+        `another than that of the Redis key ${shard.redisKey}, which is ${taken}`,
+      );
+    }
+    keys.set(shard.redisKey, shard);
+  }
+}
+
+/** Whether it is this shard. */
+export function isShard(shard: StreamShard, streamKey: string, shardId: number): boolean {
+  return shard.streamKey === streamKey && shard.shardId === shardId;
+}

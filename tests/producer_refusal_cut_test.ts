@@ -1,0 +1,135 @@
+// Owns the proof that a cut in the middle of refusals mixes nothing up: who is refused, who is unknown, who is sent again.
+
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import { connect, type Delivery, RedisError, StreamerError } from "../mod.ts";
+import { test } from "./support/runner.ts";
+import { FakeRedis } from "./streamer/producer/fake_redis.ts";
+import { endingsOf } from "./streamer/producer/stream_checks.ts";
+import { freshSeed, Random } from "./resp/drive.ts";
+
+const RECONNECT = { initialDelay: 1, maxDelay: 5 };
+
+/** Refuses the first message, says nothing of the second, and cuts; from then on all is well. */
+async function refusedThenCut(delivery: Delivery) {
+  let cut = false;
+  await using redis = await FakeRedis.start({
+    judge: async (xadd, fake) => {
+      if (cut) return fake.store(xadd);
+      if (xadd.payload === "m0") return "-LOADING not yet\r\n";
+      cut = true;
+      return await xadd.cut({ gently: true }); // the refusal of m0 arrives
+    },
+  });
+  await using streamer = await connect(redis.url, { reconnect: RECONNECT });
+  const producer = await streamer.createProducer("k", { delivery, sendTimeout: 3_000 });
+  const sends = ["m0", "m1"].map((payload) => [payload, producer.send(payload)] as const);
+  const endings = await endingsOf(sends);
+  const later = await endingsOf([["m2", producer.send("m2")]]);
+  return { endings: [...endings, ...later], stored: redis.payloads("k") };
+}
+
+test("at-least-once: what was refused and what was cut off are both sent again, in order", async () => {
+  const { endings, stored } = await refusedThenCut("at-least-once");
+  assert(endings.every((ending) => "receipt" in ending));
+  assertEquals(stored, ["m0", "m1", "m2"]);
+});
+
+test("at-most-once: what was refused is sent again, what was cut off is ambiguous, and later sends go on", async () => {
+  const { endings, stored } = await refusedThenCut("at-most-once");
+  assert("receipt" in endings[0], "m0 was refused only: nothing keeps it from being sent again");
+  assert("error" in endings[1] && endings[1].error instanceof StreamerError);
+  assertEquals([endings[1].error.code, endings[1].outcome], ["AMBIGUOUS", "unknown"]);
+  assert("receipt" in endings[2]);
+  assertEquals(stored, ["m0", "m2"]);
+});
+
+test("a message that was in flight at a cut and is refused for good later stays unknown", async () => {
+  let cut = false;
+  await using redis = await FakeRedis.start({
+    judge: async (xadd) => {
+      if (cut) return "-OOM no\r\n";
+      cut = true;
+      return await xadd.cut();
+    },
+  });
+  await using streamer = await connect(redis.url, { reconnect: RECONNECT });
+  const producer = await streamer.createProducer("k");
+  const [ending] = await endingsOf([["a", producer.send("a")]]);
+  assert("error" in ending);
+  assertInstanceOf(ending.error, RedisError);
+  assertEquals([ending.error.code, ending.error.outcome, ending.outcome], ["OOM", "unknown", "unknown"]);
+});
+
+test("a message that was in flight at a cut and then cannot be sent again in time stays unknown", async () => {
+  await using redis = await FakeRedis.start({
+    judge: (xadd) => xadd.cut(),
+  });
+  await using streamer = await connect(redis.url, { reconnect: RECONNECT });
+  const producer = await streamer.createProducer("k", { sendTimeout: 100 });
+  const [ending] = await endingsOf([["a", producer.send("a")]]);
+  assert("error" in ending && ending.error instanceof StreamerError);
+  assertEquals([ending.error.code, ending.outcome], ["TIMEOUT", "unknown"]);
+});
+
+const seed = freshSeed();
+for (const delivery of ["at-least-once", "at-most-once"] as const) {
+  test(`${delivery}: any mix of stored, refused for now, refused for good and cut keeps order and promises (seed ${seed})`, async () => {
+    const random = new Random(seed);
+    let quiet = false;
+    let cuts = 0;
+    const refusedForGood = new Set<string>();
+    // Keys that the connection of now has refused something for: what is stored for them must be told to the client,
+    // or it cannot know that the refused one has lost its place.
+    let refusing = new Set<string>();
+    await using redis = await FakeRedis.start({
+      judge: async (xadd, fake) => {
+        const dice = quiet ? 99 : random.below(100);
+        if (dice < 15) {
+          refusing.add(xadd.key);
+          return "-TRYAGAIN later\r\n";
+        }
+        if (dice < 20) {
+          refusedForGood.add(xadd.payload);
+          return "-OOM no\r\n";
+        }
+        if (dice < 23) {
+          cuts++;
+          if (dice > 20 && !refusing.has(xadd.key)) fake.store(xadd); // it ran, and its answer is lost
+          refusing = new Set();
+          return await xadd.cut({ gently: true });
+        }
+        return fake.store(xadd);
+      },
+    });
+    await using streamer = await connect(redis.url, { reconnect: RECONNECT });
+    const producer = await streamer.createGenericProducer({ delivery });
+    const keys = ["a", "b", "c"];
+    const sends = Array.from({ length: 120 }, (_, i) => {
+      const key = random.of(keys);
+      const payload = `${key}${i}`;
+      return { key, send: [payload, producer.sendTo(key, payload)] as const };
+    });
+    const all = endingsOf(sends.map(({ send }) => send));
+    const timer = setTimeout(() => quiet = true, 1_000);
+    const endings = await all;
+    clearTimeout(timer);
+    const unexplained: unknown[] = [];
+    for (const key of keys) {
+      const stored = redis.payloads(key);
+      const called = sends.filter((send) => send.key === key).map(({ send }) => send[0]);
+      const firsts = [...new Set(stored)];
+      assertEquals(firsts, called.filter((payload) => firsts.includes(payload)), "first occurrences ascend");
+      for (const ending of endings.filter(({ payload }) => called.includes(payload))) {
+        const times = stored.filter((payload) => payload === ending.payload).length;
+        if (delivery === "at-most-once") assert(times <= 1, `${ending.payload} stands ${times} times`);
+        if ("receipt" in ending) {
+          assert(redis.streams.get(key)?.some(({ id, payload }) => id === ending.receipt.id && payload === ending.payload));
+        } else if (ending.outcome === "not-written") assertEquals(times, 0, ending.payload);
+        else if (ending.outcome !== "unknown") unexplained.push(ending);
+        else if (delivery === "at-least-once") assert(refusedForGood.has(ending.payload) || ending.error instanceof RedisError);
+      }
+    }
+    assertEquals(unexplained, []);
+    assert(cuts > 0 || quiet);
+  });
+}

@@ -1,0 +1,219 @@
+// What hostile bytes cost: memory that follows what came and never what was announced, and no long stop of the loop.
+//
+// Hostile is here what ought to be refused, or holds nothing to keep. A legal reply that is not finished has to be
+// kept whole, so that 64 MiB of one cannot cost less than 64 MiB; those are held to a multiple of what came.
+
+import { assert, assertEquals } from "@std/assert";
+import process from "node:process";
+import { RespDecoder, StreamerError } from "../../resp/mod.ts";
+import { runtime, test } from "../support/runner.ts";
+import { Random, wire } from "./drive.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const CHUNK = 64 * KIB;
+
+/** Bytes in use. Bun counts its heap only when it collects: there, what the process holds of the machine. */
+function used(): number {
+  const { heapUsed, external, rss } = process.memoryUsage();
+  return runtime === "bun" ? rss : heapUsed + external;
+}
+
+/** Bytes by which the use grew at most; `run` calls `sample` where it may be largest. */
+function growth(run: (sample: () => void) => void): number {
+  const before = used();
+  let peak = before;
+  run(() => peak = Math.max(peak, used()));
+  return peak - before;
+}
+
+/** Feeds `opening` and then `chunk` until so many bytes have come; gives the violation, and the replies passed over. */
+function flood(
+  opening: string,
+  chunk: Uint8Array,
+  size: number,
+  after: (taken: number) => void,
+): { readonly failure: StreamerError | undefined; readonly replies: number } {
+  const decoder = new RespDecoder();
+  let replies = 0;
+  let broken = false;
+  const feed = (bytes: Uint8Array) => {
+    const start = process.cpuUsage();
+    decoder.feed(bytes);
+    try {
+      while (!broken && decoder.advance()) replies++;
+    } catch (error) {
+      if (!(error instanceof StreamerError)) throw error;
+      broken = true;
+    }
+    const { user, system } = process.cpuUsage(start);
+    after((user + system) / 1000);
+  };
+  feed(wire(opening));
+  for (let at = opening.length; at < size; at += chunk.length) feed(chunk);
+  return { failure: decoder.failure, replies };
+}
+
+function repeated(part: string): Uint8Array {
+  return wire(part.repeat(Math.floor(CHUNK / part.length)));
+}
+
+function noise(): Uint8Array {
+  const random = new Random(1);
+  return new Uint8Array(CHUNK).map(() => random.below(256));
+}
+
+interface Flood {
+  readonly name: string;
+  readonly opening: string;
+  readonly chunk: Uint8Array;
+}
+
+function of(name: string, opening: string, part: string): Flood {
+  return { name, opening, chunk: repeated(part) };
+}
+
+/** Floods that must be refused. */
+const REFUSED: readonly Flood[] = [
+  of("zeros", "", "\0"),
+  of("ones", "", "\xff"),
+  { name: "noise", opening: "", chunk: noise() },
+  of("HTTP", "", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+  of("TLS", "", "\x16\x03\x03\x40\x00"),
+  of("line feeds", "", "\n"),
+  of("digits of a length", "$", "1"),
+  of("zeros of a length", "$", "0"),
+  of("digits of a count", "*", "9"),
+  of("digits of an integer", ":", "0"),
+  of("digits of a big number", "(", "9"),
+  of("digits of a double", ",", "1"),
+  of("a line without end", "+", "x"),
+  of("an error without end", "-", "x"),
+  of("nesting", "", "*1\r\n"),
+  of("nesting of the largest arrays", "", "*16777216\r\n"),
+  of("nesting of the largest maps", "", "%8388608\r\n"),
+  of("nesting of streams", "", "*?\r\n"),
+  of("attributes in a row", "", "|1\r\n+a\r\n+b\r\n"),
+  of("empty attributes in a row", "*2\r\n", "|0\r\n"),
+  of("attributes in attributes", "", "|1\r\n"),
+  of("the largest attribute", "|8388608\r\n", "|8388608\r\n"),
+  of("pushes inside", "*3\r\n", ">1\r\n+a\r\n"),
+  of("good replies behind a violation", "+OK\r\n$x\r\n", "+OK\r\n"),
+  of("a large body behind a violation", "$-5\r\n$500000000\r\n", "x"),
+  of("a body that ends where it must not", "$3\r\nabcd", "x"),
+];
+
+/** Floods of whole replies, which nobody keeps. */
+const PASSING: readonly Flood[] = [
+  of("nulls", "", "_\r\n"),
+  of("empty aggregates", "", "*0\r\n%0\r\n~0\r\n"),
+  of("pushes", "", ">1\r\n+x\r\n"),
+  of("attributes with replies", "", "|1\r\n+a\r\n+b\r\n_\r\n"),
+  of("lines as long as they may be", "", `-${"x".repeat(CHUNK - 3)}\r\n`),
+  of("streams", "", "*?\r\n$?\r\n;1\r\nx\r\n;0\r\n.\r\n"),
+  of("arrays as deep as they may be", "", "*1\r\n".repeat(128) + "_\r\n"),
+];
+
+/** Floods that are the beginning of one legal reply, with as many bytes to keep as came. */
+const KEPT: readonly Flood[] = [
+  of("a bulk string", "$500000000\r\n", "x"),
+  of("an array of nulls", "*16777216\r\n", "_\r\n"),
+  of("a streamed string of single bytes", "$?\r\n", ";1\r\nx\r\n"),
+  of("a streamed map of maps", "%?\r\n", "%0\r\n"),
+  of("attributes inside an array", "*16777216\r\n", "|1\r\n_\r\n_\r\n_\r\n"),
+];
+
+for (const { name, opening, chunk } of REFUSED) {
+  test(`refuses 64 MiB of ${name} and grows by no more than 48 MiB`, () => {
+    const grown = growth((sample) => {
+      const { failure } = flood(opening, chunk, 64 * MIB, sample);
+      assert(failure !== undefined, "it was not refused");
+    });
+    assert(grown <= 48 * MIB, `it grew by ${(grown / MIB).toFixed(1)} MiB`);
+  });
+}
+
+for (const { name, opening, chunk } of PASSING) {
+  test(`passes over 64 MiB of ${name} and grows by no more than 48 MiB`, () => {
+    const grown = growth((sample) => {
+      let count = 0;
+      const { failure, replies } = flood(opening, chunk, 64 * MIB, () => {
+        if (count++ % 16 === 0) sample();
+      });
+      assertEquals(failure, undefined);
+      assert(replies >= 1000);
+    });
+    assert(grown <= 48 * MIB, `it grew by ${(grown / MIB).toFixed(1)} MiB`);
+  });
+}
+
+/**
+ * A value of three bytes costs eight on the tape; buffer and tape double, and while they do the old one is there too.
+ * So 3 bytes can stand for 9 of buffer and 24 of tape.
+ */
+const KEPT_TIMES = 12;
+
+for (const { name, opening, chunk } of KEPT) {
+  test(`keeps 8 MiB of ${name} in a bounded multiple of them`, () => {
+    const grown = growth((sample) => {
+      const { failure, replies } = flood(opening, chunk, 8 * MIB, sample);
+      assertEquals([failure, replies], [undefined, 0]);
+    });
+    const limit = KEPT_TIMES * 8 * MIB;
+    assert(grown <= limit, `it grew by ${(grown / MIB).toFixed(1)} MiB`);
+  });
+}
+
+test("takes no memory for what headers announce", () => {
+  const headers = [
+    "$536870912\r\n",
+    "!536870912\r\n",
+    "=536870912\r\n",
+    "*16777216\r\n",
+    "~16777216\r\n",
+    ">16777216\r\n",
+  ];
+  headers.push("%8388608\r\n", "|8388608\r\n", "$?\r\n;536870912\r\n", "*1\r\n".repeat(127) + "*16777000\r\n");
+  const waiting: RespDecoder[] = [];
+  const grown = growth((sample) => {
+    for (let i = 0; i < 1000; i++) {
+      const decoder = new RespDecoder({ capacity: 1 });
+      decoder.feed(wire(headers[i % headers.length]));
+      assert(!decoder.advance());
+      waiting.push(decoder);
+    }
+    sample();
+  });
+  assertEquals(waiting.length, 1000);
+  assert(grown / waiting.length <= 24 * KIB, `each grew by ${(grown / waiting.length / KIB).toFixed(1)} KiB`);
+});
+
+/** The longest stop of the loop for a chunk, in ms of CPU: the least of three runs, which have not all what the machine adds. */
+function longestStop({ opening, chunk }: Flood, size: number): number {
+  let least = Infinity;
+  for (let run = 0; run < 3 && least > 50; run++) {
+    let longest = 0;
+    flood(opening, chunk, size, (taken) => longest = Math.max(longest, taken));
+    least = Math.min(least, longest);
+  }
+  return least;
+}
+
+for (const one of [...REFUSED, ...PASSING, ...KEPT]) {
+  test(`stops the loop for no more than 50 ms for any chunk of ${one.name}`, () => {
+    const longest = longestStop(one, 16 * MIB);
+    assert(longest <= 50, `${longest.toFixed(1)} ms of CPU`);
+  }, { timeout: 60_000 });
+}
+
+for (
+  const [one, size] of [[of("a bulk string", "$500000000\r\n", "x"), 130], [
+    of("values", "%?\r\n", "%0\r\n"),
+    64,
+  ]] as const
+) {
+  test(`stops the loop for no more than 50 ms while ${size} MiB of ${one.name} in one reply come`, () => {
+    const longest = longestStop(one, size * MIB);
+    assert(longest <= 50, `${longest.toFixed(1)} ms of CPU`);
+  }, { timeout: 60_000 });
+}

@@ -1,0 +1,80 @@
+// Owns `test` and `afterAll`, made out of what the running runtime offers, so that one file runs on Deno, Bun and Node.
+// Must not know what is tested.
+
+/** Options of one test. */
+export interface TestOptions {
+  /** Milliseconds after which the test fails. @default {30_000} */
+  readonly timeout?: number;
+  /** Leaves the test out (a runtime or server that lacks what it needs). @default {false} */
+  readonly ignore?: boolean;
+}
+
+type Body = () => void | Promise<void>;
+
+interface Backend {
+  test(name: string, body: Body, options: { readonly timeout: number; readonly ignore: boolean }): void;
+  afterAll(body: Body): void;
+}
+
+/** The runtime that runs the tests. */
+export const runtime: "deno" | "bun" | "node" = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
+
+/** Registers a test, named as a sentence of behaviour. */
+export function test(name: string, body: Body, options: TestOptions = {}): void {
+  const { timeout = 30_000, ignore = false } = options;
+  backend.test(name, () => within(timeout, body), { timeout, ignore });
+}
+
+/** Registers what runs once after the tests of this file. */
+export function afterAll(body: Body): void {
+  backend.afterAll(body);
+}
+
+async function within(timeout: number, body: Body): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`The test did not end within ${timeout} ms`)), timeout);
+  try {
+    await Promise.race([body(), promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function chooseBackend(): Promise<Backend> {
+  if (runtime === "deno") {
+    return {
+      test: (name, fn, { ignore }) => Deno.test({ name, fn, ignore }),
+      afterAll: (body) => Deno.test.afterAll(body),
+    };
+  }
+  // Through variables, so that neither the type checker nor another runtime looks for these modules.
+  if (runtime === "bun") {
+    const name: string = "bun:test";
+    const bun: BunTest = await import(name);
+    return {
+      // Our own limit speaks first; Bun's own (5 s unless told) must stay behind it.
+      test: (name, body, { timeout, ignore }) => (ignore ? bun.test.skip : bun.test)(name, body, timeout + 5_000),
+      afterAll: (body) => bun.afterAll(body),
+    };
+  }
+  const name: string = "node:test";
+  const node: NodeTest = await import(name);
+  return {
+    test: (name, body, { ignore }) => void node.test(name, { skip: ignore }, () => body()),
+    afterAll: (body) => node.after(() => body()),
+  };
+}
+
+type BunRegister = (name: string, body: Body, timeout: number) => void;
+
+interface BunTest {
+  readonly test: BunRegister & { readonly skip: BunRegister };
+  afterAll(body: Body): void;
+}
+
+interface NodeTest {
+  test(name: string, options: { readonly skip: boolean }, body: Body): unknown;
+  after(body: Body): void;
+}
+
+const backend = await chooseBackend();
