@@ -1,6 +1,5 @@
 // Owns the demo as a program: from the command line to the table and the exit code. Must not know how messages travel.
 
-import { relative } from "node:path";
 import process from "node:process";
 import { connect } from "../mod.ts";
 import { HELP, type Options, readOptions, UsageError } from "./demo/options.ts";
@@ -94,10 +93,10 @@ function watchMemory() {
 }
 
 function describeText({ files, lines, skipped }: Finding, { paths }: Options): string {
-  const where = paths.length === 0 ? "node_modules" : paths.map((path) => relative(".", path) || path).join(", ");
+  const where = paths.length === 0 ? "under node_modules" : paths.join(", ");
   const reasons = [...skipped].map(([reason, files]) => `${count(files)} ${reason}`);
-  const rest = reasons.length === 0 ? "" : ` (left out: ${reasons.join(", ")})`;
-  return `${count(lines)} lines in ${count(files.length)} text files: ${where}${rest}`;
+  const rest = reasons.length === 0 ? "" : `; left out: ${reasons.join(", ")}`;
+  return `${count(lines)} lines in ${count(files.length)} text file${files.length === 1 ? "" : "s"}, ${where}${rest}`;
 }
 
 function runtimeName(): string {

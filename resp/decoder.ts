@@ -43,6 +43,9 @@ const LARGEST_FRESH = 1024 * 1024;
  * again. Memory follows the bytes that really came: nothing is sized by what a header declares. After a violation
  * of the protocol or a limit every further call of `read` throws that same error.
  *
+ * What has come of a reply is kept in one piece, in a buffer that doubles: a reply of more than 64 MiB, or of more than
+ * four million values, stops the loop for more than 50 ms when that happens. Lower `limits.reply` where that matters.
+ *
  * Source: RESP3 specification; every type of it and of RESP2.
  *
  * @example

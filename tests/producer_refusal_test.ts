@@ -171,7 +171,7 @@ test("a refusal that never passes ends at sendTimeout: TIMEOUT, not written, wit
   await using redis = await FakeRedis.start({ judge: () => "-READONLY You can't write\r\n" });
   // So slow that no try is under way when the time is up: then its answer would be out, and the outcome unknown.
   await using streamer = await connect(redis.url, { reconnect: { initialDelay: 10_000, maxDelay: 10_000 } });
-  const producer = await streamer.createProducer("k", { sendTimeout: 50 });
+  const producer = await streamer.createProducer("k", { sendTimeout: 500 }); // long enough for the connection and one try
   const endings = await endingsOf(["a", "b"].map((payload) => [payload, producer.send(payload)]));
   for (const ending of endings) {
     assert("error" in ending && ending.error instanceof Error);

@@ -53,7 +53,8 @@ function parse(words: readonly string[]) {
       options: { limit: { type: "string" }, help: { type: "boolean", short: "h" } },
     });
   } catch (cause) {
-    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause });
+    const [sentence] = String(cause instanceof Error ? cause.message : cause).split(". ");
+    throw new UsageError(`${sentence}; --help says what there is`, { cause });
   }
 }
 

@@ -3,7 +3,7 @@
 // A line is what stands between two "\n", without them and as it is: a "\r" or a byte order mark belongs to it.
 
 import { open, readdir, stat } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { root, UsageError } from "./options.ts";
 
 /** A file that is text from its first byte to its last. */
@@ -17,7 +17,7 @@ export interface Finding {
   readonly files: readonly TextFile[];
   readonly lines: number;
   /** Files that were looked at and left out, by reason. */
-  readonly skipped: ReadonlyMap<string, number>;
+  readonly skipped: ReadonlyMap<Reason, number>;
 }
 
 /** How text is looked for. */
@@ -32,10 +32,19 @@ const CHUNK = 256 * 1024;
 /** The one thing that must fit into memory. Redis itself takes 512 MiB. */
 const LONGEST = 64 * 1024 * 1024;
 
+type Reason = "binary" | "not UTF-8" | "empty" | "too long";
+
+const REASONS: Readonly<Record<Reason, string>> = {
+  "binary": "it is binary: it has a NUL byte",
+  "not UTF-8": "it is not UTF-8",
+  "empty": "it is empty",
+  "too long": `it has a line of more than ${LONGEST} bytes`,
+};
+
 /** Finds the text files among the paths, in an order that is the same everywhere. */
 export async function findText(paths: readonly string[], { limit, signal }: FindOptions): Promise<Finding> {
   const files: TextFile[] = [];
-  const skipped = new Map<string, number>();
+  const skipped = new Map<Reason, number>();
   const buffer = new Uint8Array(CHUNK);
   let lines = 0;
   for await (const { path, named } of candidates(paths)) {
@@ -46,7 +55,7 @@ export async function findText(paths: readonly string[], { limit, signal }: Find
       files.push({ path, lines: found });
       lines += found;
     } else if (named) {
-      throw new UsageError(`Cannot stream ${path} as it ${found}`);
+      throw new UsageError(`Cannot stream ${path} as ${REASONS[found]}`);
     } else {
       skipped.set(found, (skipped.get(found) ?? 0) + 1);
     }
@@ -91,16 +100,16 @@ async function* filesIn(folder: string): AsyncGenerator<Candidate> {
 }
 
 /** How many lines it has, or why it is no text for us. */
-async function inspect(path: string, buffer: Uint8Array<ArrayBuffer>): Promise<number | string> {
+async function inspect(path: string, buffer: Uint8Array<ArrayBuffer>): Promise<number | Reason> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let lines = 0;
   let length = 0;
   for await (const chunk of chunksOf(path, buffer)) {
-    if (chunk.includes(0)) return "is binary (it has a NUL byte)";
+    if (chunk.includes(0)) return "binary";
     try {
       decoder.decode(chunk, { stream: true });
     } catch {
-      return "is no UTF-8";
+      return "not UTF-8";
     }
     let from = 0;
     for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, from)) {
@@ -109,15 +118,15 @@ async function inspect(path: string, buffer: Uint8Array<ArrayBuffer>): Promise<n
       lines++;
     }
     length += chunk.length - from;
-    if (length > LONGEST) return `has a line of more than ${LONGEST} bytes`;
+    if (length > LONGEST) return "too long";
   }
   try {
     decoder.decode();
   } catch {
-    return "is no UTF-8";
+    return "not UTF-8";
   }
   if (length > 0) lines++;
-  return lines > 0 ? lines : "is empty";
+  return lines > 0 ? lines : "empty";
 }
 
 /** The bytes of a file, each chunk in the same buffer. */
@@ -179,6 +188,6 @@ async function tryTo<T>(what: string, path: string, attempt: () => Promise<T>): 
       ["ENOTDIR", "a part of its path is no folder"],
     ]);
     const reason = reasons.get(code) ?? (cause instanceof Error ? cause.message : String(cause));
-    throw new UsageError(`Cannot ${what} ${relative(".", path) || path} as ${reason}`, { cause });
+    throw new UsageError(`Cannot ${what} ${path} as ${reason}`, { cause });
   }
 }

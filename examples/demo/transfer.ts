@@ -35,7 +35,7 @@ export class Transfer {
   #lastReceived: string | undefined;
   #failure: unknown;
   #watch: ReturnType<typeof setInterval> | undefined;
-  #trimming = false;
+  #trimming: Promise<void> | undefined;
 
   constructor(job: Job) {
     this.#job = job;
@@ -56,6 +56,7 @@ export class Transfer {
       this.startedAt = performance.now();
       await Promise.all([this.#send(producer, consumer), this.#receive(consumer, producer)]);
       signal.throwIfAborted();
+      await this.#trimming;
       await producer.end();
     } catch (error) {
       signal.throwIfAborted();
@@ -100,8 +101,8 @@ export class Transfer {
   }
 
   async #pace(): Promise<void> {
-    const due = this.startedAt + this.sent.count / this.#job.rate * 1_000;
-    if (performance.now() < due) await sleep(due - performance.now());
+    const early = this.startedAt + this.sent.count / this.#job.rate * 1_000 - performance.now();
+    if (early > 0) await sleep(early);
   }
 
   async #receive(consumer: Consumer, producer: Producer): Promise<void> {
@@ -141,15 +142,13 @@ export class Transfer {
   }
 
   /** Takes from the server what was received, so that its memory stays small too. */
-  async #trim(producer: Producer, minTimestamp: Date): Promise<void> {
-    if (this.#trimming) return;
-    this.#trimming = true;
-    try {
-      // The server takes away a limited number at a time.
-      while (await producer.trim({ minTimestamp }) > 0);
-      this.#trimming = false;
-    } catch {
-      // Servers before 6.2 cannot, and keep the stream until the demo deletes it. At the end of the run it is all one.
-    }
+  #trim(producer: Producer, minTimestamp: Date): void {
+    this.#trimming ??= this.#trimAll(producer, minTimestamp).then(() => this.#trimming = undefined, () => {
+      // Servers before 6.2 cannot: not tried again, and the stream stays until the demo deletes it.
+    });
+  }
+
+  async #trimAll(producer: Producer, minTimestamp: Date): Promise<void> {
+    while (await producer.trim({ minTimestamp }) > 0); // the server removes a limited number at a time
   }
 }

@@ -86,7 +86,10 @@ function entryEnd(frame: RespFrame, at: number): number {
   return end;
 }
 
-/** An id is digits, a dash, digits; that they fit into 64 bits is left to whoever reads it as numbers. */
+/** Numbers of fewer digits than this surely fit into 64 bits. */
+const LONG_HALF = 20;
+
+/** An id is two numbers of 64 bits with a dash between; only long ones need to be read as numbers to know. */
 function checkId(bytes: Uint8Array, from: number, length: number): void {
   let dash = -1;
   const end = from + length;
@@ -98,6 +101,8 @@ function checkId(bytes: Uint8Array, from: number, length: number): void {
   }
   const padded = (bytes[from] === ZERO && dash > from + 1) || (bytes[dash + 1] === ZERO && dash < end - 2);
   if (dash < 0 || padded) throw unexpected();
+  const long = dash - from >= LONG_HALF || end - dash > LONG_HALF;
+  if (long && parseId(String.fromCharCode(...bytes.subarray(from, end))) === undefined) throw unexpected();
 }
 
 function unexpected(): Error {

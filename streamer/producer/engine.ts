@@ -61,7 +61,7 @@ export class Engine implements Carrier<SendRecord> {
   #pipeline: Pipeline | undefined; // while it may be written to
   #returned: SendRecord[] = []; // by a cut that is being told of
   #cutInFlight = false; // whether commands were in flight at that cut
-  readonly #held = new Set<Backlog<SendRecord>>(); // those with a timer
+  readonly #refusing = new Set<Target<SendRecord>>(); // those with a backlog, or that had one
   #lastCause: StreamerError | undefined; // of the last cut
   #serial = 0;
   #buffered = 0;
@@ -171,7 +171,7 @@ export class Engine implements Carrier<SendRecord> {
     this.#connection.close();
     this.#fail(new StreamerError("DISCONNECTED", "Cannot send as the producer has ended"));
     this.#timer?.stop();
-    for (const backlog of this.#held) backlog.timer?.stop();
+    for (const { backlog } of this.#refusing) backlog?.timer?.stop();
   }
 
   // What the records call.
@@ -184,8 +184,7 @@ export class Engine implements Carrier<SendRecord> {
     if (refusal !== undefined) {
       this.#refused(record, refusal);
     } else {
-      target.refusingSince = undefined;
-      if (target.backlog !== undefined) this.#overtake(target.backlog);
+      if (target.refusingSince !== undefined) this.#recovered(target);
       if (!record.settled) { // else its time had run out: the answer is discarded
         this.#acked++;
         this.#settle(record);
@@ -223,14 +222,17 @@ export class Engine implements Carrier<SendRecord> {
     const { target } = record;
     target.refusingSince ??= this.#clock.now();
     target.backlog ??= new Backlog<SendRecord>();
+    this.#refusing.add(target);
     target.backlog.refuse(record, error);
     this.#requeue(record);
   }
 
-  /** Something later was stored: what had been refused before it cannot keep its place any more. */
-  #overtake(backlog: Backlog<SendRecord>): void {
-    const { cause } = backlog;
-    for (const record of backlog.overtaken()) this.#reject(record, cause);
+  /** Something was stored again: what had been refused before it cannot keep its place any more. */
+  #recovered(target: Target<SendRecord>): void {
+    target.refusingSince = undefined;
+    const { backlog } = target;
+    if (backlog === undefined) this.#refusing.delete(target);
+    else for (const record of backlog.overtaken()) this.#reject(record, backlog.cause);
   }
 
   /** Once all that is in flight for a key has been answered, what is held back may be written again, after a while. */
@@ -240,11 +242,9 @@ export class Engine implements Carrier<SendRecord> {
     const delay = reconnectDelay(this.#options.reconnect, refusing, this.#clock.random());
     backlog.timer = this.#clock.after(delay, () => {
       backlog.timer = undefined;
-      this.#held.delete(backlog);
       this.#outbox.release(target);
       this.#pump();
     });
-    this.#held.add(backlog);
   }
 
   #requeue(record: SendRecord): void {
@@ -337,8 +337,9 @@ export class Engine implements Carrier<SendRecord> {
     const held = returned.filter((record) => record.target.backlog !== undefined);
     for (const record of held) record.target.backlog?.refuse(record, cause);
     this.#outbox.returned(returned.filter((record) => record.target.backlog === undefined));
-    for (const target of new Set(held.map((record) => record.target))) {
+    for (const target of this.#refusing) { // nothing is in flight any more
       if (target.backlog !== undefined) this.#awaitRelease(target, target.backlog);
+      else this.#refusing.delete(target);
     }
   }
 

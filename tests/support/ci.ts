@@ -57,13 +57,22 @@ async function run({ name, args }: Step): Promise<Verdict> {
   return { name, passed, failed };
 }
 
+async function install(): Promise<Verdict> {
+  try {
+    await installPackages();
+    return { name: "packages", passed: 1, failed: 0 };
+  } catch (error) {
+    console.error(error);
+    return { name: "packages", passed: 0, failed: 1 };
+  }
+}
+
 async function writeAll(bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
 }
 
 async function main(): Promise<number> {
-  await installPackages();
-  const verdicts: Verdict[] = [];
+  const verdicts: Verdict[] = [await install()];
   for (const step of await steps()) verdicts.push(await run(step));
   console.log();
   for (const { name, failed } of verdicts) console.log(`${failed > 0 ? "FAILED" : "ok    "}  ${name}`);

@@ -3,14 +3,23 @@
 import { connect, type Socket } from "node:net";
 import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { nextEvent, until } from "./events.ts";
-import { handshake, HELLO3, NO_HELLO, startFakeServer } from "./fake_server.ts";
+import { type FakeServer, handshake, HELLO3, NO_HELLO, startFakeServer } from "./fake_server.ts";
 import { startProxy } from "./proxy.ts";
 import { ask, encodeCommand, joinBytes, toText } from "./raw_client.ts";
 import { test } from "./runner.ts";
-import { sharedServer } from "./server.ts";
 import { closedPort, destroy } from "./sockets.ts";
 
-const shared = await sharedServer();
+/** A server that answers at once, for the proxy to stand in front of. */
+function startEcho(): Promise<FakeServer> {
+  return startFakeServer(async (peer) => {
+    await peer.serve({ PING: "+PONG\r\n", ECHO: (words) => `$${words[1].length}\r\n${words[1]}\r\n` });
+  });
+}
+
+/** An answer that comes another way is the sign that others had the time to come. */
+async function letOthersCome(server: FakeServer): Promise<void> {
+  for (let i = 0; i < 10; i++) await ask(server, [["PING"]]);
+}
 
 /** A bare client: all that it received, and its end. */
 class Client implements AsyncDisposable {
@@ -110,12 +119,11 @@ test("nobody answers at a closed port", async () => {
 });
 
 test("a proxy passes everything both ways and counts", async () => {
-  await using proxy = await startProxy(shared);
+  await using echo = await startEcho();
+  await using proxy = await startProxy(echo);
   const big = "x".repeat(1_000_000);
-  const address = { ...shared.address, host: proxy.host, port: proxy.port };
-  const { unixSocket: _, ...viaTcp } = address;
-  const [echo] = await ask(viaTcp, [["ECHO", big]]);
-  assertEquals(toText(echo), big);
+  const [answer] = await ask(proxy, [["ECHO", big]]);
+  assertEquals(toText(answer), big);
   assertEquals(proxy.connections, 1);
   assertGreater(proxy.toServer.passed, big.length);
   assertGreater(proxy.toClient.passed, big.length);
@@ -123,7 +131,8 @@ test("a proxy passes everything both ways and counts", async () => {
 });
 
 test("a proxy cuts behind exactly the byte it was told, towards the client", async () => {
-  await using proxy = await startProxy(shared);
+  await using echo = await startEcho();
+  await using proxy = await startProxy(echo);
   await using client = new Client(proxy.port);
   proxy.toClient.cutAfter(5);
   client.send("ECHO", "abcdef");
@@ -149,15 +158,15 @@ test("a proxy cuts behind exactly the byte it was told, towards the server", asy
 });
 
 test("a proxy holds bytes and releases them in order", async () => {
-  await using proxy = await startProxy(shared);
+  await using echo = await startEcho();
+  await using proxy = await startProxy(echo);
   await using client = new Client(proxy.port);
   client.send("PING");
   await until(() => client.text === "+PONG\r\n");
   proxy.toClient.hold();
   client.send("ECHO", "1");
   client.send("ECHO", "2");
-  // An answer that came another way shows that those had the time to come.
-  for (let i = 0; i < 10; i++) await shared.command("PING");
+  await letOthersCome(echo);
   assertEquals(client.text, "+PONG\r\n");
   proxy.toClient.release();
   await until(() => client.text === "+PONG\r\n$1\r\n1\r\n$1\r\n2\r\n");
@@ -200,14 +209,15 @@ test("what a proxy swallowed from a client that closed by itself reaches the ser
 });
 
 test("without swallowing, a held direction fills the sender's socket", async () => {
-  await using proxy = await startProxy(shared);
+  await using echo = await startEcho();
+  await using proxy = await startProxy(echo);
   await using client = new Client(proxy.port);
   proxy.toServer.hold();
   let accepted = 0;
   const piece = new Uint8Array(1 << 20);
   for (let i = 0; i < 64; i++) client.socket.write(piece, () => accepted++);
   await until(() => proxy.connections === 1);
-  for (let i = 0; i < 10; i++) await shared.command("PING");
+  await letOthersCome(echo);
   assert(accepted < 64, "the socket took 64 MiB though nobody reads");
 });
 
@@ -227,7 +237,8 @@ test("a proxy splits what passes into pieces", async () => {
 });
 
 test("a proxy limits the speed and loses nothing", async () => {
-  await using proxy = await startProxy(shared);
+  await using echo = await startEcho();
+  await using proxy = await startProxy(echo);
   await using client = new Client(proxy.port);
   proxy.toClient.limit(100_000);
   const text = "x".repeat(5_000);
@@ -238,7 +249,8 @@ test("a proxy limits the speed and loses nothing", async () => {
 });
 
 test("a proxy cuts all, refuses, and takes again", async () => {
-  await using proxy = await startProxy(shared);
+  await using echo = await startEcho();
+  await using proxy = await startProxy(echo);
   await using first = new Client(proxy.port);
   first.send("PING");
   await until(() => first.text === "+PONG\r\n");
