@@ -3,7 +3,8 @@
 
 import { RespFrame, type RespReplyBytes } from "./frame.ts";
 import { checkLimits, type RespLimits } from "./limits.ts";
-import { RespScanner, TYPE } from "./scanner.ts";
+import { RespScanner } from "./scanner.ts";
+import { TYPE } from "./wire.ts";
 import { buildAttributes, buildValue } from "./tree.ts";
 import type { RespMap, RespValue } from "./value.ts";
 import { StreamerError } from "./errors.ts";

@@ -1,10 +1,8 @@
 // Turns commands into bytes: arrays of length-prefixed bulk strings, many of them in one growing buffer.
 // It must not know what any command means, nor where the bytes go.
 
-const CR = 13;
-const LF = 10;
-const ASTERISK = 42;
-const DOLLAR = 36;
+import { CR, LF, TYPE } from "./wire.ts";
+
 const ZERO = 48;
 
 /** Longest header: a type byte, ten digits, CR and LF. */
@@ -69,7 +67,7 @@ export class RespEncoder {
     }
     const before = this.#length;
     this.#reserve(HEADER);
-    this.#length = writeHeader(this.#bytes, this.#length, ASTERISK, count);
+    this.#length = writeHeader(this.#bytes, this.#length, TYPE.array, count);
     try {
       for (const arg of args) this.bulk(arg);
     } catch (error) {
@@ -143,7 +141,7 @@ export function writeHeader(bytes: Uint8Array, at: number, type: number, count: 
 
 /** Writes a bulk string of these bytes; returns where it ends. Needs `body.length + BULK_OVERHEAD` bytes of room. */
 export function writeBulk(bytes: Uint8Array, at: number, body: Uint8Array): number {
-  at = writeHeader(bytes, at, DOLLAR, body.length);
+  at = writeHeader(bytes, at, TYPE.bulk, body.length);
   bytes.set(body, at);
   at += body.length;
   bytes[at] = CR;
@@ -158,12 +156,12 @@ export function writeBulk(bytes: Uint8Array, at: number, body: Uint8Array): numb
  */
 export function writeBulkText(bytes: Uint8Array, at: number, text: string): number {
   const guess = text.length;
-  let body = writeHeader(bytes, at, DOLLAR, guess);
+  let body = writeHeader(bytes, at, TYPE.bulk, guess);
   const written = writeText(bytes, body, text);
   if (written !== guess) {
     const shift = digits(written) - digits(guess);
     if (shift > 0) bytes.copyWithin(body + shift, body, body + written);
-    body = writeHeader(bytes, at, DOLLAR, written);
+    body = writeHeader(bytes, at, TYPE.bulk, written);
   }
   const end = body + written;
   bytes[end] = CR;

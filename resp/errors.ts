@@ -106,6 +106,16 @@ export class RedisError extends StreamerError {
   }
 }
 
+/** A violation of the protocol; `tooLarge` where the reply was well formed so far, and larger than a limit of size. */
+export class ProtocolError extends StreamerError {
+  readonly tooLarge: boolean;
+
+  constructor(message: string, tooLarge: boolean) {
+    super("PROTOCOL", message);
+    this.tooLarge = tooLarge;
+  }
+}
+
 /** The first word of an error reply where it is upper-case letters, digits, `_` or `-`; else `ERR`. */
 export function errorCode(text: string): string {
   const end = text.indexOf(" ");

@@ -1,7 +1,7 @@
 // One framed reply: its bytes and the tape of its values, read in place. It must not know what the values mean.
 
 import { digits } from "./encoder.ts";
-import { TYPE } from "./scanner.ts";
+import { TYPE } from "./wire.ts";
 import { decodeText } from "./value.ts";
 
 /** Bytes in which a reply stands, and the tape the scanner made of it: two integers a value. */

@@ -5,32 +5,11 @@
 // (bytes of a body, values of an aggregate, -1 for null). Everything else can be read off the bytes again, because
 // lengths are canonical: the body of a bulk string of n bytes starts 3 + digits(n) behind its header.
 
-import { StreamerError } from "./errors.ts";
+import { ProtocolError, type StreamerError } from "./errors.ts";
 import type { RespLimits } from "./limits.ts";
+import { fitsInt64, isDigit, isDouble, MAX_INT64_DIGITS } from "./numbers.ts";
+import { CR, LF, TYPE } from "./wire.ts";
 
-/** Type bytes of the wire. */
-export const TYPE = Object.freeze({
-  simple: 0x2b, // +
-  error: 0x2d, // -
-  integer: 0x3a, // :
-  bulk: 0x24, // $
-  array: 0x2a, // *
-  null: 0x5f, // _
-  boolean: 0x23, // #
-  double: 0x2c, // ,
-  bigNumber: 0x28, // (
-  bulkError: 0x21, // !
-  verbatim: 0x3d, // =
-  map: 0x25, // %
-  set: 0x7e, // ~
-  attribute: 0x7c, // |
-  push: 0x3e, // >
-  chunk: 0x3b, // ;
-  end: 0x2e, // .
-});
-
-const CR = 13;
-const LF = 10;
 const MINUS = 0x2d;
 const PLUS = 0x2b;
 const QUESTION = 0x3f;
@@ -44,7 +23,6 @@ const STREAMED_LIST = 2;
 const STREAMED_MAP = 3;
 const CHUNKS = 4;
 
-const MAX_INT64_DIGITS = 19;
 /** More digits than this cannot be a length within 32 bits. */
 const MAX_LENGTH_DIGITS = 10;
 const INCOMPLETE = -1;
@@ -431,56 +409,4 @@ export class RespScanner {
     for (; at < stop; at++) if (!isDigit(bytes[at])) return this.#fail("a digit", bytes, start, at);
     return after;
   }
-}
-
-/** A violation of the protocol; `tooLarge` where the reply was well formed so far, and larger than a limit of size. */
-export class ProtocolError extends StreamerError {
-  readonly tooLarge: boolean;
-
-  constructor(message: string, tooLarge: boolean) {
-    super("PROTOCOL", message);
-    this.tooLarge = tooLarge;
-  }
-}
-
-function isDigit(byte: number): boolean {
-  return byte >= 48 && byte <= 57;
-}
-
-const MAX_INT64 = "9223372036854775807";
-
-function fitsInt64(bytes: Uint8Array, first: number, negative: boolean): boolean {
-  for (let i = 0; i < MAX_INT64_DIGITS; i++) {
-    const limit = MAX_INT64.charCodeAt(i) + (negative && i === MAX_INT64_DIGITS - 1 ? 1 : 0);
-    if (bytes[first + i] !== limit) return bytes[first + i] < limit;
-  }
-  return true;
-}
-
-/** Sign, digits, fraction, exponent; or inf or nan in what ever way a C library prints them. */
-function isDouble(bytes: Uint8Array, from: number, to: number): boolean {
-  let at = from;
-  if (at < to && (bytes[at] === MINUS || bytes[at] === PLUS)) at++;
-  const word = (bytes[at] ?? 0) | 0x20;
-  if (word === 0x69 || word === 0x6e) { // i, n
-    const name = String.fromCharCode(...bytes.subarray(at, Math.min(to, at + 9))).toLowerCase();
-    const closed = bytes[to - 1] === 0x29; // nan(…), as some C libraries print it
-    return name === "inf" || name === "infinity" || name === "nan" || (name.startsWith("nan(") && closed);
-  }
-  const whole = at;
-  while (at < to && isDigit(bytes[at])) at++;
-  if (at === whole) return false;
-  if (at < to && bytes[at] === 0x2e) {
-    const fraction = ++at;
-    while (at < to && isDigit(bytes[at])) at++;
-    if (at === fraction) return false;
-  }
-  if (at < to && (bytes[at] | 0x20) === 0x65) {
-    at++;
-    if (at < to && (bytes[at] === MINUS || bytes[at] === PLUS)) at++;
-    const exponent = at;
-    while (at < to && isDigit(bytes[at])) at++;
-    if (at === exponent) return false;
-  }
-  return at === to;
 }

@@ -1,7 +1,7 @@
 // Builds the values of one framed reply out of its tape. It must not check the wire: the scanner already has.
 
 import { type RespReplyBytes, textAt } from "./frame.ts";
-import { TYPE } from "./scanner.ts";
+import { TYPE } from "./wire.ts";
 import { decodeText, RespErrorReply, RespMap, RespSet, type RespValue, RespVerbatim } from "./value.ts";
 import { digits } from "./encoder.ts";
 

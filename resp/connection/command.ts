@@ -4,7 +4,7 @@
 import { RedisError, StreamerError } from "../errors.ts";
 import type { RespArgument } from "../encoder.ts";
 import type { RespDecoder } from "../decoder.ts";
-import { TYPE } from "../scanner.ts";
+import { TYPE } from "../wire.ts";
 import { RespErrorReply, type RespValue } from "../value.ts";
 
 /** One command and how its reply becomes a `T`. */

@@ -1,6 +1,6 @@
 // CLIENT KILL: how a connection that may still deliver commands late is put to silence. Redis 2.8.12. It must not know why.
 
-import { TYPE } from "../../resp/scanner.ts";
+import { TYPE } from "../../resp/wire.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
 import type { ConnectionIdentity } from "../../resp/connection/handshake.ts";
 

@@ -1,9 +1,8 @@
 // Where a stream ends now: XINFO STREAM (Redis 5.0), or XREVRANGE (5.0) where that is forbidden. It must not know what
 // the answer is for.
 
-import { RedisError } from "../../resp/errors.ts";
+import { ProtocolError, RedisError } from "../../resp/errors.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
-import { ProtocolError } from "../../resp/scanner.ts";
 import { pairsOf, textOf } from "../../resp/value.ts";
 import { FIRST_ID, type MessageId, parseId } from "../model/id.ts";
 

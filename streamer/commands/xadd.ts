@@ -10,7 +10,7 @@ import {
   writeBulk,
   writeBulkText,
 } from "../../resp/encoder.ts";
-import { TYPE } from "../../resp/scanner.ts";
+import { TYPE } from "../../resp/wire.ts";
 import { wrongShape } from "../../resp/connection/command.ts";
 import type { MessageId } from "../model/id.ts";
 import { parseId } from "../model/id.ts";

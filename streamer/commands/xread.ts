@@ -2,7 +2,7 @@
 
 import type { RespArgument } from "../../resp/encoder.ts";
 import type { RespFrame } from "../../resp/frame.ts";
-import { TYPE } from "../../resp/scanner.ts";
+import { TYPE } from "../../resp/wire.ts";
 import { wrongShape } from "../../resp/connection/command.ts";
 import { type MessageId, parseId } from "../model/id.ts";
 

@@ -1,6 +1,6 @@
 // XTRIM: how a stream is cut to a length or an age. Redis 5.0; MINID 6.2. It must not know who wants it cut.
 
-import { TYPE } from "../../resp/scanner.ts";
+import { TYPE } from "../../resp/wire.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
 
 /** To what a stream is cut: a number of entries, or the first id that stays. */

@@ -1,9 +1,8 @@
 // Reads pages ahead with XREAD over a connection of its own, from concrete positions, and takes the connection up again
 // where it was lost. It must not know who gets the messages.
 
-import { StreamerError } from "../../resp/errors.ts";
+import { ProtocolError, StreamerError } from "../../resp/errors.ts";
 import type { RespDecoder } from "../../resp/decoder.ts";
-import { ProtocolError } from "../../resp/scanner.ts";
 import { reconnectDelay } from "../../resp/connection/backoff.ts";
 import { type Clock, sleep } from "../../resp/connection/clock.ts";
 import { type Command, isErrorReply, readError, wrongShape } from "../../resp/connection/command.ts";
