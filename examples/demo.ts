@@ -1,7 +1,7 @@
 // Owns the demo as a program: from the command line to the table and the exit code. Must not know how messages travel.
 
 import process from "node:process";
-import { connect } from "../mod.ts";
+import { connect, type RedisStreamer } from "../mod.ts";
 import { HELP, type Options, readOptions, UsageError } from "./demo/options.ts";
 import { showProgress } from "./demo/progress.ts";
 import { type DemoServer, openServer } from "./demo/server.ts";
@@ -24,45 +24,47 @@ async function main(): Promise<number> {
   say(describeText(text, options));
   if (text.lines === 0) throw new UsageError("Cannot stream anything as no text with a line in it was found");
   const server = await openServer();
-  const streamKey = `demo-${crypto.randomUUID()}`;
-  let result: Result;
   try {
-    signal.throwIfAborted();
-    result = await transferText({ text, options, server, streamKey, signal });
+    const result = await onServer({ text, options, server, signal });
+    process.stdout.write(`\n${formatResult(result)}`);
+    return isProven(result) ? 0 : 1;
   } finally {
-    await server.leave(streamKey);
+    await server.stop();
   }
-  process.stdout.write(`\n${formatResult(result)}`);
-  return isProven(result) ? 0 : 1;
 }
 
 interface Task {
   readonly text: Finding;
   readonly options: Options;
   readonly server: DemoServer;
-  readonly streamKey: string;
   readonly signal: AbortSignal;
+}
+
+async function onServer(task: Task): Promise<Result> {
+  const { server, signal } = task;
+  const streamer = await connect(server.url, { signal });
+  const streamKey = `demo-${crypto.randomUUID()}`;
+  try {
+    say(`${await server.describe()}; ${runtimeName()}\n`);
+    return await transferText(task, streamer, streamKey);
+  } finally {
+    await streamer.disconnect({ timeout: signal.aborted ? 0 : undefined }).catch(() => {}); // told by the run already
+    await server.forget(streamKey).catch((error) => say(`Cannot delete the stream ${streamKey}: ${sentence(error)}`));
+  }
 }
 
 // Where the server is far from busy, so that latency is not the length of a queue.
 const PACE = 5_000;
 const STEADY_MESSAGES = 10_000;
 
-async function transferText({ text, options, server, streamKey, signal }: Task): Promise<Result> {
-  const streamer = await connect(server.url, { signal });
-  say(`${await server.describe()}; ${runtimeName()}\n`);
-  const { limit } = options;
-  const { files, lines: total } = text;
+async function transferText(
+  { text: { files, lines: total }, options: { limit }, signal }: Task,
+  streamer: RedisStreamer,
+  streamKey: string,
+): Promise<Result> {
   const full = new Transfer({ streamKey, lines: readLines(files), limit, rate: Infinity, timeOneIn: 32, signal });
-  const lines = readLines(files);
-  const steady = new Transfer({
-    streamKey,
-    lines,
-    limit: Math.min(limit, STEADY_MESSAGES),
-    rate: PACE,
-    timeOneIn: 1,
-    signal,
-  });
+  const few = Math.min(total, STEADY_MESSAGES);
+  const steady = new Transfer({ streamKey, lines: readLines(files), limit: few, rate: PACE, timeOneIn: 1, signal });
   const progress = showProgress({ total, sent: full.sent, received: full.received });
   signal.addEventListener("abort", () => progress.stop());
   let reconnects = 0;
@@ -74,12 +76,11 @@ async function transferText({ text, options, server, streamKey, signal }: Task):
   try {
     await full.run(streamer);
     progress.stop();
-    say(`The first ${count(Math.min(total, STEADY_MESSAGES))} lines again, ${count(PACE)} a second`);
+    say(`The first ${count(few)} lines again, ${count(PACE)} a second`);
     await steady.run(streamer);
   } finally {
     progress.stop();
     memory.stop();
-    await streamer.disconnect({ timeout: signal.aborted ? 0 : undefined });
   }
   return { full, steady, pace: PACE, memory, reconnects };
 }
@@ -114,7 +115,7 @@ function sentence(error: unknown): string {
 
 class Interrupted extends Error {
   constructor(signal: string) {
-    super(`Stopped by ${signal}; nothing of the demo is left on the server`);
+    super(`Stopped by ${signal}`);
   }
 }
 

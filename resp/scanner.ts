@@ -80,7 +80,7 @@ export class RespScanner {
   /** Gives the tape away with the reply it describes; a new one takes its place. */
   giveTape(): Int32Array {
     const tape = this.#tape;
-    this.#tape = new Int32Array(Math.max(FIRST_TAPE, this.#tapeLength + (this.#tapeLength >> 2)));
+    this.#tape = new Int32Array(Math.max(FIRST_TAPE, this.#tapeLength + (this.#tapeLength >> 3) * 2));
     return tape;
   }
 
@@ -209,7 +209,7 @@ export class RespScanner {
         if (kind[depth] === STREAMED_MAP && count % 2 !== 0) return this.#fail("a value", bytes, start, pos);
         tape[opened + 1] = kind[depth] === STREAMED_MAP ? count / 2 : count;
       } else {
-        if (tapeLength === tape.length) {
+        if (tapeLength + 2 > tape.length) {
           const grown = new Int32Array(tape.length * 2);
           grown.set(tape);
           this.#tape = tape = grown;

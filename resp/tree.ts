@@ -108,7 +108,7 @@ function leaf(reply: RespReplyBytes, at: number, type: number, length: number): 
   switch (type) {
     case TYPE.bulk:
     case TYPE.chunk:
-      return bodyOf(reply, header, length).slice();
+      return copyOf(reply, header, length);
     case TYPE.bulkError:
       return new RespErrorReply(decodeText(bodyOf(reply, header, length)));
     case TYPE.verbatim: {
@@ -134,6 +134,12 @@ function leaf(reply: RespReplyBytes, at: number, type: number, length: number): 
     default:
       return double(text);
   }
+}
+
+/** One typed array for each body: a view to be copied from would cost as much again. */
+function copyOf(reply: RespReplyBytes, header: number, length: number): Uint8Array {
+  const from = header + 3 + digits(length);
+  return reply.bytes.slice(from, from + length);
 }
 
 function bodyOf(reply: RespReplyBytes, header: number, length: number): Uint8Array {

@@ -89,7 +89,7 @@ export function connectSettings(uri: string | readonly string[], options: Connec
   }
   if (many || cluster === true) throw clusterUnsupported();
   if (typeof messageField !== "string") throw invalidOption("messageField", messageField, "a string");
-  if (clientName !== undefined && !/^[!-~]{1,512}$/.test(clientName)) {
+  if (clientName !== undefined && (typeof clientName !== "string" || !/^[!-~]{1,512}$/.test(clientName))) {
     throw invalidOption("clientName", clientName, "printable ASCII without spaces");
   }
   if (options.allowNode !== undefined && typeof options.allowNode !== "function") {
@@ -116,8 +116,8 @@ export function connectSettings(uri: string | readonly string[], options: Connec
       "nanoseconds",
     ]),
     messageField,
-    reconnect: checkReconnect(options.reconnect ?? {}),
-    limits: checkLimits(options.limits),
+    reconnect: checkReconnect(options.reconnect === undefined ? {} : options.reconnect),
+    limits: checkReplyLimits(options.limits === undefined ? {} : options.limits),
   };
 }
 
@@ -142,6 +142,11 @@ function checkTls(tls: TlsOptions, url: StreamerUrl): void {
   if (tls.insecure !== undefined && typeof tls.insecure !== "boolean") {
     throw invalidOption("tls.insecure", tls.insecure, "true or false");
   }
+}
+
+function checkReplyLimits(limits: NonNullable<ConnectOptions["limits"]>): Required<RespLimits> {
+  checkNames("limits", limits, ["bulk", "elements", "depth", "reply"]);
+  return checkLimits(limits);
 }
 
 function checkReconnect(options: ReconnectOptions): Required<ReconnectOptions> {

@@ -1,6 +1,7 @@
 // Owns the proof of how connect ends when nobody serves: which code, which cause, after one attempt, and with no socket left.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
+import { delay } from "@std/async";
 import { connect, type ConnectOptions, RedisError, StreamerError } from "../mod.ts";
 import { handshake, type Script, startFakeServer } from "./support/fake_server.ts";
 import { until } from "./support/events.ts";
@@ -62,10 +63,11 @@ test("a server that stops in the middle of the handshake: TIMEOUT", async () => 
 test("a server that trickles its greeting for longer than the timeout: TIMEOUT", async () => {
   const error = await failureAgainst(async (peer) => {
     await peer.command();
-    const stop = peer.closed.then(() => true);
-    for (let gone = false; !gone;) {
+    let gone = false;
+    peer.closed.then(() => gone = true);
+    while (!gone) {
       await peer.send("|1\r\n+more\r\n+to come\r\n");
-      gone = await Promise.race([stop, new Promise<false>((resolve) => setTimeout(() => resolve(false), 5))]);
+      await delay(5);
     }
   }, { timeout: 60 });
   assertEquals(error.code, "TIMEOUT");
@@ -122,7 +124,7 @@ for (const [what, greeting] of Object.entries(greetings)) {
 test("one reply too many in the handshake: CONNECT, or else a connection that is not used", async () => {
   // The spare reply may come with the others or after connect has resolved; in no case is it taken for an id.
   await using fake = await startFakeServer(async (peer, index) => {
-    const answers = { ...handshake, XADD: "$3\r\n1-1\r\n" };
+    const answers = { ...handshake, XADD: "$3\r\n1-1\r\n", XTRIM: ":0\r\n" };
     if (index > 0) return void await peer.serve(answers);
     await peer.serve({ ...answers, CLIENT: (words) => words[1] === "INFO" ? "$2\r\nid\r\n$5\r\n99-99\r\n" : "+OK\r\n" });
   });
@@ -133,17 +135,15 @@ test("one reply too many in the handshake: CONNECT, or else a connection that is
   if (streamer === undefined) return;
   const producer = await streamer.createProducer("k");
   assertEquals((await producer.send("x")).id, "1-1");
-  assertEquals(await producer.trim({ maxLength: 1 }).catch((error) => error.code === "99-99"), false);
-  await streamer.disconnect({ timeout: 10 });
+  assertEquals(await producer.trim({ maxLength: 1 }), 0);
+  await streamer.disconnect();
 });
 
-test("a full server: CONNECT with what it said", async () => {
+test("a full server: CONNECT", async () => {
   await using server = await startServer({ args: ["--maxclients", "1"] });
   const first = await connect(server.url);
-  const error = await failure(server.url);
-  assertEquals(error.code, "CONNECT");
-  assertInstanceOf(error.cause, RedisError);
-  assertEquals(error.cause.message, "ERR max number of clients reached");
+  // It closes without having read what it was sent: its words may get lost on the way.
+  assertEquals((await failure(server.url)).code, "CONNECT");
   await first.disconnect();
 });
 

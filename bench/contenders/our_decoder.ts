@@ -1,12 +1,11 @@
-// Owns how our decoder is driven. "values": every reply as a tree of copied values; "pages": framed in place and taken
-// with its bytes, entries counted off the tape, no message made. Must not know sockets.
+// Owns how our decoder is driven. "values": every reply as a tree of copied values; "pages": as the consumer does it,
+// framed in place, checked, and each entry made a message. Must not know sockets.
 
 import { RespDecoder, RespMap } from "../../resp/mod.ts";
+import { readPage } from "../../streamer/commands/xread.ts";
+import { fieldBytes, Message } from "../../streamer/model/message.ts";
 import { contend } from "./contend.ts";
 import { decoding, type PieceDecoder } from "./decode_run.ts";
-
-/** On the tape of `{ key: [entry, …] }`, two integers a value: where the entries' array stands. */
-const ENTRIES = 4;
 
 function decodeValues(): PieceDecoder {
   const decoder = new RespDecoder();
@@ -23,14 +22,24 @@ function decodeValues(): PieceDecoder {
   };
 }
 
-/** Frames a page, takes it with its bytes, and reads the number of its entries off the tape. */
+const field = fieldBytes("msg");
+
+/** Frames a page, takes it with its bytes, and makes a message of each of its entries. */
 function decodePages(): PieceDecoder {
   const decoder = new RespDecoder();
   return {
     decode(piece) {
       decoder.feed(piece);
       let messages = 0;
-      while (decoder.advance()) messages += decoder.detach().lengthAt(ENTRIES);
+      while (decoder.advance()) {
+        const frame = decoder.detach();
+        for (const { redisKey: streamKey, entries } of readPage(frame)) {
+          const source = { frame, streamKey, shardId: 0, timestampFormat: "milliseconds", field } as const;
+          const batch: Message[] = [];
+          for (const at of entries) batch.push(new Message(source, at, 1));
+          messages += batch.length;
+        }
+      }
       return messages;
     },
   };

@@ -8,8 +8,10 @@ export interface DemoServer {
   readonly url: string;
   /** For people: what it is and whose. */
   describe(): Promise<string>;
-  /** Takes the demo's stream away, and the server too if it is the demo's own. */
-  leave(streamKey: string): Promise<void>;
+  /** Takes the demo's stream away. */
+  forget(streamKey: string): Promise<void>;
+  /** Ends the server if it is the demo's own. */
+  stop(): Promise<void>;
 }
 
 /** The server that REDIS_URL names, else one of the demo's own. */
@@ -21,7 +23,8 @@ export async function openServer(): Promise<DemoServer> {
   return {
     url: server.url,
     describe: () => Promise.resolve(`${name}, started for this`),
-    leave: () => server.stop(),
+    forget: () => Promise.resolve(),
+    stop: () => server.stop(),
   };
 }
 
@@ -34,9 +37,10 @@ function foreignServer(url: string): DemoServer {
       const valkey = field("valkey_version");
       return `${valkey ? `Valkey ${valkey}` : `Redis ${field("redis_version")}`}, named by REDIS_URL`;
     },
-    leave: async (streamKey) => {
+    forget: async (streamKey) => {
       await ask(url, ["DEL", streamKey]);
     },
+    stop: () => Promise.resolve(),
   };
 }
 

@@ -82,16 +82,21 @@ function verdict(result: Result): string[] {
     ];
   }
   return [full, steady].filter((run) => !isSame(run)).flatMap((run) => [
-    `✗ What arrived is NOT what was sent: ${difference(run)}`,
+    `✗ What arrived is NOT what was sent: ${difference(run, result.reconnects)}`,
     `  sent     SHA-256 ${run.sent.hash}`,
     `  received SHA-256 ${run.received.hash}`,
   ]);
 }
 
-function difference({ sent, received }: Run): string {
+function difference({ sent, received }: Run, reconnects: number): string {
   const missing = sent.count - received.count;
   if (missing > 0) return `${count(missing)} messages are missing`;
-  if (missing < 0) return `${count(-missing)} messages more than were sent`;
+  if (missing < 0) {
+    const why = reconnects > 0
+      ? " (at-least-once: what is in flight when a connection breaks can be stored twice)"
+      : "";
+    return `${count(-missing)} messages more than were sent${why}`;
+  }
   return "as many messages, but other bytes or another order";
 }
 

@@ -3,7 +3,7 @@
 
 import { RedisError, StreamerError } from "../errors.ts";
 import { pairsOf, type RespValue, textOf } from "../value.ts";
-import { type Command, valueCommand } from "./command.ts";
+import { type Command, valueCommand, wrongShape } from "./command.ts";
 import type { Pipeline } from "./pipeline.ts";
 
 /** What a connection introduces itself with. */
@@ -52,7 +52,7 @@ export async function handshake(pipeline: Pipeline, credentials: Credentials): P
   const hello = ["HELLO", "3"];
   if (password !== undefined) hello.push("AUTH", username, password);
   if (clientName !== undefined) hello.push("SETNAME", clientName);
-  const [greeting, ...rest] = await settle(pipeline, [
+  const [greeting, , , ...rest] = await settle(pipeline, [
     { ...valueCommand(hello), secret: true },
     valueCommand(["CLIENT", "SETINFO", "LIB-NAME", credentials.libraryName]),
     valueCommand(["CLIENT", "SETINFO", "LIB-VER", credentials.libraryVersion]),
@@ -63,9 +63,16 @@ export async function handshake(pipeline: Pipeline, credentials: Credentials): P
     if (!isUnknownHello(greeting)) throw refusal(greeting);
     return await oldHandshake(pipeline, credentials);
   }
-  checkSelected(db, rest[2]);
-  const mode = textOf(pairsOf(greeting)?.find(([name]) => textOf(name) === "mode")?.[1]);
+  const mode = readGreeting(greeting);
+  checkSelected(db, rest[0]);
   return { protocol: 3, mode, identity: await identify(pipeline, rest.at(-1)) };
+}
+
+/** The server's mode, out of pairs that tell at least the protocol we asked for. */
+function readGreeting(greeting: RespValue): string | undefined {
+  const pairs = new Map(pairsOf(greeting)?.map(([name, value]) => [textOf(name), value]));
+  if (pairs.get("proto") !== 3) throw wrongShape("HELLO", "pairs with the protocol 3");
+  return textOf(pairs.get("mode"));
 }
 
 /** For servers before 6.0, or behind something that knows no HELLO: RESP2, one step at a time. */
@@ -85,14 +92,24 @@ async function oldHandshake(pipeline: Pipeline, credentials: Credentials): Promi
 
 type Answer = RespValue | RedisError;
 
-/** Sends all, and gives for each its value or the server's refusal; any other failure is thrown. */
-function settle(pipeline: Pipeline, commands: readonly Command<RespValue>[]): Promise<Answer[]> {
-  return Promise.all(commands.map((command) =>
-    pipeline.call(command).catch((error: unknown) => {
-      if (error instanceof RedisError && error.command !== NO_COMMAND) return error;
-      throw error;
-    })
-  ));
+/**
+ * Sends all, and gives for each its value or the server's refusal. Where the connection ends in between, a refusal of
+ * the first one is given all the same: it is why a server closes that is full, or protected.
+ */
+async function settle(pipeline: Pipeline, commands: readonly Command<RespValue>[]): Promise<Answer[]> {
+  const outcomes = await Promise.allSettled(commands.map((command) => pipeline.call(command)));
+  const answers: Answer[] = [];
+  for (const outcome of outcomes) {
+    if (outcome.status === "fulfilled") answers.push(outcome.value);
+    else if (isRefusal(outcome.reason)) answers.push(outcome.reason);
+    else if (answers[0] instanceof RedisError && !isUnknownHello(answers[0])) break;
+    else throw outcome.reason;
+  }
+  return answers;
+}
+
+function isRefusal(error: unknown): error is RedisError {
+  return error instanceof RedisError && error.command !== NO_COMMAND;
 }
 
 /** What {@linkcode Pipeline} names an error that answered nothing. */
@@ -103,8 +120,9 @@ function selection(db: number): Command<RespValue>[] {
 }
 
 function checkSelected(db: number, answer: Answer | undefined): void {
-  if (db === 0 || !(answer instanceof RedisError)) return;
-  throw refusal(answer);
+  if (db === 0) return;
+  if (answer instanceof RedisError) throw refusal(answer);
+  if (answer !== "OK") throw wrongShape("SELECT", "OK");
 }
 
 /** Whether HELLO itself is what the server does not know or cannot do. */

@@ -99,8 +99,13 @@ export function unitsOf(time: Date | bigint, format: TimestampFormat): bigint {
   }
   const milliseconds = time.getTime();
   if (!Number.isFinite(milliseconds) || milliseconds < 0) throw badTime(time);
-  const units = BigInt(milliseconds);
-  return format === "nanoseconds" ? units * NANOSECONDS_A_MILLISECOND : units;
+  const units = dateUnits(milliseconds, format);
+  if (units > MAX_HALF) throw badTime(time);
+  return units;
+}
+
+function dateUnits(milliseconds: number, format: TimestampFormat): bigint {
+  return format === "nanoseconds" ? BigInt(milliseconds) * NANOSECONDS_A_MILLISECOND : BigInt(milliseconds);
 }
 
 /** The first id that can belong to a time. */
@@ -108,18 +113,20 @@ export function idOfTime(time: Date | bigint, format: TimestampFormat): MessageI
   return `${unitsOf(time, format)}-0`;
 }
 
-/** The last id that can belong to a time: of a Date the whole millisecond. */
+/** The last id that can belong to a time, of a Date to its whole millisecond; the last of all for a Date beyond 64 bits. */
 export function lastIdOf(time: Date | bigint, format: TimestampFormat): MessageId {
-  const first = unitsOf(time, format);
-  const wide = typeof time !== "bigint" && format === "nanoseconds" ? NANOSECONDS_A_MILLISECOND - 1n : 0n;
-  const last = first + wide;
+  if (typeof time === "bigint") return `${unitsOf(time, format)}-${MAX_HALF}`;
+  const milliseconds = time.getTime();
+  if (!Number.isFinite(milliseconds) || milliseconds < 0) throw badTime(time);
+  const wide = format === "nanoseconds" ? NANOSECONDS_A_MILLISECOND - 1n : 0n;
+  const last = dateUnits(milliseconds, format) + wide;
   return `${last > MAX_HALF ? MAX_HALF : last}-${MAX_HALF}`;
 }
 
 function badTime(time: Date | bigint): StreamerError {
   return new StreamerError(
     "INVALID_OPTION",
-    `Cannot use a time as it must be 1970 or later and valid: current value is ${String(time)}`,
+    `Cannot use a time as it must be valid, 1970 or later, and fit into 64 bits: current value is ${String(time)}`,
   );
 }
 

@@ -33,7 +33,8 @@ export function parseStreamerUrl(uri: string | readonly string[]): StreamerUrl {
   const parsed = urls.map(parseOne);
   const [first, ...others] = parsed;
   for (const other of others) {
-    const same = other.tls === first.tls && other.db === first.db && other.username === first.username &&
+    const kinds = first.nodes[0].kind === "tcp" && other.nodes[0].kind === "tcp"; // a unix socket leads to one server only
+    const same = kinds && other.tls === first.tls && other.db === first.db && other.username === first.username &&
       other.password === first.password;
     if (!same) {
       throw invalid("all urls must have the same protocol, credentials and database", urls.map(hidePassword).join(" "));
