@@ -159,6 +159,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
         anchor: {
           clock: this.#node.clock,
           reconnect,
+          barred: new Set(),
           run: (command, runOptions) => this.#lane.run(command, runOptions),
         },
         timestampFormat,

@@ -50,16 +50,20 @@ function showBars({ total, sent, received }: Shown): Progress {
       }
     },
     note: (text) => bars.log(`${text}\n`),
-    stop: () => bars.stop(),
+    stop: () => {
+      bars.update(); // with what was noted since the last time
+      bars.stop();
+    },
   });
 }
 
 function showLines({ total, sent, received }: Shown): Progress {
-  const note = (text: string) => {
-    process.stderr.write(`${text}\n`);
-  };
-  const tick = () => note(`sent ${count(sent.count)}, received ${count(received.count)} of ${count(total)}`);
-  return ticking(2_000, { tick, note, stop: () => {} });
+  const tick = () => say(`sent ${count(sent.count)}, received ${count(received.count)} of ${count(total)}`);
+  return ticking(2_000, { tick, note: say, stop: () => {} });
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
 }
 
 interface Show extends Progress {
@@ -70,7 +74,7 @@ function ticking(interval: number, { tick, note, stop }: Show): Progress {
   const timer = setInterval(tick, interval);
   let stopped = false;
   return {
-    note,
+    note: (text) => stopped ? say(text) : note(text),
     stop: () => {
       if (stopped) return;
       stopped = true;

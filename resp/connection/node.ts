@@ -111,7 +111,7 @@ export class RedisNode {
     if (error instanceof TransportError) {
       const final = error.kind === "certificate" || error.kind === "unsupported" || error.kind === "denied";
       const code = error.kind === "unsupported" ? "UNSUPPORTED" : "CONNECT";
-      return new ConnectError(code, `Cannot connect to ${this.name}: ${error.message}`, final, error);
+      return new ConnectError(code, error.message, final, error);
     }
     const code = error instanceof StreamerError && error.code === "TIMEOUT" ? "TIMEOUT" : "CONNECT";
     return new ConnectError(code, `Cannot connect to ${this.name}`, false, error);

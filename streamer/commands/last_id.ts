@@ -53,19 +53,23 @@ export interface StreamEnd {
   readonly exact: boolean;
 }
 
-/**
- * Asks where a stream ends. Where XINFO is forbidden, or the two entries it brings along are larger than the limits
- * allow, the last entry that is left tells it. Rejects with what the server answers.
- */
+/** Where a stream ends, asked by XINFO STREAM. Rejects with what the server answers; a missing stream is no error. */
 export async function endOfStream(key: string, run: Run): Promise<StreamEnd> {
   try {
     return { id: await run(xinfoLastId(key)), exists: true, exact: true };
   } catch (error) {
-    if (error instanceof RedisError && error.code === "ERR" && error.message.startsWith("ERR no such key")) {
-      return { id: FIRST_ID, exists: false, exact: true };
-    }
-    const forbidden = error instanceof RedisError && error.code === "NOPERM";
-    if (!forbidden && !(error instanceof ProtocolError && error.tooLarge)) throw error;
-    return { id: await run(xrevrangeLastId(key)), exists: undefined, exact: false };
+    const missing = error instanceof RedisError && error.code === "ERR" && error.message.startsWith("ERR no such key");
+    if (missing) return { id: FIRST_ID, exists: false, exact: true };
+    throw error;
   }
+}
+
+/** Whether XINFO STREAM is forbidden, or the two entries it brings along are larger than the limits allow. */
+export function isBarred(error: unknown): boolean {
+  return (error instanceof RedisError && error.code === "NOPERM") || (error instanceof ProtocolError && error.tooLarge);
+}
+
+/** The same asked by XREVRANGE: it tells less, but of one entry only, and is rarely forbidden. */
+export async function lastEntryOfStream(key: string, run: Run): Promise<StreamEnd> {
+  return { id: await run(xrevrangeLastId(key)), exists: undefined, exact: false };
 }

@@ -5,25 +5,32 @@ import { RedisError } from "../../resp/errors.ts";
 import { reconnectDelay, type ReconnectOptions } from "../../resp/connection/backoff.ts";
 import { type Clock, sleep } from "../../resp/connection/clock.ts";
 import type { Command } from "../../resp/connection/command.ts";
-import { endOfStream, type StreamEnd } from "../commands/last_id.ts";
+import { endOfStream, isBarred, lastEntryOfStream, type Run, type StreamEnd } from "../commands/last_id.ts";
 import { isFatal } from "./policy.ts";
 
 /** What asking needs. */
 export interface AnchorPorts {
   readonly clock: Clock;
   readonly reconnect: Required<ReconnectOptions>;
+  /** Redis keys of which XINFO is forbidden or too large, so that it is not tried again; filled here. */
+  readonly barred: Set<string>;
   /** Runs a command on a connection that never blocks. */
   readonly run: <T>(command: Command<T>, options: { readonly signal: AbortSignal }) => Promise<T>;
 }
 
 /** Where a stream ends now. Rejects with what the server refuses for good, or the signal's reason. */
 export async function findEnd(redisKey: string, ports: AnchorPorts, signal: AbortSignal): Promise<StreamEnd> {
-  const { clock, reconnect, run } = ports;
+  const { clock, reconnect, barred, run } = ports;
+  const ask: Run = (command) => run(command, { signal });
   let refusedSince: number | undefined;
   for (;;) {
     try {
-      return await endOfStream(redisKey, (command) => run(command, { signal }));
+      return await (barred.has(redisKey) ? lastEntryOfStream(redisKey, ask) : endOfStream(redisKey, ask));
     } catch (error) {
+      if (isBarred(error) && !barred.has(redisKey)) {
+        barred.add(redisKey);
+        continue;
+      }
       if (!(error instanceof RedisError) || isFatal(error.code)) throw error;
       const now = clock.now();
       refusedSince ??= now;

@@ -75,7 +75,6 @@ export class Reader {
   readonly #pageBytes: number;
   #shards: readonly ShardPosition[];
   #open: OpenConnection | undefined;
-  #lastOpen: OpenConnection | undefined;
   #count: CountState;
   #turn: Turn = { kind: "all" };
   #reading: Reading | undefined;
@@ -166,10 +165,9 @@ export class Reader {
   }
 
   #up(open: OpenConnection): void {
-    const again = this.#lastOpen !== undefined;
-    this.#open = this.#lastOpen = open;
+    this.#open = open;
     this.fill();
-    if (again) this.#watch.look(0); // a failover may have put ids back
+    this.#watch.look(0); // a failover may have put ids back since the last read, or since the anchoring
   }
 
   #down(cause: StreamerError): void {

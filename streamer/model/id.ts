@@ -97,6 +97,7 @@ export function unitsOf(time: Date | bigint, format: TimestampFormat): bigint {
     if (time < 0n || time > MAX_HALF) throw badTime(time);
     return time;
   }
+  if (!(time instanceof Date)) throw badTime(time);
   const milliseconds = time.getTime();
   if (!Number.isFinite(milliseconds) || milliseconds < 0) throw badTime(time);
   const units = dateUnits(milliseconds, format);
@@ -123,10 +124,12 @@ export function lastIdOf(time: Date | bigint, format: TimestampFormat): MessageI
   return `${last > MAX_HALF ? MAX_HALF : last}-${MAX_HALF}`;
 }
 
-function badTime(time: Date | bigint): StreamerError {
+function badTime(time: unknown): StreamerError {
   return new StreamerError(
     "INVALID_OPTION",
-    `Cannot use a time as it must be valid, 1970 or later, and fit into 64 bits: current value is ${String(time)}`,
+    `Cannot use a time as it must be a Date or a bigint, valid, 1970 or later, and fit into 64 bits: current value is ${
+      shown(time)
+    }`,
   );
 }
 

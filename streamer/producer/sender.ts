@@ -204,6 +204,7 @@ export class Sender {
     const pairs = Symbol.iterator in headers ? headers : Object.entries(headers);
     const list: [string, string | Uint8Array][] = [];
     for (const pair of pairs) {
+      if (!Array.isArray(pair)) throw invalidOption("headers", pair, "pairs of a name and a value");
       const [name, value] = pair;
       if (typeof name !== "string") throw invalidOption("headers", name, "pairs of a name and a value");
       if (name === this.#field) {

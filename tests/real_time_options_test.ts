@@ -1,0 +1,193 @@
+// Owns what createConsumer refuses, and what it says of it.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { connect, type ConsumerOptions, StreamerError } from "../mod.ts";
+import { uniqueKey } from "./support/keys.ts";
+import { test } from "./support/runner.ts";
+import { sharedServer } from "./support/server.ts";
+
+const server = await sharedServer();
+
+async function refusal(keys: unknown, options: unknown): Promise<StreamerError> {
+  await using streamer = await connect(server.url);
+  // A checked border: what the types forbid must be refused at run time too.
+  const making = () => streamer.createConsumer(keys as string, options as ConsumerOptions);
+  const error = await assertRejects(making, StreamerError);
+  assertEquals(streamer.stats().consumers, 0);
+  return error;
+}
+
+const BAD: readonly [string, unknown][] = [
+  ["mode", undefined],
+  ["mode", "realtime"],
+  ["mode", null],
+  ["mode", 1],
+  ["mode", "constructor"],
+  ["autoStreamReset", "newest"],
+  ["autoStreamReset", null],
+  ["autoStreamReset", 0],
+  ["autoStreamReset", "toString"],
+  ["batchSize", 0],
+  ["batchSize", -1],
+  ["batchSize", 1.5],
+  ["batchSize", NaN],
+  ["batchSize", Infinity],
+  ["batchSize", "10"],
+  ["batchSize", null],
+  ["batchSize", 10n],
+  ["shards", 0],
+  ["shards", -1],
+  ["shards", 1.5],
+  ["shards", 1_025],
+  ["shards", "all"],
+  ["shards", "3"],
+  ["shards", null],
+  ["shards", []],
+  ["shards", [-1]],
+  ["shards", [0.5]],
+  ["shards", [0, 0]],
+  ["shards", ["0"]],
+  ["shards", [NaN]],
+  ["shards", Array.from({ length: 1_025 }, (_, i) => i)],
+  ["shards", {}],
+  ["prefetch", -1],
+  ["prefetch", 0.5],
+  ["prefetch", NaN],
+  ["prefetch", "1"],
+  ["prefetch", null],
+  ["maxBufferedBytes", 0],
+  ["maxBufferedBytes", -5],
+  ["maxBufferedBytes", NaN],
+  ["maxBufferedBytes", "64MiB"],
+  ["onStreamReset", "restart"],
+  ["onStreamReset", null],
+  ["onStreamReset", true],
+];
+
+for (const [name, value] of BAD) {
+  const shown = typeof value === "bigint" ? "10n" : String(JSON.stringify(value) ?? value).slice(0, 40);
+  test(`${name} ${shown}${typeof value === "number" ? ` (${value})` : ""} is refused by name`, async () => {
+    const error = await refusal(uniqueKey(), { mode: "real-time", [name]: value });
+    assertEquals(error.code, "INVALID_OPTION");
+    assert(error.message.includes(name), error.message);
+    assert(error.message.length < 400, error.message);
+  });
+}
+
+test("options of group modes and misspelt ones are refused in real time", async () => {
+  const others = {
+    ...{ group: "g", consumerId: "c", mkstream: true, autoCommit: "delayed", onGroupLost: "resume", keepAlive: true },
+    ...{ maxUnacked: 5, maxDeliveries: 3, deadLetter: "d", autoClaimInterval: 5, autoClaimIdle: 5, batchsize: 5 },
+  };
+  for (const [name, value] of Object.entries(others)) {
+    const error = await refusal(uniqueKey(), { mode: "real-time", [name]: value });
+    assertEquals(error.code, "INVALID_OPTION", name);
+    assert(error.message.includes(name), error.message);
+  }
+});
+
+test("options that are no object are refused", async () => {
+  for (const options of [undefined, null, "real-time", 5]) {
+    assertEquals((await refusal(uniqueKey(), options)).code, "INVALID_OPTION", String(options));
+  }
+});
+
+test("group modes are not built yet", async () => {
+  for (const mode of ["resumable", "load-balanced"]) {
+    assertEquals((await refusal(uniqueKey(), { mode })).code, "UNSUPPORTED");
+  }
+});
+
+test("what is no stream key is refused, wherever it stands", async () => {
+  const realTime = { mode: "real-time" };
+  for (const key of ["", "a b", "ä", "a*", "a\n", "x".repeat(250), "SEA_STREAMER_INTERNAL"]) {
+    assertEquals((await refusal(key, realTime)).code, "INVALID_STREAM_KEY", key);
+    assertEquals((await refusal(["good", key], realTime)).code, "INVALID_STREAM_KEY", key);
+  }
+  for (const key of [5, null, {}]) assertEquals((await refusal([key], realTime)).code, "INVALID_STREAM_KEY");
+  for (const keys of [undefined, null, 5, {}]) {
+    const { code } = await refusal(keys, realTime);
+    assert(code === "INVALID_OPTION" || code === "INVALID_STREAM_KEY", code);
+  }
+  assertEquals((await refusal([], realTime)).code, "STREAM_KEY_EMPTY");
+});
+
+test("every good value is taken", async () => {
+  await using streamer = await connect(server.url);
+  const good: Partial<ConsumerOptions>[] = [
+    { autoStreamReset: "latest" },
+    { autoStreamReset: "earliest" },
+    { batchSize: 1 },
+    { batchSize: 100_000 },
+    { shards: "discover" },
+    { shards: 1 },
+    { shards: 1_024 },
+    { shards: [7] },
+    { prefetch: 0 },
+    { prefetch: 16 },
+    { maxBufferedBytes: 1 },
+    { maxBufferedBytes: Infinity },
+    { onStreamReset: "earliest" },
+    { onStreamReset: "latest" },
+    { onStreamReset: "fail" },
+    { batchSize: undefined, prefetch: undefined, shards: undefined, autoStreamReset: undefined },
+  ];
+  for (const options of good) {
+    await using consumer = await streamer.createConsumer(uniqueKey(), { mode: "real-time", ...options });
+    assert(consumer.streamShards.length > 0);
+  }
+});
+
+test("a stream that is named twice is read once", async () => {
+  const key = uniqueKey();
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer([key, key], { mode: "real-time" });
+  assertEquals(consumer.streamShards, [{ streamKey: key, shardId: 0 }]);
+});
+
+test("keys with every allowed character work", async () => {
+  const key = `${uniqueKey()}.A-z_0:9/{tag}`;
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, { mode: "real-time" });
+  await server.command("XADD", key, "*", "msg", "x");
+  const message = await consumer.next();
+  assertEquals([message.streamKey, message.shardId, message.text()], [key, 0, "x"]);
+});
+
+test("positions that are none are refused, and the consumer goes on", async () => {
+  const key = uniqueKey();
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, { mode: "real-time" });
+  const positions = [
+    "",
+    "5",
+    "5-",
+    "-5",
+    "a-b",
+    "1-1-1",
+    "$",
+    "+",
+    "-",
+    ">",
+    "(1-1",
+    "18446744073709551616-0",
+    -1n,
+    2n ** 80n,
+  ];
+  for (const position of [...positions, 5, null, undefined, {}, new Date(0)]) {
+    // A checked border: what the types forbid must be refused at run time too.
+    const error = await assertRejects(
+      () => consumer.rewind(position as string),
+      StreamerError,
+      undefined,
+      String(position),
+    );
+    assertEquals(error.code, "INVALID_OPTION", String(position));
+  }
+  for (const time of [new Date(NaN), -1n, 2n ** 64n, 5, "2024", null, undefined]) {
+    const error = await assertRejects(() => consumer.seek(time as Date), StreamerError, undefined, String(time));
+    assertEquals(error.code, "INVALID_OPTION", String(time));
+  }
+  await server.command("XADD", key, "*", "msg", "x");
+  assertEquals((await consumer.next()).text(), "x");
+});
