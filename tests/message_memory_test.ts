@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertLess, assertNotStrictEquals } from "@std/assert";
 import { connect, type Message } from "../mod.ts";
-import { addAt, addEach, take } from "./streamer/consumer/reading.ts";
+import { addAt, addVeryMany, take } from "./streamer/consumer/reading.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
 import { sharedServer } from "./support/server.ts";
@@ -10,19 +10,9 @@ import { sharedServer } from "./support/server.ts";
 const server = await sharedServer();
 const earliest = { mode: "real-time", autoStreamReset: "earliest" } as const;
 
-async function fill(key: string, count: number): Promise<void> {
-  for (let from = 0; from < count; from += 10_000) {
-    const commands = Array.from(
-      { length: 10_000 },
-      (_, i) => ["XADD", key, "*", "msg", `payload ${from + i}`, "h", "v"],
-    );
-    await addEach(server, commands);
-  }
-}
-
 test("bytes, text and headers of old messages are unchanged after 100,000 more were read", async () => {
   const key = uniqueKey();
-  await fill(key, 100_000);
+  await addVeryMany(server, key, 100_000, "payload ");
   await using streamer = await connect(server.url);
   const consumer = await streamer.createConsumer(key, earliest);
   const kept: {
@@ -61,7 +51,7 @@ test("a message of a page that came in small pieces is unchanged when the next o
 
 test("a copy has a small buffer of its own, and survives what happens to the page", async () => {
   const key = uniqueKey();
-  await fill(key, 10_000);
+  await addVeryMany(server, key, 3_000, "payload ");
   await using streamer = await connect(server.url);
   const consumer = await streamer.createConsumer(key, earliest);
   for (const message of await take(consumer, 2_000)) {
@@ -78,7 +68,7 @@ test("a copy has a small buffer of its own, and survives what happens to the pag
 
 test("writing into one message's bytes changes no other message", async () => {
   const key = uniqueKey();
-  await fill(key, 10_000);
+  await addVeryMany(server, key, 3_000, "payload ");
   await using streamer = await connect(server.url);
   const consumer = await streamer.createConsumer(key, earliest);
   const messages = await take(consumer, 300);

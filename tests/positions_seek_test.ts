@@ -5,6 +5,7 @@ import { connect, StreamerError, type TimestampFormat } from "../mod.ts";
 import {
   addAt,
   addMany,
+  connectHastily,
   idsInRange,
   Monitor,
   restUpToMark,
@@ -110,11 +111,12 @@ for (const format of ["milliseconds", "nanoseconds"] as const) {
 }
 
 test("a position ahead of the stream is no stream reset: nothing comes until it is passed", async () => {
-  for (const ahead of [new Date(9_000), 9_000n, "9000-18446744073709551615", (9_000n << 16n) | 0xffffn]) {
+  const positions = [new Date(9_000), 9_000n, "9000-18446744073709551615", (9_000n << 16n) | 0xffffn];
+  await Promise.all(positions.map(async (ahead) => {
     const key = uniqueKey();
     await addAt(server, key, "1000-0");
     await using monitor = await Monitor.open(server);
-    await using streamer = await connect(server.url, { timeout: 100 });
+    await using streamer = await connectHastily(server.url, { timeout: 100 });
     const resets: unknown[] = [];
     streamer.addEventListener("stream-reset", ({ detail }) => resets.push(detail));
     const consumer = await streamer.createConsumer(key, { ...realTime, onStreamReset: "earliest" });
@@ -127,7 +129,7 @@ test("a position ahead of the stream is no stream reset: nothing comes until it 
     await addAt(server, key, "9001-0");
     const [first] = await takeIds(consumer, 1);
     assertEquals([first, resets], ["9001-0", []], String(ahead));
-  }
+  }));
 });
 
 test("a pending next is answered from the new position", async () => {

@@ -47,7 +47,7 @@ async function readThroughCuts(cuts: readonly number[]): Promise<void> {
 }
 
 const SEED = 31;
-const [FIRST, SAMPLE] = [400, 200];
+const [FIRST, SAMPLE] = [400, 120];
 
 test(
   `a cut at each of the first ${FIRST} bytes of a page, and at ${SAMPLE} others (seed ${SEED}), loses and doubles nothing`,

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { connect, type Consumer, RedisError, StreamerError } from "../mod.ts";
-import { addMany, blockedClient, take } from "./streamer/consumer/reading.ts";
+import { addMany, blockedClient, connectHastily } from "./streamer/consumer/reading.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "./support/server.ts";
@@ -54,7 +54,7 @@ test("one key of another type among several fails the consumer", async () => {
 test("a stream that is replaced by another type later fails those who wait", async () => {
   const key = uniqueKey();
   await addMany(server, key, 1);
-  await using streamer = await connect(server.url, { timeout: 150 });
+  await using streamer = await connectHastily(server.url, { timeout: 150 });
   const consumer = await streamer.createConsumer(key, { mode: "real-time" });
   const waiting = [consumer.next(), consumer.next(), consumer.batches().next()];
   for (const asked of waiting) asked.catch(() => {});
@@ -92,10 +92,12 @@ test("a permission that is taken away later fails the consumer", async () => {
   await server.command("ACL", "SETUSER", user, "on", ">secret", "~*", "&*", "+@all");
   await using streamer = await connect(server.url, { username: user, password: "secret", clientName: name });
   const consumer = await streamer.createConsumer(key, { mode: "real-time" });
+  const asked = consumer.next().then((message) => message.text(), () => undefined);
   await blockedClient(server, name);
   await server.command("ACL", "SETUSER", user, "-xread");
   await addMany(server, key, 1);
-  assertEquals((await take(consumer, 1))[0].text(), "0", "the read that was blocked already");
+  // Redis 7.0 still answers the read that was blocked; later servers ask again who reads.
+  assertEquals(await asked, server.atLeast("7.2") ? undefined : "0");
   await failsWith(consumer, "NOPERM");
   await server.command("ACL", "DELUSER", user);
 });
@@ -103,7 +105,7 @@ test("a permission that is taken away later fails the consumer", async () => {
 test("what was read before a fatal error came is given before it, or not at all, and never again", async () => {
   const key = uniqueKey();
   await addMany(server, key, 20);
-  await using streamer = await connect(server.url, { timeout: 150 });
+  await using streamer = await connectHastily(server.url, { timeout: 150 });
   const consumer = await streamer.createConsumer(key, { mode: "real-time", autoStreamReset: "earliest" });
   const got: string[] = [];
   const loop = (async () => {

@@ -2,7 +2,17 @@
 
 import { assert, assertEquals, assertLessOrEqual, assertRejects, assertStrictEquals } from "@std/assert";
 import { connect, type RedisStreamer, StreamerError } from "../mod.ts";
-import { addAt, addEach, addMany, countOf, Monitor, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
+import {
+  addAt,
+  addEach,
+  addMany,
+  connectHastily,
+  countOf,
+  Monitor,
+  take,
+  takeTexts,
+  texts,
+} from "./streamer/consumer/reading.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
 import { sharedServer } from "./support/server.ts";
@@ -117,7 +127,7 @@ test("of several streams, the one with an entry over the limit is the end, which
 test("large first and last entries, which XINFO brings along, hinder neither creation nor rewinding", async () => {
   const key = uniqueKey();
   await addLarge(key, 2, 40_000);
-  await using streamer = await connect(server.url, { limits: { reply: 65_536 }, reconnect, timeout: 200 });
+  await using streamer = await connectHastily(server.url, { limits: { reply: 65_536 }, reconnect, timeout: 200 });
   const cuts = countCuts(streamer);
   const consumer = await streamer.createConsumer(key, { mode: "real-time" });
   await addLarge(key, 1, 40_000);

@@ -2,7 +2,17 @@
 
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { connect } from "../mod.ts";
-import { addAt, addEach, addMany, countOf, Monitor, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
+import {
+  addAt,
+  addEach,
+  addMany,
+  addVeryMany,
+  countOf,
+  Monitor,
+  take,
+  takeTexts,
+  texts,
+} from "./streamer/consumer/reading.ts";
 import { until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
@@ -13,7 +23,7 @@ const earliest = { mode: "real-time", autoStreamReset: "earliest" } as const;
 
 test("the COUNT grows from 100 to 1000 while pages come back full, and stays there", async () => {
   const key = uniqueKey();
-  await addMany(server, key, 6_000);
+  await addVeryMany(server, key, 6_000);
   await using monitor = await Monitor.open(server);
   await using streamer = await connect(server.url);
   const consumer = await streamer.createConsumer(key, earliest);
@@ -43,7 +53,7 @@ for (const batchSize of [1, 7, 100, 2_500]) {
   test(`a batch size of ${batchSize} is the COUNT, always`, async () => {
     const key = uniqueKey();
     const total = Math.min(batchSize * 5, 5_000);
-    await addMany(server, key, total);
+    await addVeryMany(server, key, total);
     await using monitor = await Monitor.open(server);
     await using streamer = await connect(server.url);
     const consumer = await streamer.createConsumer(key, { ...earliest, batchSize });

@@ -6,6 +6,7 @@ import {
   addAt,
   addMany,
   blockedClient,
+  connectHastily,
   Monitor,
   restUpToMark,
   takeIds,
@@ -45,7 +46,7 @@ async function makeAnew(key: string, ...ids: string[]): Promise<void> {
 test("a stream made anew with lower ids is read from its beginning, and an event tells so", async () => {
   const key = uniqueKey();
   await addAt(server, key, "50-0");
-  await using streamer = await connect(server.url, options);
+  await using streamer = await connectHastily(server.url, options);
   const resets = resetsOf(streamer);
   const consumer = await streamer.createConsumer(key, realTime);
   await addAt(server, key, "60-0");
@@ -62,7 +63,7 @@ test("a stream made anew with lower ids is read from its beginning, and an event
 test("with onStreamReset latest only what comes after is read", async () => {
   const key = uniqueKey();
   await addAt(server, key, "50-0");
-  await using streamer = await connect(server.url, options);
+  await using streamer = await connectHastily(server.url, options);
   const consumer = await streamer.createConsumer(key, { ...realTime, onStreamReset: "latest" });
   const reset = nextEvent<Reset>(streamer, "stream-reset");
   await makeAnew(key, "1-0", "2-0");
@@ -74,7 +75,7 @@ test("with onStreamReset latest only what comes after is read", async () => {
 test("with onStreamReset fail it is fatal", async () => {
   const key = uniqueKey();
   await addAt(server, key, "50-0");
-  await using streamer = await connect(server.url, options);
+  await using streamer = await connectHastily(server.url, options);
   const resets = resetsOf(streamer);
   const consumer = await streamer.createConsumer(key, { ...realTime, onStreamReset: "fail" });
   const asked = consumer.next();
@@ -103,7 +104,7 @@ test("a stream made anew that goes on rising is simply read on", async () => {
 test("of several streams only the one that was made anew starts again", async () => {
   const [kept, anew] = [uniqueKey(), uniqueKey()];
   for (const key of [kept, anew]) await addAt(server, key, "50-0", `old of ${key}`);
-  await using streamer = await connect(server.url, options);
+  await using streamer = await connectHastily(server.url, options);
   const resets = resetsOf(streamer);
   const consumer = await streamer.createConsumer([kept, anew], realTime);
   const asked = consumer.next();
@@ -120,7 +121,7 @@ test("an emptied stream, a trimmed one and one with a deleted tail are still the
   const keys = [uniqueKey(), uniqueKey(), uniqueKey()];
   for (const key of keys) await addMany(server, key, 5, "old");
   await using monitor = await Monitor.open(server);
-  await using streamer = await connect(server.url, options);
+  await using streamer = await connectHastily(server.url, options);
   const resets = resetsOf(streamer);
   const consumer = await streamer.createConsumer(keys, { ...realTime, onStreamReset: "fail" });
   await server.command("XTRIM", keys[0], "MAXLEN", 0);
@@ -147,7 +148,7 @@ test("where XINFO is forbidden, a deleted tail is no reset", async () => {
   await server.command("ACL", "SETUSER", user, "on", ">secret", "~*", "&*", "+@all", "-xinfo");
   await addMany(server, key, 3, "old");
   await using monitor = await Monitor.open(server);
-  await using streamer = await connect(server.url, { ...options, username: user, password: "secret" });
+  await using streamer = await connectHastily(server.url, { ...options, username: user, password: "secret" });
   const resets = resetsOf(streamer);
   const consumer = await streamer.createConsumer(key, realTime);
   const ids = await addMany(server, key, 2, "new");
@@ -161,11 +162,11 @@ test("where XINFO is forbidden, a deleted tail is no reset", async () => {
 });
 
 test("a stream that was deleted and not made anew is waited for, and is new when it comes", async () => {
-  for (const onStreamReset of ["earliest", "latest"] as const) {
+  await Promise.all((["earliest", "latest"] as const).map(async (onStreamReset) => {
     const key = uniqueKey();
     await addAt(server, key, "50-0");
     await using monitor = await Monitor.open(server);
-    await using streamer = await connect(server.url, options);
+    await using streamer = await connectHastily(server.url, options);
     const resets = resetsOf(streamer);
     const consumer = await streamer.createConsumer(key, { ...realTime, onStreamReset });
     const asked = consumer.next();
@@ -175,14 +176,14 @@ test("a stream that was deleted and not made anew is waited for, and is new when
     await addAt(server, key, "1-0");
     assertEquals((await asked).id, "1-0");
     assertEquals(resets.map(({ streamKey }) => streamKey), [key]);
-  }
+  }));
 });
 
 test("with fail, a stream that is only deleted does not end the consumer; made anew it does", async () => {
   const key = uniqueKey();
   await addAt(server, key, "50-0");
   await using monitor = await Monitor.open(server);
-  await using streamer = await connect(server.url, options);
+  await using streamer = await connectHastily(server.url, options);
   const consumer = await streamer.createConsumer(key, { ...realTime, onStreamReset: "fail" });
   let settled = false;
   const asked = consumer.next().finally(() => settled = true);
@@ -197,7 +198,7 @@ test("with fail, a stream that is only deleted does not end the consumer; made a
 test("a stream that never existed is no reset when it comes", async () => {
   const key = uniqueKey();
   await using monitor = await Monitor.open(server);
-  await using streamer = await connect(server.url, options);
+  await using streamer = await connectHastily(server.url, options);
   const resets = resetsOf(streamer);
   const consumer = await streamer.createConsumer(key, { ...realTime, onStreamReset: "fail" });
   await heartbeats(monitor, key);
@@ -230,7 +231,7 @@ for (const blocked of [true, false]) {
 test("a seek after a reset is not undone by it, and a second reset is noticed like the first", async () => {
   const key = uniqueKey();
   await addAt(server, key, "50-0");
-  await using streamer = await connect(server.url, options);
+  await using streamer = await connectHastily(server.url, options);
   const resets = resetsOf(streamer);
   const consumer = await streamer.createConsumer(key, realTime);
   for (const round of [1, 2]) {

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { connect, StreamerError } from "../mod.ts";
-import { addMany, blockedClient, restUpToMark, takeTexts, texts } from "./streamer/consumer/reading.ts";
+import { addMany, blockedClient, connectHastily, restUpToMark, takeTexts, texts } from "./streamer/consumer/reading.ts";
 import { nextEvent, until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { startProxy } from "./support/proxy.ts";
@@ -17,7 +17,7 @@ test("a connection that swallows everything is noticed under a blocked read and 
   const key = uniqueKey();
   const name = uniqueKey("client");
   await using proxy = await startProxy(server);
-  await using streamer = await connect(proxy.url, { ...options, clientName: name });
+  await using streamer = await connectHastily(proxy.url, { ...options, clientName: name });
   const consumer = await streamer.createConsumer(key, { mode: "real-time" });
   const asked = consumer.next();
   await blockedClient(server, name);
@@ -38,7 +38,7 @@ test("a page that was swallowed is not lost, and one that comes late is not doub
   const key = uniqueKey();
   await using proxy = await startProxy(server);
   const name = uniqueKey("client");
-  await using streamer = await connect(proxy.url, { ...options, clientName: name });
+  await using streamer = await connectHastily(proxy.url, { ...options, clientName: name });
   const consumer = await streamer.createConsumer(key, { mode: "real-time" });
   for (let round = 0; round < 2; round++) {
     const asked = consumer.next();
@@ -57,7 +57,7 @@ test("a server that is stopped and continued is read on", async () => {
   await using own = await startServer();
   const key = uniqueKey();
   const name = uniqueKey("client");
-  await using streamer = await connect(own.url, { ...options, clientName: name });
+  await using streamer = await connectHastily(own.url, { ...options, clientName: name });
   const consumer = await streamer.createConsumer(key, { mode: "real-time" });
   const asked = consumer.next();
   await blockedClient(own, name);
@@ -73,14 +73,14 @@ test("a server that is stopped and continued is read on", async () => {
 test("a quiet stream on a good connection is no silence: nothing is replaced", async () => {
   const key = uniqueKey();
   await using proxy = await startProxy(server);
-  await using streamer = await connect(proxy.url, options);
+  await using streamer = await connect(proxy.url, { ...options, timeout: 400 });
   const lost: unknown[] = [];
   streamer.addEventListener("disconnect", ({ detail }) => lost.push(detail));
   const consumer = await streamer.createConsumer(key, { mode: "real-time" });
   const asked = consumer.next();
   const before = proxy.toClient.passed;
   // Several heartbeats: each brings an answer.
-  await until(() => proxy.toClient.passed > before + 200, { what: "heartbeats are answered" });
+  await until(() => proxy.toClient.passed > before + 100, { what: "heartbeats are answered" });
   assertEquals([lost, proxy.connections], [[], 2]);
   await addMany(server, key, 1);
   assertEquals((await asked).text(), "0");

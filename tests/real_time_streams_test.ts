@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { connect } from "../mod.ts";
-import { addMany, restUpToMark, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
+import { addMany, addVeryMany, restUpToMark, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
 import { until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
@@ -26,7 +26,7 @@ test("messages of each stream come in order, whatever the others do", async () =
 
 test("a stream that is silent while another is flooded is heard as soon as it speaks", async () => {
   const [flooded, silent] = [uniqueKey("flooded"), uniqueKey("silent")];
-  await addMany(server, flooded, 20_000);
+  await addVeryMany(server, flooded, 20_000);
   await using streamer = await connect(server.url);
   const consumer = await streamer.createConsumer([flooded, silent], {
     mode: "real-time",

@@ -57,6 +57,7 @@ export class Pipeline {
   #transport: Transport | undefined;
   #busy = true; // until a transport is there
   #end: StreamerError | undefined;
+  #ended: PromiseWithResolvers<StreamerError> | undefined;
   #encoder: RespEncoder | undefined;
   #unsent: Waiter[] = [];
   #flushing = false;
@@ -92,6 +93,13 @@ export class Pipeline {
   /** Why it ended, once it has. */
   get ending(): StreamerError | undefined {
     return this.#end;
+  }
+
+  /** Resolves with the cause of its end, when that has come. */
+  whenEnded(): Promise<StreamerError> {
+    this.#ended ??= Promise.withResolvers<StreamerError>();
+    if (this.#end !== undefined) this.#ended.resolve(this.#end);
+    return this.#ended.promise;
   }
 
   /** Whether {@linkcode send} may be called now. */
@@ -178,6 +186,7 @@ export class Pipeline {
     this.#unsent = [];
     this.#encoder = undefined;
     for (const waiter of unsent) waiter.lost(told, false);
+    this.#ended?.resolve(cause);
     this.#owner?.ended(cause);
   }
 

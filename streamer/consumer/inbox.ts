@@ -45,12 +45,16 @@ export interface InboxOwner {
   wanted(): void;
 }
 
+/** Askers that have gone and may stand in the queue. */
+const MANY_GONE = 64;
+
 /** Holds pages until somebody asks. */
 export class Inbox {
   readonly #owner: InboxOwner;
   #pages: Page[] = []; // few: their number is bounded by the prefetch
   readonly #askers = new Queue<Asker>();
   #asking = 0; // askers that have not gone
+  #gone = 0; // askers that have, and still stand in the queue
   #state: State = { kind: "open" };
   #holds = 0;
   #queued = 0;
@@ -192,7 +196,11 @@ export class Inbox {
       leave,
       gone: false,
     };
-    const abort = () => asker.refuse(signal?.reason);
+    const abort = () => {
+      asker.refuse(signal?.reason);
+      this.#gone++;
+      this.#tidy();
+    };
     signal?.addEventListener("abort", abort, { once: true });
     this.#asking++;
     this.#askers.push(asker);
@@ -213,8 +221,16 @@ export class Inbox {
         asker.give(asker.max === 0 ? [this.#takeOne(page)] : this.#takeSome(page, asker.max));
       } else {
         this.#askers.shift();
+        this.#gone--;
       }
     }
+  }
+
+  /** Those who have gone behind one who waits leave the queue when they are most of it. */
+  #tidy(): void {
+    if (this.#gone < MANY_GONE || this.#gone * 2 < this.#askers.length) return;
+    for (const asker of this.#askers.drain()) if (!asker.gone) this.#askers.push(asker);
+    this.#gone = 0;
   }
 
   #takeOne(page: Page): Message {

@@ -222,6 +222,7 @@ export class Reader {
       if (compareIds(lastId, one.position) <= 0) throw wrongShape("XREAD", "entries behind the position asked for");
       const { shard, position } = one;
       if (shard.gone && !this.#watch.returned(shard)) return;
+      if (reading.generation !== this.#generation) return this.fill(); // a listener who was told has moved us
       const { streamKey, shardId } = shard;
       const bytes = Math.ceil(frame.byteLength * entries.length / total);
       const source = { frame, streamKey, shardId, timestampFormat, field };

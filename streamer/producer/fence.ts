@@ -15,7 +15,7 @@ const MAX_REMEMBERED = 64;
 
 /** The connections of one producer that have to be silenced. */
 export class Fence {
-  #lost: (ConnectionIdentity | undefined)[] = [];
+  #lost: { readonly identity: ConnectionIdentity | undefined }[] = [];
 
   /** Whether anything has to be silenced. */
   get needed(): boolean {
@@ -24,27 +24,30 @@ export class Fence {
 
   /** A connection was lost with commands in flight; `undefined` where the server had not told its name. */
   add(identity: ConnectionIdentity | undefined): void {
-    this.#lost.push(identity);
+    this.#lost.push({ identity });
     if (this.#lost.length > MAX_REMEMBERED) this.#lost.shift();
   }
 
   /**
    * Kills them over a new connection; none found counts as done. Where that is not possible, `onUnavailable` is told,
-   * and the time {@linkcode FENCE_WAIT} is waited out instead. Rejects when the new connection ends meanwhile.
+   * and the time {@linkcode FENCE_WAIT} is waited out instead. Rejects when the new connection ends meanwhile, or with
+   * the signal's reason; then nothing counts as done.
    */
   async raise(
     pipeline: Pipeline,
     options: { readonly clock: Clock; readonly signal: AbortSignal; readonly onUnavailable: (cause: unknown) => void },
   ): Promise<void> {
-    const targets = [...this.#lost];
-    const answers = await Promise.allSettled(targets.map((identity) => kill(pipeline, identity)));
+    const handled = new Set(this.#lost);
+    const answers = await Promise.allSettled(Array.from(handled, ({ identity }) => kill(pipeline, identity)));
     if (pipeline.ending !== undefined) throw pipeline.ending;
     const refusal = answers.find((answer) => answer.status === "rejected");
     if (refusal !== undefined) {
       options.onUnavailable(refusal.reason);
-      await sleep(options.clock, FENCE_WAIT, options.signal);
+      const gone = new AbortController();
+      pipeline.whenEnded().then((cause) => gone.abort(cause));
+      await sleep(options.clock, FENCE_WAIT, AbortSignal.any([options.signal, gone.signal]));
     }
-    this.#lost = this.#lost.slice(targets.length);
+    this.#lost = this.#lost.filter((lost) => !handled.has(lost));
   }
 }
 

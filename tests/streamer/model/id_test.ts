@@ -21,12 +21,42 @@ test("an id is two unsigned numbers of 64 bits with a dash between them", () => 
   assertEquals(parseId("1526919030474-55"), { first: 1526919030474n, second: 55n });
   assertEquals(parseId(`${MAX}-${MAX}`), { first: MAX, second: MAX });
   assertEquals(parseId("0-0"), { first: 0n, second: 0n });
-  const none = ["", "-", "1", "1-", "-1", "1-1-1", "01-1", "1-01", "+1-1", "1- 1", "1-1\n", "a-1", "1-*", "*", "$", "١-١"];
-  for (const id of [...none, `${MAX + 1n}-0`, `0-${MAX + 1n}`, "123456789012345678901-0"]) assertEquals(parseId(id), undefined, id);
+  const none = [
+    "",
+    "-",
+    "1",
+    "1-",
+    "-1",
+    "1-1-1",
+    "01-1",
+    "1-01",
+    "+1-1",
+    "1- 1",
+    "1-1\n",
+    "a-1",
+    "1-*",
+    "*",
+    "$",
+    "١-١",
+  ];
+  for (const id of [...none, `${MAX + 1n}-0`, `0-${MAX + 1n}`, "123456789012345678901-0"]) {
+    assertEquals(parseId(id), undefined, id);
+  }
 });
 
 test("ids are ordered by number, exactly, also beyond 53 bits", () => {
-  const ordered = ["0-0", "0-1", "0-10", "1-0", "9-9", "10-0", "9007199254740992-0", "9007199254740993-0", `${MAX}-0`, `${MAX}-${MAX}`];
+  const ordered = [
+    "0-0",
+    "0-1",
+    "0-10",
+    "1-0",
+    "9-9",
+    "10-0",
+    "9007199254740992-0",
+    "9007199254740993-0",
+    `${MAX}-0`,
+    `${MAX}-${MAX}`,
+  ];
   for (const [i, a] of ordered.entries()) {
     for (const [j, b] of ordered.entries()) assertEquals(Math.sign(compareIds(a, b)), Math.sign(i - j), `${a} ${b}`);
   }

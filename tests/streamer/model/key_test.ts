@@ -13,7 +13,20 @@ test("1 to 249 of the allowed characters are a stream key", () => {
 });
 
 test("anything else is refused with INVALID_STREAM_KEY, and shown short", () => {
-  const wrong = ["", "a".repeat(250), "a b", "a\n", "\na", "a\0", "ä", "a*", "a,b", "a%2F", "😀", "SEA_STREAMER_INTERNAL"];
+  const wrong = [
+    "",
+    "a".repeat(250),
+    "a b",
+    "a\n",
+    "\na",
+    "a\0",
+    "ä",
+    "a*",
+    "a,b",
+    "a%2F",
+    "😀",
+    "SEA_STREAMER_INTERNAL",
+  ];
   for (const key of [...wrong, "x".repeat(100_000), undefined, null, 7, {}, ["a"], new String("a")]) {
     const error = assertThrows(() => checkStreamKey(key), StreamerError);
     assertEquals(error.code, "INVALID_STREAM_KEY");

@@ -22,7 +22,13 @@ const accepted: Readonly<Record<string, unknown>> = {
   "redis://[::1]": { tls: false, nodes: [tcp("::1")] },
   "redis://[fe80::1%eth0]:7000/0": { tls: false, nodes: [tcp("fe80::1%eth0", 7000)], db: 0 },
   "rediss://cache.example.com": { tls: true, nodes: [tcp("cache.example.com")] },
-  "redis://user:password@host:7/2": { tls: false, nodes: [tcp("host", 7)], username: "user", password: "password", db: 2 },
+  "redis://user:password@host:7/2": {
+    tls: false,
+    nodes: [tcp("host", 7)],
+    username: "user",
+    password: "password",
+    db: 2,
+  },
   "redis://:password@host": { tls: false, nodes: [tcp("host")], password: "password" },
   "redis://user@host": { tls: false, nodes: [tcp("host")], username: "user" },
   "redis://us%40er:p%3Aa%2Fs%23s%3F%25%C3%BC@host": {
