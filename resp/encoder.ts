@@ -11,7 +11,7 @@ const HEADER = 13;
 const LOOP_BELOW = 24;
 
 /** From this many characters on text is encoded by itself first: encoded in place it would need room for three bytes each. */
-export const STRAIGHT_BELOW = 16 * 1024;
+export const STRAIGHT_BELOW = 4 * 1024;
 
 const utf8 = new TextEncoder();
 

@@ -127,7 +127,7 @@ const MAX_TEXT = 512;
 
 /** A server's text made safe to print: control characters as escapes, at most 512 characters. */
 export function printable(text: string): string {
-  const cut = text.length > MAX_TEXT ? text.slice(0, MAX_TEXT - 1) + "…" : text;
+  const cut = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT - 1).toWellFormed()}…` : text;
   // deno-lint-ignore no-control-regex -- control characters are what is looked for
   return cut.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, escapeCharacter);
 }

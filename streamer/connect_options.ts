@@ -25,7 +25,11 @@ export interface ConnectOptions {
   readonly cluster?: boolean | "auto";
   /** Certificates, for `rediss://`. @default {verified with the runtime's authorities} */
   readonly tls?: TlsOptions;
-  /** What the first half of an entry's id holds. @default {"milliseconds"} */
+  /**
+   * What the first half of an entry's id holds. Nanoseconds are those of this machine's clock when the message is
+   * written, and a server takes no id that is not above the last one: they want a stream with one writer.
+   * @default {"milliseconds"}
+   */
   readonly timestampFormat?: TimestampFormat;
   /** The entry field that holds the payload. @default {"msg"} */
   readonly messageField?: string;

@@ -69,7 +69,8 @@ export class StreamerEventTarget extends EventTarget {
     listener: EventListenerOrEventListenerObject | null,
     options?: boolean | EventListenerOptions,
   ): void {
-    super.removeEventListener(type, listener === null ? null : this.#guarded.get(listener) ?? null, options);
+    // A runtime that removes a listener by itself calls this with what it was given: the guard.
+    super.removeEventListener(type, listener === null ? null : this.#guarded.get(listener) ?? listener, options);
   }
 
   #guard(listener: EventListenerOrEventListenerObject): (event: Event) => void {

@@ -113,6 +113,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   readonly #lane: CommandLane;
   readonly #producers = new Set<ProducerHandle>();
   readonly #consumers = new Set<RealTimeConsumer>();
+  readonly #closing = new AbortController();
   #disconnecting: Promise<void> | undefined;
 
   /** @internal Made by {@linkcode connect}. */
@@ -168,7 +169,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
         onEnded: (ended) => this.#consumers.delete(ended),
       },
       keys,
-      options.signal ?? new AbortController().signal,
+      AbortSignal.any([this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])]),
     );
     this.#consumers.add(consumer);
     if (this.#disconnecting !== undefined) await consumer.end();
@@ -192,7 +193,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
    * where sends had failed that nobody awaited. A second call is harmless.
    */
   disconnect(options: { readonly timeout?: number } = {}): Promise<void> {
-    if (this.#disconnecting !== undefined) return this.#disconnecting;
+    if (this.#disconnecting !== undefined) return this.#disconnecting.catch(() => {}); // its first caller is told
     try {
       const limit = checkNumber("timeout", options.timeout, this.#settings.timeout, { min: 0 });
       return this.#disconnecting = this.#disconnect(limit);
@@ -211,7 +212,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  async #newProducer(options: ProducerOptions, streamKey: string | undefined): Promise<ProducerHandle> {
+  #newProducer(options: ProducerOptions, streamKey: string | undefined): ProducerHandle {
     const settings = producerSettings(options);
     this.#checkConnected();
     options.signal?.throwIfAborted();
@@ -230,7 +231,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     };
     const producer = new ProducerHandle(new Sender(engine, messageField), host, streamKey);
     this.#producers.add(producer);
-    return await Promise.resolve(producer);
+    return producer;
   }
 
   #checkConnected(): void {
@@ -239,6 +240,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   }
 
   async #disconnect(limit: number): Promise<void> {
+    this.#closing.abort(new StreamerError("DISCONNECTED", "The streamer was disconnected"));
     const ends = [...this.#producers].map((producer) => producer.shutdown(limit));
     const consumers = [...this.#consumers].map((consumer) => consumer.end());
     const results = await Promise.allSettled([...ends, ...consumers]);

@@ -100,7 +100,10 @@ test("an aborted signal rejects with its reason before anything is dialled", asy
   const reason = new Error("no longer wanted");
   const signal = AbortSignal.abort(reason);
   assertStrictEquals(await assertRejects(() => connect(fake.url, { signal })), reason);
-  assertStrictEquals(await assertRejects(async () => connect(`redis://127.0.0.1:${await closedPort()}`, { signal })), reason);
+  assertStrictEquals(
+    await assertRejects(async () => connect(`redis://127.0.0.1:${await closedPort()}`, { signal })),
+    reason,
+  );
   assertEquals(fake.peers.length, 0);
 });
 

@@ -57,7 +57,11 @@ test("a server that says nothing: TIMEOUT, and the socket is closed", async () =
 
 test("a server that stops in the middle of the handshake: TIMEOUT", async () => {
   const { HELLO } = handshake;
-  assertEquals((await failureAgainst(async (peer) => void await peer.serve({ HELLO, CLIENT: () => undefined }), { timeout: 40 })).code, "TIMEOUT");
+  assertEquals(
+    (await failureAgainst(async (peer) => void await peer.serve({ HELLO, CLIENT: () => undefined }), { timeout: 40 }))
+      .code,
+    "TIMEOUT",
+  );
 });
 
 test("a server that trickles its greeting for longer than the timeout: TIMEOUT", async () => {
@@ -86,7 +90,9 @@ test("a signal ends connecting with its reason, and closes the socket", async ()
 });
 
 test("a signal that aborts after connect has resolved changes nothing", async () => {
-  await using fake = await startFakeServer(async (peer) => void await peer.serve({ ...handshake, XADD: "$3\r\n1-1\r\n" }));
+  await using fake = await startFakeServer(async (peer) =>
+    void await peer.serve({ ...handshake, XADD: "$3\r\n1-1\r\n" })
+  );
   const controller = new AbortController();
   await using streamer = await connect(fake.url, { signal: controller.signal });
   controller.abort(new Error("too late"));
@@ -95,7 +101,14 @@ test("a signal that aborts after connect has resolved changes nothing", async ()
 });
 
 test("something that speaks no RESP: CONNECT, and no doubt is left about why", async () => {
-  for (const words of ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "\0\0\0\0", "\x15\x03\x01\0\x02\x02\n"]) {
+  for (
+    const words of [
+      "HTTP/1.1 400 Bad Request\r\n\r\n",
+      "SSH-2.0-OpenSSH_9.2\r\n",
+      "\0\0\0\0",
+      "\x15\x03\x01\0\x02\x02\n",
+    ]
+  ) {
     const error = await failureAgainst(async (peer) => {
       await peer.command();
       await peer.send(words);
@@ -126,7 +139,10 @@ test("one reply too many in the handshake: CONNECT, or else a connection that is
   await using fake = await startFakeServer(async (peer, index) => {
     const answers = { ...handshake, XADD: "$3\r\n1-1\r\n", XTRIM: ":0\r\n" };
     if (index > 0) return void await peer.serve(answers);
-    await peer.serve({ ...answers, CLIENT: (words) => words[1] === "INFO" ? "$2\r\nid\r\n$5\r\n99-99\r\n" : "+OK\r\n" });
+    await peer.serve({
+      ...answers,
+      CLIENT: (words) => words[1] === "INFO" ? "$2\r\nid\r\n$5\r\n99-99\r\n" : "+OK\r\n",
+    });
   });
   const streamer = await connect(fake.url, { reconnect: { initialDelay: 1 } }).catch((error) => {
     assertInstanceOf(error, StreamerError);
@@ -175,7 +191,9 @@ test("protected mode: CONNECT with what it said", async () => {
 
 for (const code of ["LOADING", "MASTERDOWN", "BUSY", "CLUSTERDOWN"]) {
   test(`${code} in answer to HELLO: CONNECT with it as the cause`, async () => {
-    const error = await failureAgainst(async (peer) => void await peer.serve({ ...handshake, HELLO: `-${code} for now\r\n` }));
+    const error = await failureAgainst(async (peer) =>
+      void await peer.serve({ ...handshake, HELLO: `-${code} for now\r\n` })
+    );
     assertEquals(error.code, "CONNECT");
     assertInstanceOf(error.cause, RedisError);
     assertEquals([error.cause.code, error.cause.command], [code, "HELLO"]);

@@ -20,7 +20,8 @@ class Child implements AsyncDisposable {
   #wake = () => {};
 
   constructor(scene: string, url: string, key: string) {
-    const flags = { deno: ["run", "-A", "--no-check"], bun: ["run"], node: ["--disable-warning=ExperimentalWarning"] }[runtime];
+    const flags =
+      { deno: ["run", "-A", "--no-check"], bun: ["run"], node: ["--disable-warning=ExperimentalWarning"] }[runtime];
     this.#process = spawn(execPath, [...flags, program, scene, url, key], { stdio: ["ignore", "pipe", "pipe"] });
     const take = (chunk: Uint8Array) => {
       this.output += new TextDecoder().decode(chunk);

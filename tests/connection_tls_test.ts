@@ -13,7 +13,9 @@ const ignore = !(await canStartServers());
 const { ca, otherCa, server: identity, client, expired, wrongHost, untrusted } = await certificates();
 
 /** Whether the server's binary can do TLS at all. */
-async function tlsServer(options: { clientAuth?: boolean; cert?: { cert: string; key: string } } = {}): Promise<OwnServer> {
+async function tlsServer(
+  options: { clientAuth?: boolean; cert?: { cert: string; key: string } } = {},
+): Promise<OwnServer> {
   const { cert = identity, clientAuth = false } = options;
   return await startServer({ tls: { ca, ...cert, clientAuth } });
 }

@@ -136,7 +136,10 @@ test("a trim that waits when the streamer is disconnected rejects with DISCONNEC
   const producer = await streamer.createProducer(uniqueKey());
   proxy.toServer.hold();
   const trimming = producer.trim({ maxLength: 1 });
-  const [error] = await Promise.all([assertRejects(() => trimming, StreamerError), streamer.disconnect({ timeout: 20 })]);
+  const [error] = await Promise.all([
+    assertRejects(() => trimming, StreamerError),
+    streamer.disconnect({ timeout: 20 }),
+  ]);
   assertEquals(error.code, "DISCONNECTED");
   proxy.toServer.release();
   await until(() => proxy.open === 0);

@@ -128,7 +128,9 @@ test("the old connection is killed by its number and its address together, once,
   const { fences, kills, said } = await fenceOf({});
   assertEquals(kills, [["ID", "101", "ADDR", "127.0.0.1:50001"]]); // 100 is the streamer's own connection
   assertEquals(fences, []);
-  assert(said.findIndex((words) => words.startsWith("CLIENT KILL")) < said.findIndex((words) => words.startsWith("XADD")));
+  assert(
+    said.findIndex((words) => words.startsWith("CLIENT KILL")) < said.findIndex((words) => words.startsWith("XADD")),
+  );
 });
 
 test("a server that has no such connection any more has nothing to kill, and that is that", async () => {
@@ -146,7 +148,9 @@ test("a server that has no such connection any more has nothing to kill, and tha
 });
 
 test("a server that does not tell who we are cannot be fenced: the event says so, and the message is sent all the same", async () => {
-  const { fences, kills, url } = await fenceOf({ answers: { HELLO: NO_HELLO, CLIENT: "-ERR unknown command `CLIENT`\r\n" } });
+  const { fences, kills, url } = await fenceOf({
+    answers: { HELLO: NO_HELLO, CLIENT: "-ERR unknown command `CLIENT`\r\n" },
+  });
   assertEquals([fences.length, kills.length], [1, 0]);
   assertEquals(Reflect.get(Object(fences[0]), "node"), new URL(url).host);
   assert(Reflect.get(Object(fences[0]), "cause") instanceof Error);

@@ -91,7 +91,13 @@ test("a server that knows no HELLO and wants a password: AUTH", async () => {
 });
 
 test("a server that knows no HELLO and refuses the password: AUTH with the server's error", async () => {
-  for (const text of ["ERR invalid password", "WRONGPASS invalid username-password pair", "ERR Client sent AUTH, but no password is set"]) {
+  for (
+    const text of [
+      "ERR invalid password",
+      "WRONGPASS invalid username-password pair",
+      "ERR Client sent AUTH, but no password is set",
+    ]
+  ) {
     const { end, attempts } = await greet({ HELLO: NO_HELLO, AUTH: `-${text}\r\n` }, {}, ":secret@");
     assertInstanceOf(end, StreamerError);
     assertEquals([end.code, attempts], ["AUTH", 1]);
@@ -100,7 +106,12 @@ test("a server that knows no HELLO and refuses the password: AUTH with the serve
 });
 
 test("CLIENT subcommands that are forbidden or unknown do no harm", async () => {
-  for (const CLIENT of ["-NOPERM this user has no permissions to run the 'client' command\r\n", "-ERR unknown subcommand 'SETINFO'. Try CLIENT HELP.\r\n"]) {
+  for (
+    const CLIENT of [
+      "-NOPERM this user has no permissions to run the 'client' command\r\n",
+      "-ERR unknown subcommand 'SETINFO'. Try CLIENT HELP.\r\n",
+    ]
+  ) {
     for (const HELLO of [handshake.HELLO, NO_HELLO]) {
       assertEquals((await greet({ HELLO, CLIENT }, { clientName: "orders-7" })).end, undefined);
     }
@@ -108,7 +119,13 @@ test("CLIENT subcommands that are forbidden or unknown do no harm", async () => 
 });
 
 test("a refused database is the end of it: CONNECT, with the server's error", async () => {
-  for (const text of ["NOPERM this user has no permissions to run the 'select' command", "ERR DB index is out of range", "ERR SELECT is not allowed in cluster mode"]) {
+  for (
+    const text of [
+      "NOPERM this user has no permissions to run the 'select' command",
+      "ERR DB index is out of range",
+      "ERR SELECT is not allowed in cluster mode",
+    ]
+  ) {
     for (const HELLO of [handshake.HELLO, NO_HELLO]) {
       const { end } = await greet({ HELLO, SELECT: `-${text}\r\n` }, { db: 9 });
       assertInstanceOf(end, StreamerError);
@@ -129,7 +146,12 @@ test("a real server: wrong password AUTH, no password AUTH, right password in", 
     assertInstanceOf(error.cause, RedisError);
     assert(["NOAUTH", "WRONGPASS"].includes(error.cause.code), error.cause.code);
   }
-  for (const [url, options] of [[guarded.url, {}], [bare, { password }], [bare, { username: "default", password }]] as const) {
+  for (
+    const [url, options] of [[guarded.url, {}], [bare, { password }], [bare, {
+      username: "default",
+      password,
+    }]] as const
+  ) {
     await using streamer = await connect(url, options);
     const producer = await streamer.createProducer(uniqueKey());
     await producer.send("x");
@@ -153,7 +175,8 @@ test("the database, the client's name and, where supported, the library's show i
   const clientName = uniqueKey("client");
   await using streamer = await connect(`${server.url}/3`, { clientName, reconnect: { initialDelay: 1 } });
   const producer = await streamer.createProducer(uniqueKey());
-  const ours = async () => String(await server.command("CLIENT", "LIST")).split("\n").filter((line) => line.includes(` name=${clientName} `));
+  const ours = async () =>
+    String(await server.command("CLIENT", "LIST")).split("\n").filter((line) => line.includes(` name=${clientName} `));
   for (let round = 0; round < 2; round++) {
     await producer.send("x");
     const lines = await ours();
@@ -179,7 +202,14 @@ test("a password that is changed meanwhile ends the waiting: AUTH, and no more a
   const told = { disconnect: 0, reconnect: 0 };
   streamer.addEventListener("disconnect", () => told.disconnect++);
   streamer.addEventListener("reconnect", () => told.reconnect++);
-  await guarded.commands([["CONFIG", "SET", "requirepass", "new"], ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]]);
+  await guarded.commands([["CONFIG", "SET", "requirepass", "new"], [
+    "CLIENT",
+    "KILL",
+    "TYPE",
+    "normal",
+    "SKIPME",
+    "yes",
+  ]]);
   await until(() => told.disconnect === 2); // the streamer's own connection and the producer's
   const receipt = producer.send("y");
   const error = await assertRejects(() => Promise.resolve(receipt), StreamerError);

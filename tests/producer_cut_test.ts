@@ -79,7 +79,9 @@ async function cutEverywhere(way: Way, delivery: Delivery, step: number): Promis
         try {
           await cutAt(lane, way, offset, delivery);
         } catch (cause) {
-          throw new Error(`after byte ${offset} of ${size}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+          throw new Error(`after byte ${offset} of ${size}: ${cause instanceof Error ? cause.message : cause}`, {
+            cause,
+          });
         }
       }
     } finally {
@@ -89,14 +91,26 @@ async function cutEverywhere(way: Way, delivery: Delivery, step: number): Promis
   }));
 }
 
-test("at-least-once: cut after every byte of the requests, every message is acked, in order, at most twice", () =>
-  cutEverywhere("toServer", "at-least-once", 1), { timeout: 60_000 });
+test(
+  "at-least-once: cut after every byte of the requests, every message is acked, in order, at most twice",
+  () => cutEverywhere("toServer", "at-least-once", 1),
+  { timeout: 60_000 },
+);
 
-test("at-least-once: cut after every byte of the replies, every message is acked, in order, at most twice", () =>
-  cutEverywhere("toClient", "at-least-once", 1), { timeout: 60_000 });
+test(
+  "at-least-once: cut after every byte of the replies, every message is acked, in order, at most twice",
+  () => cutEverywhere("toClient", "at-least-once", 1),
+  { timeout: 60_000 },
+);
 
-test("at-most-once: cut after any byte of the requests, nothing is stored twice, and outcomes are true", () =>
-  cutEverywhere("toServer", "at-most-once", 3), { timeout: 60_000 });
+test(
+  "at-most-once: cut after any byte of the requests, nothing is stored twice, and outcomes are true",
+  () => cutEverywhere("toServer", "at-most-once", 3),
+  { timeout: 60_000 },
+);
 
-test("at-most-once: cut after any byte of the replies, nothing is stored twice, and outcomes are true", () =>
-  cutEverywhere("toClient", "at-most-once", 3), { timeout: 60_000 });
+test(
+  "at-most-once: cut after any byte of the replies, nothing is stored twice, and outcomes are true",
+  () => cutEverywhere("toClient", "at-most-once", 3),
+  { timeout: 60_000 },
+);

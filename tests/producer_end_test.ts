@@ -17,7 +17,10 @@ test("end sends all that was accepted, and later everything rejects with PRODUCE
   const producer = await streamer.createProducer(key);
   for (let i = 0; i < 100; i++) producer.send(`m${i}`);
   await producer.end();
-  assertEquals((await entriesOf(server, key)).map(({ payload }) => payload), Array.from({ length: 100 }, (_, i) => `m${i}`));
+  assertEquals(
+    (await entriesOf(server, key)).map(({ payload }) => payload),
+    Array.from({ length: 100 }, (_, i) => `m${i}`),
+  );
   const late = producer.send("late");
   for (const failing of [() => late, () => producer.flush(), () => producer.trim({ maxLength: 1 })]) {
     const error = await assertRejects(() => Promise.resolve(failing()), StreamerError);

@@ -61,7 +61,9 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     const cuts = lost;
     checkStream(await entriesOf(server, producer.streamKey), endings, { delivery, cuts });
     if (delivery === "at-least-once") assert(endings.every((ending) => "receipt" in ending));
-    else assert(endings.every((ending) => "receipt" in ending || Reflect.get(Object(ending.error), "code") === "AMBIGUOUS"));
+    else {assert(endings.every((ending) =>
+        "receipt" in ending || Reflect.get(Object(ending.error), "code") === "AMBIGUOUS"
+      ));}
     assertEquals(producer.stats().buffered, 0);
     await server.command("DEL", producer.streamKey);
   }, own);
@@ -98,26 +100,30 @@ test("a server that is started anew on its port while nothing happens is found a
   assertEquals(await producer.trim({ maxLength: 0, exact: true }), 1);
 }, own);
 
-test("a server that was stopped for longer than the timeout is presumed dead, and all is well when it goes on", async () => {
-  await using frozen = await startServer();
-  await using streamer = await connect(frozen.url, { timeout: 100, reconnect: RECONNECT });
-  const producer = await streamer.createProducer(uniqueKey(), { highWaterMark: 100_000 });
-  const loading = load(producer);
-  let cuts = 0;
-  streamer.addEventListener("disconnect", () => cuts++);
-  await until(() => producer.stats().acked > 1_000);
-  const lost = nextEvent<{ cause?: unknown }>(streamer, "disconnect");
-  await frozen.kill("SIGSTOP");
-  assertEquals(Reflect.get(Object((await lost).detail.cause), "code"), "TIMEOUT");
-  const tried = nextEvent<{ attempt: number }>(streamer, "reconnect", { where: ({ detail }) => detail.attempt > 1 });
-  await tried; // connecting to it fails too
-  await frozen.kill("SIGCONT");
-  const { acked } = producer.stats();
-  await until(() => producer.stats().acked > acked + 1_000);
-  const endings = await loading.stop();
-  assert(endings.every((ending) => "receipt" in ending));
-  checkStream(await entriesOf(frozen, producer.streamKey), endings, { delivery: "at-least-once", cuts });
-}, own);
+test(
+  "a server that was stopped for longer than the timeout is presumed dead, and all is well when it goes on",
+  async () => {
+    await using frozen = await startServer();
+    await using streamer = await connect(frozen.url, { timeout: 100, reconnect: RECONNECT });
+    const producer = await streamer.createProducer(uniqueKey(), { highWaterMark: 100_000 });
+    const loading = load(producer);
+    let cuts = 0;
+    streamer.addEventListener("disconnect", () => cuts++);
+    await until(() => producer.stats().acked > 1_000);
+    const lost = nextEvent<{ cause?: unknown }>(streamer, "disconnect");
+    await frozen.kill("SIGSTOP");
+    assertEquals(Reflect.get(Object((await lost).detail.cause), "code"), "TIMEOUT");
+    const tried = nextEvent<{ attempt: number }>(streamer, "reconnect", { where: ({ detail }) => detail.attempt > 1 });
+    await tried; // connecting to it fails too
+    await frozen.kill("SIGCONT");
+    const { acked } = producer.stats();
+    await until(() => producer.stats().acked > acked + 1_000);
+    const endings = await loading.stop();
+    assert(endings.every((ending) => "receipt" in ending));
+    checkStream(await entriesOf(frozen, producer.streamKey), endings, { delivery: "at-least-once", cuts });
+  },
+  own,
+);
 
 test("several flaps in a row, in the middle of handshakes and of requests, lose nothing", async () => {
   await using proxy = await startProxy(server);
@@ -181,4 +187,3 @@ test("when the attempts run out what waits rejects with DISCONNECTED, and a late
   await producer.send("after");
   assertEquals((await entriesOf(server, producer.streamKey)).map(({ payload }) => payload), ["before", "after"]);
 });
-

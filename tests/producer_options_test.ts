@@ -38,7 +38,9 @@ test("a header may come twice, and names and values may be empty or any text", a
 });
 
 test("no headers at all are no headers", async () => {
-  for (const headers of [{}, [], new Map<string, string>()]) assertEquals(await fieldsOf({ headers }), [bytes("msg"), bytes("x")]);
+  for (const headers of [{}, [], new Map<string, string>()]) {
+    assertEquals(await fieldsOf({ headers }), [bytes("msg"), bytes("x")]);
+  }
 });
 
 test("many and large headers are stored whole", async () => {
@@ -60,7 +62,17 @@ test("many and large headers are stored whole", async () => {
 test("a header named like the payload's field, or with a value of another type, is refused", async () => {
   await using streamer = await connect(server.url, { messageField: "body" });
   const producer = await streamer.createProducer(uniqueKey());
-  const wrong: readonly unknown[] = [{ body: "1" }, [["a", "1"], ["body", "2"]], { a: 7 }, { a: null }, [[7, "x"]], [["a"]], "text", 7, [7]];
+  const wrong: readonly unknown[] = [
+    { body: "1" },
+    [["a", "1"], ["body", "2"]],
+    { a: 7 },
+    { a: null },
+    [[7, "x"]],
+    [["a"]],
+    "text",
+    7,
+    [7],
+  ];
   for (const headers of wrong) {
     // as: what a program without types may pass
     const receipt = producer.send("x", { headers } as SendOptions);
@@ -68,7 +80,12 @@ test("a header named like the payload's field, or with a value of another type, 
     assertEquals([error.code, error.outcome], ["INVALID_OPTION", "not-written"], JSON.stringify(headers));
   }
   await producer.send("x", { headers: { msg: "free here" } });
-  assertEquals((await entriesOf(server, producer.streamKey)).map(({ fields }) => fields), [["body", "x", "msg", "free here"]]);
+  assertEquals((await entriesOf(server, producer.streamKey)).map(({ fields }) => fields), [[
+    "body",
+    "x",
+    "msg",
+    "free here",
+  ]]);
 });
 
 test("headers whose reading throws make the send fail, and nothing of it is sent", async () => {
@@ -115,7 +132,10 @@ test("in a stream of nanoseconds ids hold nanoseconds, own ones too, and receipt
     // A clock that is set while the test runs may be off; the unit may not.
     assert(timestamp.getTime() >= before - 60_000 && timestamp.getTime() <= after + 60_000, String(timestamp));
   }
-  assertEquals((await entriesOf(server, producer.streamKey)).map(({ id }) => id).slice(2), receipts.map(({ id }) => id));
+  assertEquals(
+    (await entriesOf(server, producer.streamKey)).map(({ id }) => id).slice(2),
+    receipts.map(({ id }) => id),
+  );
 }, { ignore: !server.atLeast("7.0") });
 
 test("a timestamp behind the last one is the server's to refuse; later sends go on", async () => {
@@ -164,6 +184,9 @@ test("a key of a message is not stored, and must be a text", async () => {
   await using streamer = await connect(server.url);
   const producer = await streamer.createProducer(uniqueKey());
   // as: what a program without types may pass
-  const error = await assertRejects(() => Promise.resolve(producer.send("x", { key: 7 } as unknown as SendOptions)), StreamerError);
+  const error = await assertRejects(
+    () => Promise.resolve(producer.send("x", { key: 7 } as unknown as SendOptions)),
+    StreamerError,
+  );
   assertEquals(error.code, "INVALID_OPTION");
 });

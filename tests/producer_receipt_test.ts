@@ -22,7 +22,10 @@ test("a receipt is awaited, chained and raced like a promise", async () => {
   assertEquals(await producer.send("d").then(() => Promise.resolve(7)), 7);
   assertInstanceOf(await producer.send("e").catch(() => "never"), Receipt);
   assertInstanceOf(await Promise.race([producer.send("f")]), Receipt);
-  assertEquals((await Promise.allSettled([producer.send("g"), producer.send("bad")])).map(({ status }) => status), ["fulfilled", "rejected"]);
+  assertEquals((await Promise.allSettled([producer.send("g"), producer.send("bad")])).map(({ status }) => status), [
+    "fulfilled",
+    "rejected",
+  ]);
   let finals = 0;
   assertInstanceOf(await producer.send("h").finally(() => void finals++), Receipt);
   await assertRejects(() => producer.send("bad").finally(() => void finals++), RedisError);
@@ -84,7 +87,11 @@ test("every failure is an error with the outcome of its receipt", async () => {
   await using redis = await server();
   await using streamer = await connect(redis.url);
   const producer = await streamer.createProducer("k");
-  const failing = [producer.send("bad"), producer.sendTo("not a key", "x"), producer.send("x", { headers: { msg: "" } })];
+  const failing = [
+    producer.send("bad"),
+    producer.sendTo("not a key", "x"),
+    producer.send("x", { headers: { msg: "" } }),
+  ];
   await producer.end().catch(() => {});
   failing.push(producer.send("late"));
   for (const receipt of failing) {

@@ -44,7 +44,14 @@ test("messages are stored in the order of the calls, and their receipts ascend",
     assert(before.sequence < after.sequence);
     return after;
   });
-  assertEquals({ ...producer.stats() }, { buffered: 0, inFlight: 0, sent: 20_000, acked: 20_000, failed: 0, resent: 0 });
+  assertEquals({ ...producer.stats() }, {
+    buffered: 0,
+    inFlight: 0,
+    sent: 20_000,
+    acked: 20_000,
+    failed: 0,
+    resent: 0,
+  });
 });
 
 test("a receipt says where and as what a message was stored", async () => {
@@ -109,7 +116,9 @@ test("texts of every length around the sizes of buffers are stored whole, in ord
   await producer.flush();
   const entries = await entriesOf(server, key);
   assertEquals(entries.length, payloads.length);
-  for (const [i, { payload }] of entries.entries()) assert(payload === payloads[i], `number ${i} of ${payloads[i].length} characters`);
+  for (const [i, { payload }] of entries.entries()) {
+    assert(payload === payloads[i], `number ${i} of ${payloads[i].length} characters`);
+  }
   await server.command("DEL", key);
 }, { timeout: 20_000 });
 
@@ -142,7 +151,14 @@ test("1 MiB and 20 MiB are stored whole, as bytes and as text, between small mes
   const reply = await server.commandBytes("XRANGE", key, "-", "+");
   assert(Array.isArray(reply));
   const payloads = reply.map((entry) => Array.isArray(entry) && Array.isArray(entry[1]) ? entry[1][1] : undefined);
-  const expected = [encoder.encode("before"), bytes, encoder.encode("between"), encoder.encode(text), bytes.subarray(0, 1024 * 1024), encoder.encode("after")];
+  const expected = [
+    encoder.encode("before"),
+    bytes,
+    encoder.encode("between"),
+    encoder.encode(text),
+    bytes.subarray(0, 1024 * 1024),
+    encoder.encode("after"),
+  ];
   assertEquals(payloads.length, expected.length);
   for (const [i, payload] of payloads.entries()) {
     assertInstanceOf(payload, Uint8Array);
@@ -171,7 +187,12 @@ test("the bytes are taken at the call: changing the array, or a header's, afterw
   await Promise.all(sends);
   const reply = await server.commandBytes("XRANGE", key, "-", "+");
   assert(Array.isArray(reply) && Array.isArray(reply[0]) && Array.isArray(reply[1]) && Array.isArray(reply[1][1]));
-  assertEquals(reply[0][1], [encoder.encode("msg"), Uint8Array.of(1, 2, 3), encoder.encode("h"), Uint8Array.of(4, 5, 6)]);
+  assertEquals(reply[0][1], [
+    encoder.encode("msg"),
+    Uint8Array.of(1, 2, 3),
+    encoder.encode("h"),
+    Uint8Array.of(4, 5, 6),
+  ]);
   assertInstanceOf(reply[1][1][1], Uint8Array);
   assert(reply[1][1][1].every((byte) => byte === 7));
   await server.command("DEL", key);
@@ -180,7 +201,18 @@ test("the bytes are taken at the call: changing the array, or a header's, afterw
 test("what is neither text nor bytes is refused, and nothing of it is sent", async () => {
   await using streamer = await connect(server.url);
   const producer = await streamer.createProducer(uniqueKey());
-  for (const payload of [undefined, null, 7, {}, [1, 2], new Uint16Array(2), new ArrayBuffer(2), new DataView(new ArrayBuffer(2))]) {
+  for (
+    const payload of [
+      undefined,
+      null,
+      7,
+      {},
+      [1, 2],
+      new Uint16Array(2),
+      new ArrayBuffer(2),
+      new DataView(new ArrayBuffer(2)),
+    ]
+  ) {
     // as: what a program without types may pass
     const receipt = producer.send(payload as unknown as string);
     const error = await assertRejects(() => Promise.resolve(receipt), StreamerError);

@@ -89,7 +89,10 @@ test("a message in flight at a cut whose time is up before the reconnect stays u
   proxy.refuse(false);
   await until(() => producer.send("after").then(() => true, () => false));
   const after = await entriesOf(server, producer.streamKey);
-  assertEquals(after.filter(({ payload }) => payload === "flown").length, before.filter(({ payload }) => payload === "flown").length);
+  assertEquals(
+    after.filter(({ payload }) => payload === "flown").length,
+    before.filter(({ payload }) => payload === "flown").length,
+  );
 });
 
 test("every message has its own time, counted from its call", async () => {

@@ -23,7 +23,10 @@ test("an exact trim to a length leaves the newest, and gives how many went", asy
   for (let i = 0; i < 250; i++) producer.send(`${i}`);
   await producer.flush();
   assertEquals(await producer.trim({ maxLength: 30, exact: true }), 220);
-  assertEquals((await entriesOf(server, producer.streamKey)).map(({ payload }) => payload), Array.from({ length: 30 }, (_, i) => `${220 + i}`));
+  assertEquals(
+    (await entriesOf(server, producer.streamKey)).map(({ payload }) => payload),
+    Array.from({ length: 30 }, (_, i) => `${220 + i}`),
+  );
   assertEquals(await producer.trim({ maxLength: 30, exact: true }), 0);
   assertEquals(await producer.trim({ maxLength: 0, exact: true }), 30);
 });

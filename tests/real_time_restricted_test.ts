@@ -121,6 +121,29 @@ test("a program that reacts to a reset by going to the end gets nothing from bef
   assertEquals((await asked).text(), "after");
 });
 
+test("a program that reacts to a reset by assigning a shard loses nothing of the other streams", async () => {
+  const [other, anew] = [uniqueKey(), uniqueKey()];
+  const name = uniqueKey("client");
+  await server.command("XADD", anew, "50-0", "msg", "old");
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connectHastily(server.url, { timeout: 100, clientName: name });
+  const consumer = await streamer.createConsumer([other, anew], { ...realTime, prefetch: 0 });
+  const moved = Promise.withResolvers<void>();
+  streamer.addEventListener("stream-reset", () => consumer.assign(other, 7).then(moved.resolve, moved.reject));
+  const first = consumer.next();
+  await server.command("DEL", anew);
+  await until(() => monitor.of("XREAD", anew).some((words) => words.at(-1) === "0-0"), { what: "it is found deleted" });
+  await addMany(server, other, 1, "first");
+  assertEquals((await first).text(), "first0");
+  // Nobody asks now, so that the next page has entries of both.
+  await addMany(server, other, 2, "other");
+  await addMany(server, anew, 2, "anew");
+  const got = await takeTexts(consumer, 4);
+  await moved.promise;
+  assertEquals(got.toSorted(), ["anew0", "anew1", "other0", "other1"]);
+  assertEquals(await restUpToMark(server, consumer, other), []);
+});
+
 test("listeners of events may end the consumer and disconnect the streamer", async () => {
   const name = uniqueKey("client");
   const streamer = await connect(server.url, { clientName: name, reconnect });

@@ -34,7 +34,7 @@ function* picturesOf(value: unknown): Generator<string> {
   for (let error = value; error instanceof Error; error = error.cause) {
     yield `${error.name} ${error.message} ${error.stack}`;
     for (const name of Reflect.ownKeys(error)) yield `${String(name)}: ${String(Reflect.get(error, name))}`;
-    if (error instanceof AggregateError) for (const part of error.errors) yield* picturesOf(part);
+    if (error instanceof AggregateError) { for (const part of error.errors) yield* picturesOf(part); }
   }
 }
 
@@ -62,7 +62,15 @@ test("a streamer, its producers, receipts and stats never show the password", as
   const producer = await streamer.createProducer(uniqueKey());
   const consumer = await streamer.createConsumer(uniqueKey(), { mode: "real-time" });
   const receipt = producer.send("x");
-  const subjects = { streamer, uri: streamer.uri, producer, clone: producer.clone(), consumer, receipt, stats: streamer.stats() };
+  const subjects = {
+    streamer,
+    uri: streamer.uri,
+    producer,
+    clone: producer.clone(),
+    consumer,
+    receipt,
+    stats: streamer.stats(),
+  };
   for (const [what, subject] of Object.entries(subjects)) assertClean(subject, what);
   assertClean(await receipt, "a receipt");
   assertEquals(streamer.uri, `redis://:***@127.0.0.1:${server.port}`);
@@ -76,19 +84,30 @@ test("a streamer, its producers, receipts and stats never show the password", as
 const refusals: Readonly<Record<string, Answers>> = {
   "by a wrong password": { HELLO: "-WRONGPASS invalid username-password pair or user is disabled.\r\n" },
   "by a server without HELLO that repeats the arguments": {
-    HELLO: (words) => `-ERR unknown command \`HELLO\`, with args beginning with: ${words.slice(1).map((word) => `\`${word}\``).join(" ")}\r\n`,
-    AUTH: (words) => `-ERR unknown command \`AUTH\`, with args beginning with: ${words.slice(1).map((word) => `\`${word}\``).join(" ")}\r\n`,
+    HELLO: (words) =>
+      `-ERR unknown command \`HELLO\`, with args beginning with: ${
+        words.slice(1).map((word) => `\`${word}\``).join(" ")
+      }\r\n`,
+    AUTH: (words) =>
+      `-ERR unknown command \`AUTH\`, with args beginning with: ${
+        words.slice(1).map((word) => `\`${word}\``).join(" ")
+      }\r\n`,
   },
   "by a server that quotes the password's beginning": {
-    HELLO: (words) => `-ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' '${words[3]}' '${words[4].slice(0, 12)}\r\n`,
+    HELLO: (words) =>
+      `-ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' '${words[3]}' '${words[4].slice(0, 12)}\r\n`,
     AUTH: (words) => `-ERR what is '${words.at(-1)?.slice(0, 12)}'\r\n`,
   },
   "with the password in a text of another code": { HELLO: (words) => `-WRONGPASS not ${words[4]}\r\n` },
   "with the password as the code": { HELLO: (words) => `-${words[4]} no\r\n` },
-  "by a bulk error": { HELLO: (words) => `!${12 + new TextEncoder().encode(words[4]).length}\r\nSYNTAX not: ${words[4]}\r\n` },
+  "by a bulk error": {
+    HELLO: (words) => `!${12 + new TextEncoder().encode(words[4]).length}\r\nSYNTAX not: ${words[4]}\r\n`,
+  },
   "by the AUTH of old servers": { HELLO: NO_HELLO, AUTH: (words) => `-ERR invalid password ${words.at(-1)}\r\n` },
   "by an echo that is no error": { HELLO: (words) => `+${words[4]}\r\n` },
-  "by an echo of everything": { HELLO: (words) => `*${words.length}\r\n${words.map((word) => `+${word}\r\n`).join("")}` },
+  "by an echo of everything": {
+    HELLO: (words) => `*${words.length}\r\n${words.map((word) => `+${word}\r\n`).join("")}`,
+  },
   "by bytes that are no RESP": { HELLO: (words) => `${words[4]} is no RESP\r\n` },
   "by a wrong length": { HELLO: (words) => `$3\r\n${words[4]}\r\n` },
 };

@@ -48,9 +48,10 @@ export class ConnectError extends StreamerError {
  * @throws {ConnectError} what the server refused; the pipeline's own end where it ended.
  */
 export async function handshake(pipeline: Pipeline, credentials: Credentials): Promise<ServerInfo> {
-  const { username = "default", password, clientName, db } = credentials;
+  const { username, password, clientName, db } = credentials;
   const hello = ["HELLO", "3"];
-  if (password !== undefined) hello.push("AUTH", username, password);
+  // A user without a password is asked for all the same: to go on as another one would be worse than to be refused.
+  if (username !== undefined || password !== undefined) hello.push("AUTH", username ?? "default", password ?? "");
   if (clientName !== undefined) hello.push("SETNAME", clientName);
   const [greeting, , , ...rest] = await settle(pipeline, [
     { ...valueCommand(hello), secret: true },
@@ -78,8 +79,8 @@ function readGreeting(greeting: RespValue): string | undefined {
 /** For servers before 6.0, or behind something that knows no HELLO: RESP2, one step at a time. */
 async function oldHandshake(pipeline: Pipeline, credentials: Credentials): Promise<ServerInfo> {
   const { username, password, clientName, db } = credentials;
-  if (password !== undefined) {
-    const args = username === undefined ? ["AUTH", password] : ["AUTH", username, password];
+  if (username !== undefined || password !== undefined) {
+    const args = username === undefined ? ["AUTH", password ?? ""] : ["AUTH", username, password ?? ""];
     const [answer] = await settle(pipeline, [{ ...valueCommand(args), secret: true }]);
     if (answer instanceof RedisError) throw refusal(answer);
   }

@@ -6,7 +6,6 @@ import type { RespDecoder } from "../decoder.ts";
 import { type Command, isErrorReply, readError } from "./command.ts";
 import { Connection, type ConnectionOptions, type ConnectionOwner } from "./connection.ts";
 import type { OpenConnection, RedisNode } from "./node.ts";
-import { Queue } from "./queue.ts";
 import type { Waiter } from "./pipeline.ts";
 
 interface Request {
@@ -22,7 +21,7 @@ export const MAX_WAITING = 100_000;
 /** A connection for commands that are awaited one by one. */
 export class CommandLane {
   readonly #connection: Connection;
-  #queue = new Queue<Request>(); // what waits for a connection
+  readonly #queue = new Set<Request>(); // what waits for a connection, in its order
   #returned: Request[] = []; // what a cut has given back, in order
   #waiting = 0;
   #closed = false;
@@ -61,7 +60,10 @@ export class CommandLane {
         signal?.removeEventListener("abort", abort);
         answer();
       };
-      const abort = () => settle(() => reject(signal?.reason));
+      const abort = () => {
+        this.#queue.delete(request);
+        settle(() => reject(signal?.reason));
+      };
       signal?.addEventListener("abort", abort, { once: true });
       const waiter: Waiter = {
         blocks: command.blocks,
@@ -82,7 +84,7 @@ export class CommandLane {
       };
       const open = this.#connection.current;
       if (open !== undefined) return open.pipeline.enqueue(command, waiter);
-      this.#queue.push(request);
+      this.#queue.add(request);
       this.#connection.start(); // after it had failed this begins a new round of attempts
     });
   }
@@ -91,7 +93,7 @@ export class CommandLane {
   close(): void {
     this.#closed = true;
     this.#connection.close();
-    for (const request of [...this.#returned.splice(0), ...this.#queue.drain()]) request.reject(closed());
+    for (const request of [...this.#returned.splice(0), ...this.#take()]) request.reject(closed());
   }
 
   #reply<T>(
@@ -115,18 +117,22 @@ export class CommandLane {
   }
 
   #up(open: OpenConnection): void {
-    for (const request of this.#queue.drain()) {
-      if (!request.settled()) open.pipeline.enqueue(request.command, request.waiter);
-    }
+    for (const request of this.#take()) open.pipeline.enqueue(request.command, request.waiter);
   }
 
   #down(): void {
-    const later = this.#queue.drain();
-    for (const request of [...this.#returned.splice(0), ...later]) this.#queue.push(request);
+    const later = this.#take();
+    for (const request of [...this.#returned.splice(0), ...later]) if (!request.settled()) this.#queue.add(request);
   }
 
   #failed(error: StreamerError): void {
-    for (const request of this.#queue.drain()) request.reject(error);
+    for (const request of this.#take()) request.reject(error);
+  }
+
+  #take(): Request[] {
+    const all = [...this.#queue];
+    this.#queue.clear();
+    return all;
   }
 }
 

@@ -6,5 +6,5 @@ import type { RespValue } from "../../resp/value.ts";
 
 /** Ends the blocked command of the connection with this number; answers 1, or 0 where none is blocked. */
 export function clientUnblock(id: string): Command<RespValue> {
-  return valueCommand(["CLIENT", "UNBLOCK", id], { repeatable: true });
+  return valueCommand(["CLIENT", "UNBLOCK", id]); // not repeatable: after a restart the number may be a stranger's
 }

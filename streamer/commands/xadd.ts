@@ -4,6 +4,7 @@
 import type { RespDecoder } from "../../resp/decoder.ts";
 import {
   BULK_OVERHEAD,
+  digits,
   type RespArgument,
   RespEncoder,
   STRAIGHT_BELOW,
@@ -29,6 +30,8 @@ export interface EntryParts {
   readonly id: string;
   readonly field: string;
   readonly headers: HeaderList;
+  /** Whether the id's time is to be written only with the entry. */
+  readonly stamped: boolean;
 }
 
 /**
@@ -38,6 +41,8 @@ export interface EntryParts {
 export interface EntryTemplate {
   readonly head: Uint8Array;
   readonly tail: Uint8Array;
+  /** Where in `head` the id stands, if its time is to be written only with the entry. */
+  readonly stampAt: number | undefined;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -45,14 +50,15 @@ const utf8 = new TextEncoder();
 
 /** Encodes everything of an entry that stays the same from payload to payload. */
 export function entryTemplate(parts: EntryParts): EntryTemplate {
-  const { key, trim, id, field, headers } = parts;
-  const fixed: RespArgument[] = ["XADD", key, ...trim, id, field];
-  const count = fixed.length + 1 + headers.length * 2;
-  const head = new RespEncoder({ capacity: 256 }).command(fixed, count).take().slice();
-  if (headers.length === 0) return { head, tail: NOTHING };
+  const { key, trim, id, field, headers, stamped } = parts;
+  const before: RespArgument[] = ["XADD", key, ...trim];
+  const encoder = new RespEncoder({ capacity: 256 }).command(before, before.length + 3 + headers.length * 2);
+  const stampAt = stamped ? encoder.length + 3 + digits(id.length) : undefined;
+  const head = encoder.bulk(id).bulk(field).take().slice();
+  if (headers.length === 0) return { head, tail: NOTHING, stampAt };
   const tail = new RespEncoder({ capacity: 256 });
   for (const [name, value] of headers) tail.bulk(name).bulk(value);
-  return { head, tail: tail.take() };
+  return { head, tail: tail.take(), stampAt };
 }
 
 /** A payload as it is written: long text as bytes, since encoded in place it would need room for three bytes a character. */

@@ -94,7 +94,10 @@ export interface Consumer extends AsyncIterable<Message>, AsyncDisposable {
   resume(): void;
   /** What has been done so far. */
   stats(): ConsumerStats;
-  /** Ends reading and closes the connection; who waits gets `CONSUMER_ENDED`. A second call does nothing. */
+  /**
+   * Ends reading and closes the connection; who waits gets `CONSUMER_ENDED`. A second call does nothing. In real time there
+   * is nothing to wait for, so that neither `timeout` (milliseconds) nor `signal` matters.
+   */
   end(options?: WaitOptions & { readonly timeout?: number }): Promise<void>;
 }
 
@@ -144,7 +147,6 @@ export class RealTimeConsumer implements Consumer {
   #readable: ReadableStream<Message> | undefined;
   #paused = false;
   #moving: Promise<void> = Promise.resolve();
-  #ended = false;
 
   constructor(host: ConsumerHost, streamKeys: readonly string[], shards: readonly ShardPosition[]) {
     this.#host = host;
@@ -161,7 +163,7 @@ export class RealTimeConsumer implements Consumer {
 
   get readable(): ReadableStream<Message> {
     const inbox = this.#inbox;
-    return this.#readable ??= readableOf({ take: () => inbox.take(), ask: (signal) => inbox.ask(signal) });
+    return this.#readable ??= readableOf(inbox);
   }
 
   next({ signal }: WaitOptions = {}): Promise<Message> {
@@ -217,9 +219,8 @@ export class RealTimeConsumer implements Consumer {
           `Cannot unassign shard ${shardId} of ${streamKey} as it is the last one`,
         );
       }
-      this.#inbox.clear({ streamKey, shardId });
       return Promise.resolve(rest);
-    });
+    }, () => void this.#inbox.clear({ streamKey, shardId }));
   }
 
   pause(): void {
@@ -240,11 +241,7 @@ export class RealTimeConsumer implements Consumer {
   }
 
   end(_options: WaitOptions & { readonly timeout?: number } = {}): Promise<void> {
-    if (!this.#ended) {
-      this.fail(new StreamerError("CONSUMER_ENDED", "Cannot read from a consumer that has ended"));
-      this.#ended = true;
-      this.#host.onEnded(this);
-    }
+    this.fail(new StreamerError("CONSUMER_ENDED", "Cannot read from a consumer that has ended"));
     return Promise.resolve();
   }
 
@@ -256,6 +253,7 @@ export class RealTimeConsumer implements Consumer {
   fail(error: StreamerError): void {
     this.#inbox.end(error);
     this.#reader.close(this.#inbox.over ?? error);
+    this.#host.onEnded(this);
   }
 
   /** All shards go on from a new position; what was read ahead is thrown away at once. */
@@ -280,7 +278,7 @@ export class RealTimeConsumer implements Consumer {
   }
 
   /** Changes the shards or their positions, one change after the other. On the signal, or at the end, it is given up. */
-  async #move(options: WaitOptions, change: MoveShards): Promise<void> {
+  async #move(options: WaitOptions, change: MoveShards, moved?: () => void): Promise<void> {
     const signal = AbortSignal.any([this.#reader.signal, ...(options.signal === undefined ? [] : [options.signal])]);
     signal.throwIfAborted();
     const before = this.#moving;
@@ -291,6 +289,7 @@ export class RealTimeConsumer implements Consumer {
       await abortable(before, signal);
       const shards = await abortable(change(this.#reader.shards, signal), signal);
       this.#reader.reposition(shards);
+      moved?.();
     } finally {
       this.#reader.release();
       resolve();

@@ -124,6 +124,11 @@ export class Inbox {
     return new Promise((resolve, reject) => this.#enqueue(0, ([message]) => resolve(message), reject, signal));
   }
 
+  /** Has the next message given, at the moment it is taken. */
+  askInto(give: (message: Message) => void, refuse: (reason: unknown) => void, signal: AbortSignal): void {
+    this.#enqueue(0, ([message]) => give(message), refuse, signal);
+  }
+
   /** Waits for what comes next of one shard, at most `max`. */
   askBatch(max: number, signal?: AbortSignal): Promise<Message[]> {
     return new Promise((resolve, reject) => this.#enqueue(max, resolve, reject, signal));

@@ -52,18 +52,32 @@ export class AskingIterator<T> implements AsyncIterableIterator<T> {
   }
 }
 
+/** What a stream asks: to be given a message at the moment it is taken, or not at all. */
+export interface AskingInto<T> {
+  take(): T | undefined;
+  askInto(give: (value: T) => void, refuse: (reason: unknown) => void, signal: AbortSignal): void;
+}
+
 /** A stream of messages that reads one only when it is pulled. Cancelling it takes nothing with it. */
-export function readableOf(asking: Asking<Message>): ReadableStream<Message> {
+export function readableOf(asking: AskingInto<Message>): ReadableStream<Message> {
   const leaving = new AbortController();
   return new ReadableStream<Message>({
-    async pull(controller): Promise<void> {
-      try {
-        controller.enqueue(asking.take() ?? await asking.ask(leaving.signal));
-      } catch (error) {
-        if (leaving.signal.aborted) return;
-        if (isEnd(error)) controller.close();
-        else controller.error(error);
-      }
+    pull(controller): Promise<void> | void {
+      const message = asking.take();
+      if (message !== undefined) return controller.enqueue(message);
+      return new Promise((resolve) => {
+        const give = (next: Message) => {
+          controller.enqueue(next); // now, since the stream may be cancelled before a promise is heard
+          resolve();
+        };
+        const refuse = (error: unknown) => {
+          resolve();
+          if (leaving.signal.aborted) return; // a cancelled stream is closed already
+          if (isEnd(error)) controller.close();
+          else controller.error(error);
+        };
+        asking.askInto(give, refuse, leaving.signal);
+      });
     },
     cancel: () => leaving.abort(new DOMException("The stream was cancelled", "AbortError")),
   }, { highWaterMark: 0 });

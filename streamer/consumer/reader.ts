@@ -81,6 +81,7 @@ export class Reader {
   #generation = 0; // of the positions: what was asked under an older one is thrown away
   #holds = 0;
   #refusedSince: number | undefined;
+  #unreadable = 0; // replies in a row that broke the protocol
   #pausing = false; // after a refusal
 
   constructor(options: ReaderOptions, shards: readonly ShardPosition[]) {
@@ -167,7 +168,7 @@ export class Reader {
   #up(open: OpenConnection): void {
     this.#open = open;
     this.fill();
-    this.#watch.look(0); // a failover may have put ids back since the last read, or since the anchoring
+    this.#watch.lookAtAll(); // a failover may have put ids back since the last read, or since the anchoring
   }
 
   #down(cause: StreamerError): void {
@@ -200,10 +201,11 @@ export class Reader {
       reply: (decoder) => {
         this.#reading = undefined;
         if (isErrorReply(decoder)) return this.#refused(readError(decoder, command), reading);
-        this.#refusedSince = undefined;
         this.#arrived(decoder, reading);
+        this.#refusedSince = undefined;
+        this.#unreadable = 0;
       },
-      lost: () => {},
+      lost: (cause) => this.#unread(cause),
     });
   }
 
@@ -214,19 +216,22 @@ export class Reader {
     const { inbox, settings, timestampFormat, field } = this.#options;
     const asked = new Map(reading.shards.map((one) => [one.redisKey, one]));
     const total = found.reduce((sum, section) => sum + section.entries.length, 0);
+    for (const { redisKey, lastId } of found) { // all of it, before anything is taken from it
+      const one = asked.get(redisKey);
+      if (one === undefined || !asked.delete(redisKey)) throw wrongShape("XREAD", "entries of the keys asked for");
+      if (compareIds(lastId, one.position) <= 0) throw wrongShape("XREAD", "entries behind the position asked for");
+    }
+    const shards = new Map(reading.shards.map((one) => [one.redisKey, one.shard]));
     const page: Page = { sections: [] };
     let most = 0;
     for (const { redisKey, entries, lastId } of found) {
-      const one = asked.get(redisKey);
-      if (one === undefined) throw wrongShape("XREAD", "entries of the keys asked for");
-      if (compareIds(lastId, one.position) <= 0) throw wrongShape("XREAD", "entries behind the position asked for");
-      const { shard, position } = one;
-      if (shard.gone && !this.#watch.returned(shard)) return;
+      const shard = shards.get(redisKey);
+      if (shard === undefined || (shard.gone && !this.#watch.returned(shard))) return;
       if (reading.generation !== this.#generation) return this.fill(); // a listener who was told has moved us
-      const { streamKey, shardId } = shard;
+      const { streamKey, shardId, position: before } = shard;
       const bytes = Math.ceil(frame.byteLength * entries.length / total);
       const source = { frame, streamKey, shardId, timestampFormat, field };
-      page.sections.push({ source, entries, taken: 0, before: position, bytes });
+      page.sections.push({ source, entries, taken: 0, before, bytes });
       shard.position = shard.reached = lastId;
       most = Math.max(most, entries.length);
     }
@@ -239,6 +244,12 @@ export class Reader {
     this.fill(); // the server works on the next page while this one is handed out
     inbox.serve();
     this.#watch.look(total === 0 ? 0 : HEARTBEAT);
+  }
+
+  /** A read was lost: with `PROTOCOL` by its own reply, which once may be an accident. One that is too large is asked for in parts. */
+  #unread(cause: StreamerError): void {
+    if (cause.code !== "PROTOCOL" || (cause instanceof ProtocolError && cause.tooLarge)) return;
+    if (++this.#unreadable > 1) this.#options.onFatal(cause);
   }
 
   #refused(error: StreamerError, reading: Reading): void {

@@ -24,10 +24,14 @@ export interface WatchPorts {
   readonly onFatal: (error: StreamerError) => void;
 }
 
+/** Streams looked at with one heartbeat: a consumer of many costs no more than one of few while nothing happens. */
+const AT_ONCE = 4;
+
 /** Watches over the streams of one reader. */
 export class StreamWatch {
   readonly #ports: WatchPorts;
   #looking = false;
+  #next = 0; // the shard whose turn it is
   #lookedAt: number;
 
   constructor(ports: WatchPorts) {
@@ -35,15 +39,26 @@ export class StreamWatch {
     this.#lookedAt = ports.anchor.clock.now();
   }
 
-  /** Looks, if that has not happened within the last `interval` milliseconds. */
+  /** Looks at all streams, as after a reconnect. */
+  lookAtAll(): Promise<void> {
+    return this.#look(this.#ports.shards());
+  }
+
+  /** Looks at the next few in turn, if that has not happened within the last `interval` milliseconds. */
   async look(interval: number): Promise<void> {
-    const { anchor, shards } = this.#ports;
-    const now = anchor.clock.now();
-    if (this.#looking || now - this.#lookedAt < interval) return;
+    if (this.#ports.anchor.clock.now() - this.#lookedAt < interval) return;
+    const shards = this.#ports.shards();
+    const from = this.#next % shards.length;
+    this.#next = from + AT_ONCE;
+    await this.#look([...shards.slice(from), ...shards.slice(0, from)].slice(0, AT_ONCE));
+  }
+
+  async #look(shards: readonly ShardPosition[]): Promise<void> {
+    if (this.#looking) return;
     this.#looking = true;
-    this.#lookedAt = now;
+    this.#lookedAt = this.#ports.anchor.clock.now();
     try {
-      await Promise.all(shards().map((shard) => this.#lookAt(shard)));
+      await Promise.all(shards.map((shard) => this.#lookAt(shard)));
     } finally {
       this.#looking = false;
     }

@@ -42,12 +42,17 @@ export function checkOneOf<T extends string>(
   return value;
 }
 
-/** An object of options: nothing else than the names listed. A misspelt one is refused rather than ignored. */
+/**
+ * An object of options: nothing else than the names listed. A misspelt one is refused rather than ignored; its value is
+ * not shown, since it may be a secret.
+ */
 export function checkNames(what: string, options: object, allowed: readonly string[]): void {
   if (typeof options !== "object" || options === null) throw invalidOption(what, options, "an object");
   for (const name of Object.keys(options)) {
-    if (!allowed.includes(name)) {
-      throw invalidOption(name, Reflect.get(options, name), `left out: ${what} has ${allowed.join(", ")}`);
-    }
+    if (allowed.includes(name)) continue;
+    throw new StreamerError(
+      "INVALID_OPTION",
+      `Cannot use option ${shown(name)} as ${what} are only ${allowed.join(", ")}`,
+    );
   }
 }

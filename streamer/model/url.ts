@@ -107,9 +107,9 @@ function splitAuthority(url: string, authority: string): Authority {
   const userinfo = authority.slice(0, at);
   const colon = userinfo.indexOf(":");
   const username = decode(url, colon < 0 ? userinfo : userinfo.slice(0, colon));
-  const password = colon < 0 ? "" : decode(url, userinfo.slice(colon + 1));
+  const password = colon < 0 ? undefined : decode(url, userinfo.slice(colon + 1));
   return {
-    credentials: { ...(username === "" ? {} : { username }), ...(password === "" ? {} : { password }) },
+    credentials: { ...(username === "" ? {} : { username }), ...(password === undefined ? {} : { password }) },
     hosts: authority.slice(at + 1),
   };
 }
@@ -144,12 +144,24 @@ function shortened(text: string): string {
   return quoted.length > 200 ? `${quoted.slice(0, 199)}…` : quoted;
 }
 
-/** A url with everything between `://` and the last `@` of its authority hidden but the user name. */
+/** What may stand in front of a url's path without being a secret: hosts, with or without ports. */
+const PLAIN_AUTHORITY = /^(?:\[[^\]@]*\]|[^:@[\]]*)(?::[0-9]*)?(?:,(?:\[[^\]@]*\]|[^:@[\]]*)(?::[0-9]*)?)*$/;
+
+/**
+ * A url with everything between `://` and the last `@` hidden but the user name. Where there is no `@`, what cannot be a
+ * host and a port is hidden too: it may be credentials behind which the host was forgotten.
+ */
 export function hidePassword(url: string): string {
   const start = url.indexOf("://");
   const from = start < 0 ? 0 : start + 3;
   const at = url.lastIndexOf("@");
-  if (at < from) return url;
+  if (at < from) {
+    const end = url.slice(from).search(/[/?#]/);
+    const authority = end < 0 ? url.slice(from) : url.slice(from, from + end);
+    return PLAIN_AUTHORITY.test(authority)
+      ? url
+      : `${url.slice(0, from)}${HIDDEN}${url.slice(from + authority.length)}`;
+  }
   const userinfo = url.slice(from, at);
   const colon = userinfo.indexOf(":");
   return `${url.slice(0, from)}${colon < 0 ? userinfo : `${userinfo.slice(0, colon)}:${HIDDEN}`}${url.slice(at)}`;

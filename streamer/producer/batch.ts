@@ -31,6 +31,11 @@ export class SendLedger {
     return this.#open;
   }
 
+  /** Whether any send is not settled. */
+  get pending(): boolean {
+    return this.#open.unsettled > 0 || this.#flushes.length > 0;
+  }
+
   /** A send of this batch was settled. */
   settled(batch: Batch): void {
     if (--batch.unsettled === 0 && this.#flushes.length > 0) this.#advance();
@@ -64,7 +69,7 @@ export class SendLedger {
   /** Resolves when every send accepted before is settled, however it went. */
   async settle(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#open.unsettled > 0 || this.#flushes.length > 0) await this.#wait(signal);
+    if (this.pending) await this.#wait(signal);
   }
 
   /** The failures nobody has seen since the last time, as one error, if there were any. */

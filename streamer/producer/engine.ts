@@ -8,7 +8,6 @@ import { isErrorReply, readErrorText } from "../../resp/connection/command.ts";
 import { Connection } from "../../resp/connection/connection.ts";
 import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
 import type { Pipeline } from "../../resp/connection/pipeline.ts";
-import { Queue } from "../../resp/connection/queue.ts";
 import { reconnectDelay, type ReconnectOptions } from "../../resp/connection/backoff.ts";
 import type { TimestampFormat } from "../model/id.ts";
 import { readEntryId } from "../commands/xadd.ts";
@@ -19,6 +18,8 @@ import type { ProducerSettings } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import { FIRST_WINDOW, judgeRefusal, MAX_WINDOW, widenWindow } from "./policy.ts";
 import { type SendRecord, STATE } from "./receipt.ts";
+import { RecordQueue } from "./record_queue.ts";
+import { Stamps } from "./stamps.ts";
 import { Backlog, type Carrier, type Target } from "./target.ts";
 
 /** What an engine needs beside its settings. */
@@ -55,8 +56,10 @@ export class Engine implements Carrier<SendRecord> {
   readonly #clock: Clock;
   readonly #connection: Connection;
   readonly #outbox = new Outbox();
-  readonly #accepted = new Queue<SendRecord>(); // oldest first, for the timeout
+  readonly #accepted = new RecordQueue<SendRecord>(); // oldest first, for the timeout
   readonly #fence = new Fence();
+  readonly #stamps = new Stamps();
+  readonly #ambiguous = new SharedErrors("AMBIGUOUS", LOST_ANSWER);
   readonly #closing = new AbortController();
   #pipeline: Pipeline | undefined; // while it may be written to
   #returned: SendRecord[] = []; // by a cut that is being told of
@@ -158,10 +161,11 @@ export class Engine implements Carrier<SendRecord> {
 
   /** What one handle still has on its way rejects with `DISCONNECTED`. */
   giveUp(ledger: SendLedger): void {
+    const errors = new SharedErrors("DISCONNECTED", "Cannot send as the producer has ended");
     for (const record of this.#accepted.drain()) {
       if (record.settled) continue;
       if (record.batch.handle !== ledger) this.#accepted.push(record);
-      else this.#disconnect(record, new StreamerError("DISCONNECTED", "Cannot send as the producer has ended"));
+      else this.#disconnect(record, errors, undefined);
     }
   }
 
@@ -200,8 +204,10 @@ export class Engine implements Carrier<SendRecord> {
     this.#cutInFlight = true;
     if (record.chunk !== undefined) record.chunk.reusable = false;
     if (record.settled) return;
+    const again = record.doubtful;
     record.doubtful = true;
-    if (this.settings.delivery === "at-most-once") return this.#reject(record, ambiguous(cause));
+    if (this.settings.delivery === "at-most-once") return this.#reject(record, this.#ambiguous.of(record, cause));
+    if (again && cause.code === "PROTOCOL") return this.#reject(record, unreadable(cause)); // it was this reply, twice
     this.#requeue(record);
     this.#returned.push(record);
   }
@@ -283,6 +289,7 @@ export class Engine implements Carrier<SendRecord> {
     this.#timer = undefined;
     const { sendTimeout } = this.settings;
     const now = this.#clock.now();
+    const late = new SharedErrors("TIMEOUT", `Cannot send within ${sendTimeout} ms`);
     for (let record = this.#accepted.peek(); record !== undefined; record = this.#accepted.peek()) {
       const left = record.acceptedAt + sendTimeout - now;
       if (!record.settled && left > 0) {
@@ -293,20 +300,20 @@ export class Engine implements Carrier<SendRecord> {
       if (record.settled) continue;
       const cause = record.target.backlog?.cause ?? this.#lastCause;
       if (record.state === STATE.written) record.doubtful = true; // its answer is still out
-      const outcome = outcomeOf(record);
-      this.#reject(record, new StreamerError("TIMEOUT", `Cannot send within ${sendTimeout} ms`, { cause, outcome }));
+      this.#reject(record, late.of(record, cause));
     }
   }
 
   /** There will be no connection by itself: everything that waits fails. */
   #fail(error: StreamerError): void {
-    for (const record of this.#accepted.drain()) this.#disconnect(record, error);
+    const errors = new SharedErrors(error.code, error.message);
+    for (const record of this.#accepted.drain()) this.#disconnect(record, errors, error.cause);
   }
 
-  #disconnect(record: SendRecord, error: StreamerError): void {
+  #disconnect(record: SendRecord, errors: SharedErrors, cause: unknown): void {
+    if (record.settled) return;
     if (record.state === STATE.written) record.doubtful = true; // its answer is still out
-    const { code, message, cause } = error;
-    this.#reject(record, new StreamerError(code, message, { cause, outcome: outcomeOf(record) }));
+    this.#reject(record, errors.of(record, cause));
   }
 
   // The connection.
@@ -366,6 +373,9 @@ export class Engine implements Carrier<SendRecord> {
 
   #write(record: SendRecord, pipeline: Pipeline): void {
     const bytes = record.to - record.from;
+    if (record.stampAt !== undefined && record.chunk !== undefined) {
+      this.#stamps.stamp(record.chunk.bytes, record.stampAt);
+    }
     record.state = STATE.written;
     record.target.inFlight++;
     this.#inFlight++;
@@ -379,16 +389,47 @@ function outcomeOf(record: SendRecord): FailedOutcome {
   return record.doubtful ? "unknown" : "not-written";
 }
 
-function ambiguous(cause: StreamerError): StreamerError {
-  return new StreamerError("AMBIGUOUS", "The connection was lost before the message was answered", {
-    cause,
-    outcome: "unknown",
-  });
+const LOST_ANSWER = "The connection was lost before the message was answered: it may be stored";
+
+/** The answer to this message cannot be read, however often it is sent. */
+function unreadable(cause: StreamerError): StreamerError {
+  return new StreamerError("PROTOCOL", cause.message, { cause, outcome: "unknown" });
 }
 
-/** Servers before 7.0 know no `<time>-*`, and say it in words about ids. */
+/**
+ * One error for all messages that fail together for one reason: making a stack for each of a million would stop the loop
+ * for seconds, and nobody reads them.
+ */
+class SharedErrors {
+  readonly #code: string;
+  readonly #message: string;
+  #last: { readonly outcome: FailedOutcome; readonly cause: unknown; readonly error: StreamerError } | undefined;
+
+  constructor(code: string, message: string) {
+    this.#code = code;
+    this.#message = message;
+  }
+
+  of(record: SendRecord, cause: unknown): StreamerError {
+    const outcome = outcomeOf(record);
+    if (this.#last?.outcome !== outcome || this.#last.cause !== cause) {
+      const error = new StreamerError(this.#code, this.#message, { cause, outcome });
+      this.#last = { outcome, cause, error };
+    }
+    return this.#last.error;
+  }
+}
+
+/**
+ * Servers before 7.0 know no `<time>-*`, and say it in words about ids. And a message with a time of its own that is sent
+ * again after a cut is refused because of itself, if it had been stored.
+ */
 function meaningOf(error: RedisError, record: SendRecord): StreamerError {
-  if (error.code !== "ERR" || !error.message.startsWith("ERR Invalid stream ID")) return error;
+  if (error.code !== "ERR") return error;
+  if (record.doubtful && error.message.startsWith("ERR The ID specified in XADD is equal or smaller")) {
+    return new StreamerError("AMBIGUOUS", LOST_ANSWER, { cause: error, outcome: "unknown" });
+  }
+  if (!error.message.startsWith("ERR Invalid stream ID")) return error;
   return new StreamerError(
     "UNSUPPORTED",
     "Cannot send with an own timestamp as the server must be Redis 7.0 or later",

@@ -16,9 +16,12 @@ export interface ProducerOptions {
   readonly delivery?: Delivery;
   /** Time from the call after which a send rejects with `TIMEOUT` and is not sent later; `null` for none. @default {120000} */
   readonly sendTimeout?: number | null;
-  /** Bytes accepted and not settled from which on `ready` is pending. @default {16777216} */
+  /** Bytes accepted and not settled from which on `ready` is pending; at most `maxBuffered`. @default {16777216} */
   readonly highWaterMark?: number;
-  /** Bytes accepted and not settled past which a send fails with `BUFFER_FULL`. @default {268435456} */
+  /**
+   * Bytes accepted and not settled past which a send fails with `BUFFER_FULL`. Counted as they go over the wire; each
+   * message costs about 200 bytes more of bookkeeping. @default {268435456}
+   */
   readonly maxBuffered?: number;
   /** Trims the stream to about this many entries with each write. Not together with `maxAge`. @default {undefined} */
   readonly maxLength?: number;
@@ -43,7 +46,11 @@ export type Payload = string | Uint8Array;
 
 /** Options of one message. */
 export interface SendOptions {
-  /** What the first half of the id holds: a Date, or a bigint in the stream's own unit. Redis 7.0, else `UNSUPPORTED`. */
+  /**
+   * What the first half of the id holds: a Date, or a bigint in the stream's own unit. Redis 7.0, else `UNSUPPORTED`. The
+   * server takes no time before that of the stream's last entry; so one that is sent again after a cut, and was stored
+   * already, rejects with `AMBIGUOUS`.
+   */
   readonly timestamp?: Date | bigint;
   /** By which a sharder may choose the shard; it is not stored. */
   readonly key?: string;
@@ -52,6 +59,8 @@ export interface SendOptions {
   /** Takes the message back while it is not written; once it is, ends only the waiting for its receipt. */
   readonly signal?: AbortSignal;
 }
+
+const HIGH_WATER_MARK = 16 * 1024 * 1024;
 
 const NAMES = ["delivery", "sendTimeout", "highWaterMark", "maxBuffered", "maxLength", "maxAge", "signal"];
 
@@ -73,11 +82,15 @@ export function producerSettings(options: ProducerOptions): ProducerSettings {
   if (maxLength !== undefined && maxAge !== undefined) {
     throw invalidOption("maxAge", maxAge, "left out when maxLength is given");
   }
+  const maxBuffered = checkNumber("maxBuffered", options.maxBuffered, 256 * 1024 * 1024, { min: 1 });
   return {
     delivery,
     sendTimeout: sendTimeout === null ? Infinity : checkNumber("sendTimeout", sendTimeout, 120_000, { min: 1 }),
-    highWaterMark: checkNumber("highWaterMark", options.highWaterMark, 16 * 1024 * 1024, { min: 1 }),
-    maxBuffered: checkNumber("maxBuffered", options.maxBuffered, 256 * 1024 * 1024, { min: 1 }),
+    highWaterMark: checkNumber("highWaterMark", options.highWaterMark, Math.min(HIGH_WATER_MARK, maxBuffered), {
+      min: 1,
+      max: maxBuffered,
+    }),
+    maxBuffered,
     maxLength: maxLength === undefined ? undefined : checkNumber("maxLength", maxLength, 0, { min: 0, integer: true }),
     maxAge: maxAge === undefined ? undefined : checkNumber("maxAge", maxAge, 0, { min: 0 }),
   };

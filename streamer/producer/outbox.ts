@@ -1,14 +1,14 @@
 // The messages that wait to be written, in their order, and the ranges of bytes they are written in. It must not know
 // connections or errors.
 
-import { Queue } from "../../resp/connection/queue.ts";
 import type { SendRecord } from "./receipt.ts";
+import { RecordQueue } from "./record_queue.ts";
 import type { Target } from "./target.ts";
 
 /** What waits to be written. */
 export class Outbox {
-  #again = new Queue<SendRecord>(); // what a cut has returned: before everything else
-  readonly #fresh = new Queue<SendRecord>();
+  #again = new RecordQueue<SendRecord>(); // what a cut has returned: before everything else
+  readonly #fresh = new RecordQueue<SendRecord>();
   readonly #open = new Set<Target<SendRecord>>(); // targets whose backlog may be written
 
   /** A new message. */
@@ -23,7 +23,7 @@ export class Outbox {
 
   /** What was in flight at a cut, in its order, is written again before anything else. */
   returned(records: readonly SendRecord[]): void {
-    const again = new Queue<SendRecord>();
+    const again = new RecordQueue<SendRecord>();
     for (const record of [...records, ...this.#again.drain()]) again.push(record);
     this.#again = again;
   }
@@ -56,7 +56,7 @@ export class Outbox {
   }
 
   /** The queue whose first message is the next to write. */
-  #front(): Queue<SendRecord> | undefined {
+  #front(): RecordQueue<SendRecord> | undefined {
     if (this.#again.length > 0 && this.#tidy(this.#again)) return this.#again;
     if (this.#open.size > 0) {
       for (const target of this.#open) {
@@ -73,7 +73,7 @@ export class Outbox {
   }
 
   /** Drops what needs no writing from the front of a queue; whether anything is left. */
-  #tidy(queue: Queue<SendRecord>): boolean {
+  #tidy(queue: RecordQueue<SendRecord>): boolean {
     for (;;) {
       const record = queue.peek();
       if (record === undefined) return false;

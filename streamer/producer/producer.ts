@@ -101,10 +101,14 @@ export interface Producer extends GenericProducer {
   send(payload: Payload, options?: SendOptions): SendReceipt;
   /** A second handle on the same pipeline, bound to the same stream. */
   clone(): Producer;
-  /** Takes payloads with back-pressure. Closing it flushes, and does not end the producer; a failed send errors it. */
+  /**
+   * Takes payloads with back-pressure. Closing it flushes, and does not end the producer; a failed send errors it. After
+   * either, this is a new one.
+   */
   readonly writable: WritableStream<Payload>;
   /**
-   * Cuts the stream and gives how many entries were removed.
+   * Cuts the stream and gives how many entries were removed. It goes over another connection than the messages do: flush
+   * before, if what is under way is to count. Asked again after a cut, it tells only what the second time removed.
    *
    * Source: XTRIM, Redis 5.0; `minTimestamp` 6.2.
    */
@@ -156,7 +160,7 @@ export class ProducerHandle implements Producer {
 
   get writable(): WritableStream<Payload> {
     this.#anchored();
-    return this.#writable ??= writableOf(this);
+    return this.#writable ??= writableOf(this, () => this.#writable = undefined);
   }
 
   send(payload: Payload, options?: SendOptions): SendReceipt {
@@ -190,7 +194,7 @@ export class ProducerHandle implements Producer {
   }
 
   end(options: EndOptions = {}): Promise<void> {
-    if (this.#ending !== undefined) return this.#ending;
+    if (this.#ending !== undefined) return this.#ending.catch(() => {}); // its first caller has been told
     const { timeout, signal } = options;
     try {
       if (timeout !== undefined) checkNumber("timeout", timeout, 0, { min: 0 });

@@ -55,7 +55,14 @@ export interface SendReceipt extends PromiseLike<Receipt> {
   /** What is known so far. */
   readonly outcome: SendOutcome;
   /** As of a promise. */
-  catch<T = never>(onrejected?: ((reason: unknown) => T | PromiseLike<T>) | null): Promise<Receipt | T>;
+  then<A = Receipt, B = never>(
+    onfulfilled?: ((receipt: Receipt) => A | PromiseLike<A>) | null,
+    // deno-lint-ignore no-explicit-any -- as Promise declares it, so that a receipt can stand wherever a promise can
+    onrejected?: ((reason: any) => B | PromiseLike<B>) | null,
+  ): Promise<A | B>;
+  /** As of a promise. */
+  // deno-lint-ignore no-explicit-any -- as Promise declares it
+  catch<T = never>(onrejected?: ((reason: any) => T | PromiseLike<T>) | null): Promise<Receipt | T>;
   /** As of a promise. */
   finally(onfinally?: (() => void) | null): Promise<Receipt>;
 }
@@ -76,6 +83,8 @@ export interface RecordPlace {
   readonly to: number;
   readonly serial: number;
   readonly acceptedAt: number;
+  /** Where in the chunk its time is to be written each time it is sent. */
+  readonly stampAt: number | undefined;
 }
 
 /** What only few records need: kept apart, since a record is made for every message and lives until it is settled. */
@@ -88,6 +97,8 @@ interface Extra {
   /** Called when it is settled, by whoever listens to its signal. */
   release: (() => void) | undefined;
   idText: MessageId | undefined;
+  /** Where in the chunk its time is to be written. */
+  stampAt: number | undefined;
 }
 
 /** One message on its way. */
@@ -118,6 +129,7 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
     this.to = place.to;
     this.serial = place.serial;
     this.acceptedAt = place.acceptedAt;
+    if (place.stampAt !== undefined) this.#more().stampAt = place.stampAt;
   }
 
   get outcome(): SendOutcome {
@@ -136,6 +148,11 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
 
   set idText(text: MessageId | undefined) {
     this.#more().idText = text;
+  }
+
+  /** @internal Where in its chunk its time is to be written, each time it is sent. */
+  get stampAt(): number | undefined {
+    return this.#extra?.stampAt;
   }
 
   /** @internal Whom to call when it is settled. */
@@ -180,7 +197,10 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
     this.state = STATE.failed;
     const extra = this.#more();
     extra.release?.();
-    if (extra.abandoned) return;
+    if (extra.abandoned) { // whoever awaited it was told why the waiting ended; else the failure is nobody's yet
+      if (this.#deferred === undefined) extra.unseen = this.batch.handle.unseen(this, reason);
+      return;
+    }
     extra.failure = reason;
     if (this.#deferred !== undefined) return this.#deferred.reject(reason);
     extra.unseen = this.batch.handle.unseen(this, reason);
@@ -201,6 +221,7 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
       abandoned: false,
       release: undefined,
       idText: undefined,
+      stampAt: undefined,
     };
   }
 

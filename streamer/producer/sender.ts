@@ -19,9 +19,10 @@ import type { SendLedger } from "./batch.ts";
 import type { Engine } from "./engine.ts";
 import type { Payload, SendOptions } from "./options.ts";
 import { type SendReceipt, SendRecord } from "./receipt.ts";
+import { freshId } from "./stamps.ts";
 import type { Target } from "./target.ts";
 
-/** Most keys whose templates are kept; past that the idle ones are dropped and made again when needed. */
+/** Keys whose templates are kept; past that the idle ones are dropped now and then, and made again when needed. */
 const MAX_TARGETS = 4096;
 
 /** How {@linkcode Sender.finish} ends. */
@@ -40,8 +41,8 @@ export class Sender {
   readonly #field: string;
   readonly #targets = new Map<string, Target<SendRecord>>();
   #handles = 0;
+  #sweepAt = MAX_TARGETS;
   #last: Target<SendRecord> | undefined;
-  #lastNanoseconds = 0n;
 
   constructor(engine: Engine, messageField: string) {
     this.engine = engine;
@@ -79,7 +80,7 @@ export class Sender {
 
   /** A receipt that has failed before anything was sent. */
   refuse(ledger: SendLedger, error: unknown): SendReceipt {
-    const place = { chunk: undefined, from: 0, to: 0, serial: -1, acceptedAt: 0 };
+    const place = { chunk: undefined, from: 0, to: 0, serial: -1, acceptedAt: 0, stampAt: undefined };
     const record = new SendRecord(this.#nowhere, ledger.batch, place);
     record.reject(notWritten(error));
     return record;
@@ -97,7 +98,7 @@ export class Sender {
     await ledger.settle(stop).catch(() => {});
     timer?.stop();
     const before = hurry.aborted ? ledger.take() : undefined;
-    this.engine.giveUp(ledger);
+    if (ledger.pending) this.engine.giveUp(ledger);
     const failure = ledger.take();
     signal?.throwIfAborted();
     if (before !== undefined) throw before;
@@ -115,7 +116,8 @@ export class Sender {
     if (to - from > free) throw bufferFull(engine.settings.maxBuffered);
     chunk.length = to;
     const { now: acceptedAt, nextSerial: serial } = engine;
-    const record = new SendRecord(target, ledger.batch, { chunk, from, to, serial, acceptedAt });
+    const stampAt = template.stampAt === undefined ? undefined : from + template.stampAt;
+    const record = new SendRecord(target, ledger.batch, { chunk, from, to, serial, acceptedAt, stampAt });
     engine.accept(record);
     return record;
   }
@@ -130,7 +132,7 @@ export class Sender {
     let target = this.#targets.get(streamKey);
     if (target === undefined) {
       checkStreamKey(streamKey);
-      if (this.#targets.size >= MAX_TARGETS) this.#dropIdle();
+      if (this.#targets.size >= this.#sweepAt) this.#dropIdle();
       target = this.#newTarget(streamKey);
       this.#targets.set(streamKey, target);
     }
@@ -139,13 +141,12 @@ export class Sender {
 
   #newTarget(streamKey: string): Target<SendRecord> {
     const { maxAge } = this.engine.settings;
-    const alike = maxAge === undefined && this.engine.timestampFormat === "milliseconds";
     return {
       carrier: this.engine,
       streamKey,
       shardId: 0,
       redisKey: streamKey,
-      template: alike ? this.#encode(streamKey, "*", []) : undefined,
+      template: maxAge === undefined ? this.#encode(streamKey, undefined, []) : undefined,
       inFlight: 0,
       unsettled: 0,
       backlog: undefined,
@@ -157,6 +158,7 @@ export class Sender {
     for (const [key, target] of this.#targets) {
       if (target.unsettled === 0 && target.inFlight === 0 && target.backlog === undefined) this.#targets.delete(key);
     }
+    this.#sweepAt = Math.max(MAX_TARGETS, this.#targets.size * 2); // so that a sweep is rare where none is idle
   }
 
   /** The template of one message, with what is its own. */
@@ -164,32 +166,27 @@ export class Sender {
     if (key !== undefined && typeof key !== "string") throw invalidOption("key", key, "a string");
     const list = headers === undefined ? [] : this.#headers(headers);
     if (timestamp === undefined && list.length === 0 && target.template !== undefined) return target.template;
-    return this.#encode(target.redisKey, this.#id(timestamp), list);
+    return this.#encode(target.redisKey, timestamp, list);
   }
 
-  #encode(key: string, id: string, headers: HeaderList): EntryTemplate {
+  #encode(key: string, timestamp: Date | bigint | undefined, headers: HeaderList): EntryTemplate {
     const { maxLength, maxAge } = this.engine.settings;
     const trim = maxLength !== undefined
       ? trimArguments({ maxLength }, false)
       : maxAge !== undefined
       ? trimArguments({ minId: `${this.#ago(maxAge)}-0` }, false)
       : [];
-    return entryTemplate({ key, trim, id, field: this.#field, headers });
+    const stamped = timestamp === undefined && this.engine.timestampFormat === "nanoseconds";
+    return entryTemplate({ key, trim, id: this.#id(timestamp), field: this.#field, headers, stamped });
   }
 
   #id(timestamp: Date | bigint | undefined): string {
     const { timestampFormat } = this.engine;
-    if (timestamp === undefined) return timestampFormat === "milliseconds" ? "*" : `${this.#nanoseconds()}-*`;
+    if (timestamp === undefined) return freshId(timestampFormat);
     if (typeof timestamp !== "bigint" && !(timestamp instanceof Date)) {
       throw invalidOption("timestamp", timestamp, "a Date or a bigint");
     }
     return `${unitsOf(timestamp, timestampFormat)}-*`;
-  }
-
-  /** This machine's time in nanoseconds, which never goes back. */
-  #nanoseconds(): bigint {
-    const now = BigInt(Math.floor((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
-    return this.#lastNanoseconds = now > this.#lastNanoseconds ? now : this.#lastNanoseconds;
   }
 
   #ago(milliseconds: number): bigint {

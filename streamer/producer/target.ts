@@ -2,11 +2,11 @@
 // it for the time being. It must not know connections.
 
 import type { Timer } from "../../resp/connection/clock.ts";
-import { Queue } from "../../resp/connection/queue.ts";
 import type { EntryTemplate } from "../commands/xadd.ts";
 import type { RespDecoder } from "../../resp/decoder.ts";
 import type { StreamerError } from "../../resp/errors.ts";
 import type { TimestampFormat } from "../model/id.ts";
+import { RecordQueue, type Settling } from "./record_queue.ts";
 
 /** Who carries records `R` to the server and back. */
 export interface Carrier<R> {
@@ -36,7 +36,7 @@ export interface Target<R extends Placed> {
 }
 
 /** What has a place in the order of the calls. */
-export interface Placed {
+export interface Placed extends Settling {
   readonly serial: number;
 }
 
@@ -45,7 +45,7 @@ export class Backlog<R extends Placed> {
   /** Refused for now, or returned by a cut: to be sent again. */
   #refused: R[] = [];
   /** What is to be written, once this is open. */
-  held: Queue<R> = new Queue<R>();
+  held: RecordQueue<R> = new RecordQueue<R>();
   /** Whether it may be written now; not before all that is in flight for the key has been answered. */
   open = false;
   /** What the server said last. */
@@ -70,7 +70,7 @@ export class Backlog<R extends Placed> {
     this.open = true;
     if (this.#refused.length === 0) return;
     this.#refused.sort((a, b) => a.serial - b.serial);
-    const held = new Queue<R>();
+    const held = new RecordQueue<R>();
     for (const record of [...this.#refused.splice(0), ...this.held.drain()]) held.push(record);
     this.held = held;
   }

@@ -10,13 +10,20 @@ export interface WritableTarget<P> {
   flush(): Promise<void>;
 }
 
-/** Makes the stream. A failed send errors it, and with it whatever is piped into it. */
-export function writableOf<P>(producer: WritableTarget<P>): WritableStream<P> {
+/** Makes the stream. A failed send errors it, and with it whatever is piped into it. `onDone` hears of its end. */
+export function writableOf<P>(producer: WritableTarget<P>, onDone: () => void): WritableStream<P> {
   return new WritableStream<P>({
     async write(payload, controller): Promise<void> {
       if (producer.desiredSize <= 0) await producer.ready;
-      producer.send(payload).catch((error) => controller.error(error));
+      producer.send(payload).catch((error) => {
+        onDone();
+        controller.error(error);
+      });
     },
-    close: () => producer.flush(),
+    close(): Promise<void> {
+      onDone();
+      return producer.flush();
+    },
+    abort: onDone,
   });
 }

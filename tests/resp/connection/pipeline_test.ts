@@ -24,7 +24,10 @@ const encoded = (key: string) => `*2\r\n$3\r\nGET\r\n$${key.length}\r\n${key}\r\
 /** How a promise stands, as a word or its error's code. */
 async function stateOf(promise: Promise<unknown>): Promise<string> {
   let state = "pending";
-  promise.then((value) => state = `${value}`, (error) => state = error instanceof StreamerError ? error.code : `${error}`);
+  promise.then(
+    (value) => state = `${value}`,
+    (error) => state = error instanceof StreamerError ? error.code : `${error}`,
+  );
   await settle();
   return state;
 }

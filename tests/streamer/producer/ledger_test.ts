@@ -87,7 +87,11 @@ test(`any mix of sends, failures, flushes and aborts ends every flush exactly wh
       await settle();
       for (const { before, watched, controller } of flushes) {
         const whole = sends.slice(0, before).every(({ done }) => done);
-        const expected = watched.state === "done" ? whole : controller.signal.aborted ? watched.state === "aborted" : !whole;
+        const expected = watched.state === "done"
+          ? whole
+          : controller.signal.aborted
+          ? watched.state === "aborted"
+          : !whole;
         assert(expected, `a flush behind ${before} sends is ${watched.state}`);
       }
     }

@@ -7,7 +7,22 @@ import { test } from "../../support/runner.ts";
 test("exactly the refusals that pass by themselves are retried", () => {
   const passing = ["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "BUSY", "MASTERDOWN", "READONLY"];
   for (const code of passing) assertEquals(judgeRefusal(code), "retry", code);
-  const final = ["OOM", "WRONGTYPE", "NOPERM", "ERR", "NOAUTH", "NOSCRIPT", "EXECABORT", "CROSSSLOT", "MISCONF", "BUSYGROUP", "", "moved", "constructor", "__proto__"];
+  const final = [
+    "OOM",
+    "WRONGTYPE",
+    "NOPERM",
+    "ERR",
+    "NOAUTH",
+    "NOSCRIPT",
+    "EXECABORT",
+    "CROSSSLOT",
+    "MISCONF",
+    "BUSYGROUP",
+    "",
+    "moved",
+    "constructor",
+    "__proto__",
+  ];
   for (const code of final) assertEquals(judgeRefusal(code), "reject", code);
 });
 
@@ -15,7 +30,9 @@ test("the window doubles with each window that is answered whole, up to its most
   let window = FIRST_WINDOW;
   for (let round = 0; round < 20; round++) {
     const before = window;
-    for (let answered = 0; answered < before; answered += 1_000) window = widenWindow(window, Math.min(1_000, before - answered));
+    for (let answered = 0; answered < before; answered += 1_000) {
+      window = widenWindow(window, Math.min(1_000, before - answered));
+    }
     assertEquals(window, Math.min(MAX_WINDOW, before * 2));
   }
   assertEquals([window, widenWindow(MAX_WINDOW, 1e9)], [MAX_WINDOW, MAX_WINDOW]);

@@ -1,0 +1,67 @@
+// Owns the proof that a producer's memory has a bound whatever the server does, and does not grow with what has passed.
+
+import { assert, assertEquals } from "@std/assert";
+import { memoryUsage } from "node:process";
+import { connect } from "../mod.ts";
+import { until } from "./support/events.ts";
+import { uniqueKey } from "./support/keys.ts";
+import { test } from "./support/runner.ts";
+import { sharedServer } from "./support/server.ts";
+import { FakeRedis } from "./streamer/producer/fake_redis.ts";
+
+const server = await sharedServer();
+const MIB = 1024 * 1024;
+
+test("with a server that reads nothing and never answers, what is held stays near maxBuffered", async () => {
+  await using redis = await FakeRedis.start({ judge: () => undefined });
+  await using streamer = await connect(redis.url);
+  const producer = await streamer.createProducer("k", { maxBuffered: 64 * MIB });
+  producer.send("first");
+  await until(() => redis.added.length === 1);
+  redis.added[0].peer.stall();
+  const before = memoryUsage().rss;
+  const payload = "x".repeat(1_000);
+  let accepted = 0;
+  for (let refused = 0; refused < 100;) {
+    if (producer.send(payload).outcome === "pending") accepted++;
+    else refused++;
+    if (accepted % 1_000 === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  const growth = memoryUsage().rss - before;
+  assert(producer.stats().buffered <= 64 * MIB);
+  assert(accepted > 60_000, `${accepted} accepted`);
+  assert(growth < 3 * 64 * MIB, `${Math.round(growth / MIB)} MiB for 64 MiB of messages`);
+  await producer.end({ timeout: 0 }).catch(() => {});
+  assertEquals(producer.stats().buffered, 0);
+}, { timeout: 60_000 });
+
+test("with back-pressure any number of messages passes through the same memory", async () => {
+  await using streamer = await connect(server.url);
+  const producer = await streamer.createProducer(uniqueKey(), { maxLength: 1_000, highWaterMark: MIB });
+  const payload = new Uint8Array(1_000).fill(120);
+  const pass = async (count: number) => {
+    for (let i = 0; i < count; i++) {
+      producer.send(payload);
+      if (producer.desiredSize <= 0) await producer.ready;
+    }
+    await producer.flush();
+  };
+  await pass(20_000);
+  const before = memoryUsage().rss;
+  await pass(150_000); // 150 MB
+  const growth = memoryUsage().rss - before;
+  assert(growth < 64 * MIB, `${Math.round(growth / MIB)} MiB`);
+  await server.command("DEL", producer.streamKey);
+}, { timeout: 60_000 });
+
+test("messages to very many streams leave nothing behind", async () => {
+  await using redis = await FakeRedis.start({ judge: () => "$3\r\n1-1\r\n" });
+  await using streamer = await connect(redis.url);
+  const producer = await streamer.createGenericProducer();
+  for (let i = 0; i < 12_000; i++) {
+    producer.sendTo(`key-${i}`, "x");
+    if (i % 1_000 === 999) await producer.flush();
+  }
+  assertEquals(producer.stats().acked, 12_000);
+  assertEquals(redis.added.map(({ key }) => key), Array.from({ length: 12_000 }, (_, i) => `key-${i}`));
+});
