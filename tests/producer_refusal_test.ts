@@ -77,7 +77,9 @@ test("every pattern of refused and stored messages in one flight keeps the order
   const seen = new Set<string>();
   let flight = new OneFlight(0);
   const all = [...patterns()];
-  const refused = new Map(all.flatMap(({ name, refused }) => refused.map((is, i) => [`${name}/${i}`, is] as const)));
+  const refused = new Map<string, boolean>(
+    all.flatMap(({ name, refused }) => refused.map((is, i) => [`${name}/${i}`, is] as const)),
+  );
   await using redis = await FakeRedis.start({
     judge: (xadd, fake) => {
       const again = seen.has(xadd.payload);

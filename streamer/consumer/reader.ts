@@ -222,12 +222,16 @@ export class Reader {
       if (compareIds(lastId, one.position) <= 0) throw wrongShape("XREAD", "entries behind the position asked for");
     }
     const shards = new Map(reading.shards.map((one) => [one.redisKey, one.shard]));
+    for (const { redisKey } of found) {
+      const shard = shards.get(redisKey);
+      if (shard?.gone && !this.#watch.returned(shard)) return;
+    }
+    if (reading.generation !== this.#generation) return this.fill(); // a listener who was told has moved us
     const page: Page = { sections: [] };
     let most = 0;
     for (const { redisKey, entries, lastId } of found) {
       const shard = shards.get(redisKey);
-      if (shard === undefined || (shard.gone && !this.#watch.returned(shard))) return;
-      if (reading.generation !== this.#generation) return this.fill(); // a listener who was told has moved us
+      if (shard === undefined) continue;
       const { streamKey, shardId, position: before } = shard;
       const bytes = Math.ceil(frame.byteLength * entries.length / total);
       const source = { frame, streamKey, shardId, timestampFormat, field };

@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { Backlog, type Placed } from "../../../streamer/producer/target.ts";
 import { test } from "../../support/runner.ts";
 
-const placed = (serial: number): Placed => ({ serial });
+const placed = (serial: number): Placed => ({ serial, settled: false });
 const serials = (records: readonly Placed[]) => records.map(({ serial }) => serial);
 
 test("what was refused comes out in the order of the calls, in front of what was held", () => {
