@@ -41,7 +41,10 @@ export interface StreamerPorts {
  * `reconnect` says, and what waits goes on when it is back.
  *
  * @throws {StreamerError} `INVALID_URL` or `INVALID_OPTION`; `CONNECT` where no server serves, `AUTH` where it refuses
- * the password or wants one, `TIMEOUT` where it takes longer than `timeout`; the signal's reason.
+ * the password or wants one, `TIMEOUT` where it takes longer than `timeout`; `UNSUPPORTED` for clusters and Sentinel, and
+ * for what the runtime cannot do; the signal's reason.
+ *
+ * Source: HELLO and AUTH (Redis 6.0), CLIENT SETINFO (7.2), CLIENT INFO (6.2), SELECT.
  *
  * @example
  * ```ts no-eval
@@ -129,12 +132,21 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     return this.#settings.uri;
   }
 
-  /** Makes a producer for any stream, with a connection of its own. */
+  /**
+   * Makes a producer for any stream. Its connection opens by itself; nothing is waited for.
+   *
+   * @throws {StreamerError} `INVALID_OPTION`; `UNSUPPORTED` for what is not built yet; `DISCONNECTED` after `disconnect`.
+   */
   async createGenericProducer(options: ProducerOptions = {}): Promise<GenericProducer> {
     return await this.#newProducer(options, undefined);
   }
 
-  /** Makes a producer for one stream, with a connection of its own. Rejects with `INVALID_STREAM_KEY` or `INVALID_OPTION`. */
+  /**
+   * Makes a producer for one stream. Its connection opens by itself; nothing is waited for.
+   *
+   * @throws {StreamerError} `INVALID_STREAM_KEY`, `INVALID_OPTION`; `UNSUPPORTED` for what is not built yet; `DISCONNECTED`
+   * after `disconnect`.
+   */
   async createProducer(streamKey: string, options: ProducerOptions = {}): Promise<Producer> {
     return await this.#newProducer(options, checkStreamKey(streamKey));
   }
@@ -145,7 +157,8 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
    * It is anchored when this resolves: what is written from then on is not missed. While the server is away this
    * waits. What cannot be healed (no stream, not allowed) is told by the first `next()`.
    *
-   * @throws {StreamerError} `INVALID_STREAM_KEY`, `STREAM_KEY_EMPTY`, `INVALID_OPTION`, `UNSUPPORTED`.
+   * @throws {StreamerError} `INVALID_STREAM_KEY`, `STREAM_KEY_EMPTY`, `INVALID_OPTION`, `UNSUPPORTED`; `DISCONNECTED` after
+   * `disconnect`; the signal's reason.
    */
   async createConsumer(streamKeys: string | readonly string[], options: ConsumerOptions): Promise<Consumer> {
     const settings = consumerSettings(options);
@@ -189,8 +202,11 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   /**
    * Flushes every producer, ends every consumer, and closes all sockets, so that the process can exit by itself.
    *
-   * What is left at the timeout rejects with `DISCONNECTED`. Rejects with `SEND_FAILED`, after everything is closed,
-   * where sends had failed that nobody awaited. A second call is harmless.
+   * What is left at the timeout (milliseconds, by default that of `connect`) rejects with `DISCONNECTED`. A second call is
+   * harmless.
+   *
+   * @throws {StreamerError} `SEND_FAILED`, after everything is closed, where sends had failed that nobody awaited;
+   * `INVALID_OPTION`.
    */
   disconnect(options: { readonly timeout?: number } = {}): Promise<void> {
     if (this.#disconnecting !== undefined) return this.#disconnecting.catch(() => {}); // its first caller is told

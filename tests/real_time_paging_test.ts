@@ -218,6 +218,20 @@ test("maxBufferedBytes holds for all streams together", async () => {
   }
 });
 
+test("maxBufferedBytes ends the reading ahead, however many pages a prefetch allows", async () => {
+  const key = uniqueKey();
+  await addEach(server, Array.from({ length: 40 }, () => ["XADD", key, "*", "msg", "x".repeat(50_000)]));
+  await using streamer = await connect(server.url);
+  const options = { ...earliest, batchSize: 1, prefetch: 100, maxBufferedBytes: 200_000 };
+  const consumer = await streamer.createConsumer(key, options);
+  for (let i = 0; i < 40; i++) {
+    // Four entries of a little more than 50,000 bytes are over the bound, and so the last ones that are read.
+    await until(() => consumer.stats().queued >= Math.min(4, 40 - i));
+    assertLessOrEqual(consumer.stats().queuedBytes, 250_500);
+    await consumer.next();
+  }
+});
+
 test("entries larger than maxBufferedBytes are read one at a time", async () => {
   const key = uniqueKey();
   for (let i = 1; i <= 3; i++) await addAt(server, key, `${i}-1`, `${i}`.repeat(50_000));

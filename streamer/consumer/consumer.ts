@@ -69,24 +69,51 @@ export interface Consumer extends AsyncIterable<Message>, AsyncDisposable {
   /** The shards that are read. */
   readonly streamShards: readonly StreamShard[];
   /**
-   * Waits for the next message. Several calls may wait, and are answered in order; an aborted one takes no message.
+   * Waits for the next message, over reconnects too. Several calls may wait, and are answered in order; an aborted one
+   * takes no message.
    *
-   * Rejects with `CONSUMER_ENDED` after the end; after an error that reconnecting cannot heal, always with that error.
+   * @throws {StreamerError} `CONSUMER_ENDED` after the end; after an error that reconnecting cannot heal, always that error;
+   * the signal's reason.
    */
   next(options?: WaitOptions): Promise<Message>;
   /** Iterates over messages; leaving the loop ends only the loop. Throws a fatal error once; finishes quietly on `end()`. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Message>;
-  /** Iterates over what is there: non-empty arrays of messages of one shard, at most `max`, never waiting to fill one. */
+  /**
+   * Iterates over what is there: non-empty arrays of messages of one shard, at most `max` (default: all of a page), never
+   * waiting to fill one. A message, or a view of its bytes, that is kept keeps its whole page; `copy()` does not.
+   *
+   * @throws {StreamerError} `INVALID_OPTION`; while iterating, a fatal error once.
+   */
   batches(options?: { readonly max?: number }): AsyncIterableIterator<Message[]>;
   /** The messages as a web stream; always the same one. Cancelling it releases the consumer without ending it. */
   readonly readable: ReadableStream<Message>;
-  /** Goes on behind a time, the whole of its millisecond for a Date. No message from before the call is delivered afterwards. */
+  /**
+   * Goes on behind a time, the whole of its millisecond for a Date. No message from before the call is delivered
+   * afterwards. If it rejects, nothing has changed.
+   *
+   * @throws {StreamerError} `INVALID_OPTION`, `CONSUMER_ENDED` or the fatal error; the signal's reason.
+   */
   seek(time: Date | bigint, options?: WaitOptions): Promise<void>;
-  /** Goes on behind a position; `"end"` is where the stream ends now. No message from before the call is delivered afterwards. */
+  /**
+   * Goes on behind a position; `"end"` is where the stream ends now. No message from before the call is delivered
+   * afterwards. If it rejects, nothing has changed.
+   *
+   * @throws {StreamerError} `INVALID_OPTION`, `CONSUMER_ENDED` or the fatal error; the signal's reason.
+   */
   rewind(position: SeqPos, options?: WaitOptions): Promise<void>;
-  /** Reads one more shard of a subscribed stream, from where `autoStreamReset` says. In force when it resolves. */
+  /**
+   * Reads one more shard of a subscribed stream, from where `autoStreamReset` says. In force when it resolves.
+   *
+   * @throws {StreamerError} `STREAM_KEY_NOT_FOUND` for a stream that is not subscribed; `INVALID_OPTION` for a shard whose
+   * Redis key is read already as another's; the signal's reason.
+   */
   assign(streamKey: string, shardId: number, options?: WaitOptions): Promise<void>;
-  /** Reads one shard less; the last one cannot be removed: `STREAM_KEY_EMPTY`. In force when it resolves. */
+  /**
+   * Reads one shard less; what was read ahead of it is thrown away. In force when it resolves.
+   *
+   * @throws {StreamerError} `STREAM_KEY_NOT_FOUND` for what is not read; `STREAM_KEY_EMPTY` for the last one: then nothing
+   * changes. The signal's reason.
+   */
   unassign(streamKey: string, shardId: number, options?: WaitOptions): Promise<void>;
   /** Hands out no message until {@linkcode resume}; what is asked meanwhile waits. */
   pause(): void;

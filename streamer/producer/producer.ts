@@ -53,13 +53,22 @@ export interface EndOptions {
 export interface GenericProducer extends AsyncDisposable {
   /**
    * Sends a message. Never blocks and never throws: every failure is the receipt's. The bytes are taken at the call.
+   * While the server is away it waits, for `sendTimeout` at most.
    *
    * Source: XADD, Redis 5.0.
    */
   sendTo(streamKey: string, payload: Payload, options?: SendOptions): SendReceipt;
-  /** Binds this producer to one stream, once; it can `send` from then on. Throws `ALREADY_ANCHORED` the second time. */
+  /**
+   * Binds this producer to one stream, once; it can `send` from then on.
+   *
+   * @throws {StreamerError} `ALREADY_ANCHORED` the second time; `INVALID_STREAM_KEY`.
+   */
   anchor(streamKey: string): Producer;
-  /** A second handle on the same pipeline, with its own count of failures, ended on its own. */
+  /**
+   * A second handle on the same pipeline, with its own count of failures, ended on its own.
+   *
+   * @throws {StreamerError} `PRODUCER_ENDED`
+   */
   clone(): GenericProducer;
   /** Bytes that can still be accepted before {@linkcode ready} is pending; below zero past that. Shared by clones. */
   readonly desiredSize: number;
@@ -68,11 +77,15 @@ export interface GenericProducer extends AsyncDisposable {
   /**
    * Resolves when everything sent by this handle before is settled.
    *
-   * Rejects with `SEND_FAILED`, `count` and the first `cause`, where sends have failed that nobody awaited; then the
-   * count starts again.
+   * @throws {StreamerError} `SEND_FAILED`, with `count` and the first `cause`, where sends have failed that nobody awaited;
+   * then the count starts again. `PRODUCER_ENDED`; the signal's reason.
    */
   flush(options?: { readonly signal?: AbortSignal }): Promise<void>;
-  /** Takes nothing more and flushes; the connection closes with the last handle. A second call does nothing. */
+  /**
+   * Takes nothing more and flushes; the connection closes with the last handle. A second call does nothing.
+   *
+   * @throws {StreamerError} `SEND_FAILED` as of {@linkcode flush}; `INVALID_OPTION`; the signal's reason.
+   */
   end(options?: EndOptions): Promise<void>;
   /** What has been done so far, by all handles on the pipeline. */
   stats(): ProducerStats;
@@ -111,6 +124,9 @@ export interface Producer extends GenericProducer {
    * before, if what is under way is to count. Asked again after a cut, it tells only what the second time removed.
    *
    * Source: XTRIM, Redis 5.0; `minTimestamp` 6.2.
+   *
+   * @throws {StreamerError} `INVALID_OPTION`, `PRODUCER_ENDED`, `DISCONNECTED`; what the server answers as a
+   * `RedisError`; the signal's reason.
    */
   trim(options: TrimOptions): Promise<number>;
 }
