@@ -25,10 +25,12 @@ function load(producer: Producer) {
   let sent = 0;
   const running = (async () => {
     while (!stopped) {
-      all.push(endingsOf(Array.from({ length: 200 }, () => {
+      const endings = endingsOf(Array.from({ length: 200 }, () => {
         const payload = `m${sent++}`;
         return [payload, producer.send(payload)] as const;
-      })));
+      }));
+      endings.catch(() => {}); // judged at the end
+      all.push(endings);
       await producer.ready;
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
@@ -90,7 +92,10 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     await until(() => producer.stats().acked > acked);
     const endings = await loading.stop();
     checkStream(await entriesOf(mortal, producer.streamKey), endings, { delivery, cuts });
-    if (delivery === "at-least-once") assertEquals(failuresIn(endings), []);
+    // Those that met a server which was still loading, and were overtaken by later ones when it was done, cannot keep
+    // their place any more.
+    const unexpected = failuresIn(endings).filter((failure) => !/: RedisError: LOADING /.test(failure));
+    if (delivery === "at-least-once") assertEquals(unexpected, []);
   }, own);
 }
 

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { connect, type Delivery, RedisError, StreamerError } from "../mod.ts";
+import { nextEvent } from "./support/events.ts";
 import { test } from "./support/runner.ts";
 import { FakeRedis } from "./streamer/producer/fake_redis.ts";
 import { endingsOf } from "./streamer/producer/stream_checks.ts";
@@ -69,6 +70,41 @@ test("a message that was in flight at a cut and then cannot be sent again in tim
   const [ending] = await endingsOf([["a", producer.send("a")]]);
   assert("error" in ending && ending.error instanceof StreamerError);
   assertEquals([ending.error.code, ending.outcome], ["TIMEOUT", "unknown"]);
+});
+
+test("overtaken messages are told each its own outcome: unknown for what had been in flight at a cut before", async () => {
+  let flight = 0;
+  const held: string[] = [];
+  await using redis = await FakeRedis.start({
+    judge: async (xadd, fake) => {
+      if (flight === 0) {
+        flight = 1;
+        return await xadd.cut(); // m0: nobody knows
+      }
+      if (flight > 1) return fake.store(xadd);
+      held.push(xadd.payload === "m2" ? fake.store(xadd) : "-LOADING not yet\r\n");
+      if (held.length < 3) return undefined; // all three are in flight at once
+      flight = 2;
+      return held.join("");
+    },
+  });
+  await using streamer = await connect(redis.url, { reconnect: { initialDelay: 20 } });
+  const producer = await streamer.createProducer("k");
+  const lost = nextEvent(streamer, "disconnect");
+  const doubtful = producer.send("m0");
+  await lost;
+  const endings = await endingsOf([["m0", doubtful], ["m1", producer.send("m1")], ["m2", producer.send("m2")]]);
+  assertEquals(endings.map((ending) => "error" in ending ? ending.outcome : "acked"), [
+    "unknown",
+    "not-written",
+    "acked",
+  ]);
+  for (const ending of endings.slice(0, 2)) {
+    assert("error" in ending);
+    assertInstanceOf(ending.error, RedisError);
+    assertEquals(ending.error.code, "LOADING");
+  }
+  assertEquals(redis.payloads("k"), ["m2"]);
 });
 
 const seed = freshSeed();

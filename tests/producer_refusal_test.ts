@@ -124,6 +124,20 @@ for (const code of RETRIED) {
   });
 }
 
+test("a redirection of a server that is no cluster is never followed", async () => {
+  await using elsewhere = await FakeRedis.start();
+  const { port } = elsewhere.server;
+  let refusals = 0;
+  await using redis = await FakeRedis.start({
+    judge: (xadd, fake) =>
+      refusals++ < 3 ? `-${refusals % 2 ? "MOVED" : "ASK"} 5061 127.0.0.1:${port}\r\n` : fake.store(xadd),
+  });
+  await using streamer = await connect(redis.url, { reconnect: RECONNECT });
+  const producer = await streamer.createProducer("k");
+  await producer.send("a");
+  assertEquals([redis.payloads("k"), elsewhere.server.peers.length], [["a"], 0]);
+});
+
 for (const code of FINAL) {
   test(`${code} rejects at once, as not written, and what comes later is stored`, async () => {
     await using redis = await FakeRedis.start({

@@ -117,6 +117,19 @@ test(
   { timeout: 40_000 },
 );
 
+test("a message that takes longer than the timeout to upload gets through at the first attempt", async () => {
+  await using proxy = await startProxy(server);
+  await using streamer = await connect(proxy.url, { timeout: 400 });
+  let cuts = 0;
+  streamer.addEventListener("disconnect", () => cuts++);
+  const producer = await streamer.createProducer(uniqueKey(), { sendTimeout: 6_000 });
+  await producer.send("warm");
+  proxy.toServer.limit(15_000_000);
+  await producer.send(new Uint8Array(30 * 1024 * 1024)); // two seconds and more
+  assertEquals(cuts, 0);
+  await server.command("DEL", producer.streamKey);
+});
+
 test("a slow network delays everything and times nothing out while it moves", async () => {
   await using proxy = await startProxy(server);
   await using streamer = await connect(proxy.url, { timeout: 150 });

@@ -38,6 +38,8 @@ export interface PipelineOptions {
   readonly capacity?: number;
 }
 
+/** Bytes handed to the transport at once. */
+const PIECE = 256 * 1024;
 /** After the timeout has passed, how long to look once more whether bytes came: this process may have been the one that slept. */
 const SECOND_LOOK = 50;
 
@@ -120,15 +122,7 @@ export class Pipeline {
 
   /** Writes whole commands for which {@linkcode expect} has been called. Only while {@linkcode ready}. */
   send(bytes: Uint8Array): void {
-    const full = this.#transport?.write(bytes);
-    if (full === undefined) return;
-    this.#busy = true;
-    full.then(() => {
-      this.#busy = false;
-      if (this.#end !== undefined) return;
-      this.#flush();
-      if (this.ready) this.#owner?.writable();
-    });
+    this.#write(bytes, 0);
   }
 
   /**
@@ -188,6 +182,29 @@ export class Pipeline {
     for (const waiter of unsent) waiter.lost(told, false);
     this.#ended?.resolve(cause);
     this.#owner?.ended(cause);
+  }
+
+  /** Writes in pieces, so that a large message on a slow line shows that it moves. */
+  #write(bytes: Uint8Array, from: number): void {
+    for (let at = from; at < bytes.length; at += PIECE) {
+      const piece = bytes.length <= PIECE ? bytes : bytes.subarray(at, at + PIECE);
+      const full = this.#transport?.write(piece);
+      if (full === undefined) continue;
+      this.#busy = true;
+      full.then(() => this.#taken(bytes, at + PIECE));
+      return;
+    }
+  }
+
+  /** The transport has taken a piece: that is no silence. */
+  #taken(bytes: Uint8Array, from: number): void {
+    this.#busy = false;
+    if (this.#end !== undefined) return;
+    this.#heard = this.#clock.now();
+    this.#write(bytes, from);
+    if (this.#busy) return;
+    this.#flush();
+    if (this.ready) this.#owner?.writable();
   }
 
   #flush(): void {

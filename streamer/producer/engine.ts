@@ -238,7 +238,7 @@ export class Engine implements Carrier<SendRecord> {
     target.refusingSince = undefined;
     const { backlog } = target;
     if (backlog === undefined) this.#refusing.delete(target);
-    else for (const record of backlog.overtaken()) this.#reject(record, backlog.cause);
+    else for (const { record, cause } of backlog.overtaken()) this.#reject(record, cause);
   }
 
   /** Once all that is in flight for a key has been answered, what is held back may be written again, after a while. */

@@ -42,8 +42,8 @@ export interface Placed extends Settling {
 
 /** What is held back for one key. All that was refused comes before all of `held`. */
 export class Backlog<R extends Placed> {
-  /** Refused for now, or returned by a cut: to be sent again. */
-  #refused: R[] = [];
+  /** Refused for now, or returned by a cut, each with the reason: to be sent again. */
+  #refused: { readonly record: R; readonly cause: unknown }[] = [];
   /** What is to be written, once this is open. */
   held: RecordQueue<R> = new RecordQueue<R>();
   /** Whether it may be written now; not before all that is in flight for the key has been answered. */
@@ -55,13 +55,13 @@ export class Backlog<R extends Placed> {
 
   /** One more was refused, or returned; this closes the backlog. */
   refuse(record: R, cause: unknown): void {
-    this.#refused.push(record);
+    this.#refused.push({ record, cause });
     this.cause = cause;
     this.open = false;
   }
 
   /** Takes those that a later message, now stored, has overtaken: they cannot go in front of it any more. */
-  overtaken(): R[] {
+  overtaken(): { readonly record: R; readonly cause: unknown }[] {
     return this.#refused.splice(0);
   }
 
@@ -69,9 +69,9 @@ export class Backlog<R extends Placed> {
   release(): void {
     this.open = true;
     if (this.#refused.length === 0) return;
-    this.#refused.sort((a, b) => a.serial - b.serial);
+    const refused = this.#refused.splice(0).map(({ record }) => record).sort((a, b) => a.serial - b.serial);
     const held = new RecordQueue<R>();
-    for (const record of [...this.#refused.splice(0), ...this.held.drain()]) held.push(record);
+    for (const record of [...refused, ...this.held.drain()]) held.push(record);
     this.held = held;
   }
 }

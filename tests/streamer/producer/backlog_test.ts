@@ -33,8 +33,8 @@ test("those that were overtaken are taken out, once; what is held stays", () => 
   backlog.refuse(placed(1), "no");
   backlog.refuse(placed(2), "no");
   backlog.held.push(placed(5));
-  assertEquals(serials(backlog.overtaken()), [1, 2]);
-  assertEquals(serials(backlog.overtaken()), []);
+  assertEquals(serials(backlog.overtaken().map(({ record }) => record)), [1, 2]);
+  assertEquals(serials(backlog.overtaken().map(({ record }) => record)), []);
   backlog.release();
   assertEquals(serials(backlog.held.drain()), [5]);
 });
