@@ -153,3 +153,34 @@ test("sends ignored before an end without trouble leave end quiet", async () => 
   await producer.end();
   assertEquals((await entriesOf(server, one)).length + (await entriesOf(server, two)).length, 2);
 });
+
+test("whoever waits for ready or for a flush is let go when the producer gives up", async () => {
+  await using proxy = await startProxy(server);
+  await using streamer = await connect(proxy.url);
+  const producer = await streamer.createProducer(uniqueKey(), { highWaterMark: 100 });
+  const clone = producer.clone();
+  await producer.send("before");
+  proxy.toServer.hold();
+  for (const handle of [producer, clone]) handle.send("x".repeat(100));
+  const flushed = producer.flush();
+  const waits = [producer.ready, clone.ready];
+  const told = (await Promise.allSettled([flushed, producer.end({ timeout: 10 })]))
+    .flatMap((result) => result.status === "rejected" ? [[result.reason.code, result.reason.count]] : []);
+  assertEquals(told, [["SEND_FAILED", 1]], "one of the two tells of it");
+  await clone.end({ timeout: 10 }).catch(() => {});
+  await Promise.all(waits);
+  proxy.toServer.release();
+});
+
+test("a producer made while the server is away works when it is back", async () => {
+  await using proxy = await startProxy(server);
+  await using streamer = await connect(proxy.url, { reconnect: { initialDelay: 5 } });
+  proxy.refuse();
+  await proxy.cut();
+  const producer = await streamer.createProducer(uniqueKey());
+  const sends = ["a", "b"].map((payload) => producer.send(payload));
+  await until(() => proxy.refused > 0);
+  proxy.refuse(false);
+  await Promise.all(sends);
+  assertEquals((await entriesOf(server, producer.streamKey)).map(({ payload }) => payload), ["a", "b"]);
+});

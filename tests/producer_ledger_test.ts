@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
 import { connect, RedisError, StreamerError } from "../mod.ts";
+import { until } from "./support/events.ts";
 import { test } from "./support/runner.ts";
 import { FakeRedis } from "./streamer/producer/fake_redis.ts";
 
@@ -154,7 +155,6 @@ test("flush waits for what was sent before it, not for what comes later", async 
   const first = producer.send("a");
   const flushed = producer.flush();
   const second = producer.send("b");
-  const { until } = await import("./support/events.ts");
   (await until(() => answers.get("a")))();
   await flushed;
   assertEquals([first.outcome, second.outcome], ["acked", "pending"]);

@@ -58,10 +58,10 @@ test("messages to very many streams leave nothing behind", async () => {
   await using redis = await FakeRedis.start({ judge: () => "$3\r\n1-1\r\n" });
   await using streamer = await connect(redis.url);
   const producer = await streamer.createGenericProducer();
-  for (let i = 0; i < 12_000; i++) {
+  for (let i = 0; i < 6_000; i++) {
     producer.sendTo(`key-${i}`, "x");
     if (i % 1_000 === 999) await producer.flush();
   }
-  assertEquals(producer.stats().acked, 12_000);
-  assertEquals(redis.added.map(({ key }) => key), Array.from({ length: 12_000 }, (_, i) => `key-${i}`));
+  assertEquals(producer.stats().acked, 6_000);
+  assertEquals(redis.added.map(({ key }) => key), Array.from({ length: 6_000 }, (_, i) => `key-${i}`));
 });

@@ -1,6 +1,7 @@
 // Owns the proof that a receipt behaves as a promise does, costs nothing when ignored, and tells the outcome at any time.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
+import { inspect } from "node:util";
 import { connect, Receipt, RedisError } from "../mod.ts";
 import { test } from "./support/runner.ts";
 import { FakeRedis } from "./streamer/producer/fake_redis.ts";
@@ -99,6 +100,24 @@ test("every failure is an error with the outcome of its receipt", async () => {
     assertInstanceOf(error, Error);
     assertEquals([Reflect.get(error, "outcome"), receipt.outcome], ["not-written", "not-written"]);
     assert(error.stack?.includes(error.message));
+  }
+});
+
+test("printing a receipt shows its outcome and nothing of any payload", async () => {
+  await using redis = await server();
+  await using streamer = await connect(redis.url);
+  const producer = await streamer.createProducer("k");
+  producer.send("somebody else's payload", { headers: { secret: "another header" } });
+  const bytes = [...new TextEncoder().encode("somebody")].join(", ");
+  const receipt = producer.send("own payload");
+  for (const when of ["pending", "acked"]) {
+    assertEquals(receipt.outcome, when);
+    const pictures = [inspect(receipt, { depth: 20, maxArrayLength: Infinity }), JSON.stringify(receipt) ?? ""];
+    for (const picture of pictures) {
+      assert(picture.length < 1_000, `${picture.length} characters`);
+      for (const part of ["payload", bytes]) assert(!picture.replaceAll(/\s+/g, " ").includes(part), picture);
+    }
+    await receipt;
   }
 });
 

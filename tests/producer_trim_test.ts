@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect, type Producer, RedisError, StreamerError, type TrimOptions } from "../mod.ts";
+import { until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
 import { sharedServer } from "./support/server.ts";
@@ -138,4 +139,17 @@ test("maxLength of zero keeps nothing back from being written", async () => {
   const producer = await streamer.createProducer("k", { maxLength: 0 });
   await producer.send("x");
   assertEquals(redis.added[0].words.slice(1), ["k", "MAXLEN", "~", "0", "*", "msg", "x"]);
+});
+
+test("a trim that was cut off is asked again, and gives the last answer", async () => {
+  let asked = 0;
+  await using redis = await FakeRedis.start({
+    answers: { XTRIM: () => ++asked === 1 ? ":" : ":3\r\n" },
+  });
+  await using streamer = await connect(redis.url, { reconnect: { initialDelay: 1 } });
+  const producer = await streamer.createProducer("k");
+  const trimming = producer.trim({ maxLength: 5 });
+  await until(() => asked === 1);
+  await redis.server.peers[0].cut();
+  assertEquals([await trimming, asked], [3, 2]);
 });

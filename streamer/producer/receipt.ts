@@ -101,6 +101,9 @@ interface Extra {
   stampAt: number | undefined;
 }
 
+const nodeInspect: unique symbol = Symbol.for("nodejs.util.inspect.custom");
+const denoInspect: unique symbol = Symbol.for("Deno.customInspect");
+
 /** One message on its way. */
 export class SendRecord implements SendReceipt, Waiter, CompactId {
   state: number = STATE.queued;
@@ -173,6 +176,21 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
 
   finally(onfinally?: (() => void) | null): Promise<Receipt> {
     return this.#promise().finally(onfinally);
+  }
+
+  /** What is shown of it: its chunk holds the payloads of others. */
+  toJSON(): { readonly outcome: SendOutcome; readonly streamKey: string } {
+    return { outcome: this.outcome, streamKey: this.target.streamKey };
+  }
+
+  /** The same for Node and Bun. */
+  [nodeInspect](): ReturnType<SendRecord["toJSON"]> {
+    return this.toJSON();
+  }
+
+  /** The same for Deno. */
+  [denoInspect](inspect: (value: unknown) => string): string {
+    return inspect(this.toJSON());
   }
 
   /** @internal The reply is there. */
