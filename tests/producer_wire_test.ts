@@ -164,3 +164,15 @@ test(
   },
   { ignore: !server.atLeast("7.0") },
 );
+
+test("in a stream of nanoseconds a cut makes nothing fail: what is sent again gets a later time", async () => {
+  await using proxy = await startProxy(server);
+  await using streamer = await connect(proxy.url, { timestampFormat: "nanoseconds", reconnect: { initialDelay: 1 } });
+  const producer = await streamer.createProducer(uniqueKey());
+  await producer.send("warm");
+  proxy.toClient.cutAfter(100); // some of the answers
+  const sends = Array.from({ length: 300 }, (_, i) => [`m${i}`, producer.send(`m${i}`)] as const);
+  const endings = await endingsOf(sends);
+  assert(endings.every((ending) => "receipt" in ending));
+  checkStream((await entriesOf(server, producer.streamKey)).slice(1), endings, { delivery: "at-least-once" });
+}, { ignore: !server.atLeast("7.0") });
