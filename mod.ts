@@ -19,13 +19,14 @@
  * @module
  */
 
-export { connect, RedisStreamer, type StreamerStats } from "./streamer/streamer.ts";
+export { connect, type ConsumerOptions, RedisStreamer, type StreamerStats } from "./streamer/streamer.ts";
 export type { ConnectOptions } from "./streamer/connect_options.ts";
 export type {
   StreamerEventDetails,
   StreamerEventListener,
   StreamerEventMap,
   StreamerEventTarget,
+  StreamerGroupEntries,
 } from "./streamer/events.ts";
 export { type ParsedStreamUrl, StreamUrl } from "./streamer/model/url.ts";
 export type { MessageId, SeqPos, TimestampFormat } from "./streamer/model/id.ts";
@@ -35,8 +36,32 @@ export type { Delivery, Payload, ProducerOptions, SendOptions } from "./streamer
 export type { EndOptions, GenericProducer, Producer, TrimOptions } from "./streamer/producer/producer.ts";
 export type { ProducerStats } from "./streamer/producer/engine.ts";
 export { Receipt, type SendOutcome, type SendReceipt } from "./streamer/producer/receipt.ts";
-export type { AutoStreamReset, ConsumerOptions, OnStreamReset } from "./streamer/consumer/options.ts";
-export type { Consumer, ConsumerStats, WaitOptions } from "./streamer/consumer/consumer.ts";
+export type { AutoStreamReset, OnStreamReset, ReadingOptions, RealTimeOptions } from "./streamer/consumer/options.ts";
+export type {
+  DeadLetterOptions,
+  DelayedCommit,
+  DelayedOptions,
+  DisabledCommit,
+  DisabledOptions,
+  GroupOptions,
+  GroupReadingOptions,
+  ImmediateCommit,
+  ImmediateOptions,
+  LoadBalanced,
+  Resumable,
+  RollingCommit,
+  RollingOptions,
+} from "./streamer/consumer/group_options.ts";
+export type { OnGroupLost } from "./streamer/consumer/group_policy.ts";
+export type {
+  AckConsumer,
+  CommitConsumer,
+  Consumer,
+  ConsumerStats,
+  GroupConsumer,
+  NackOptions,
+  WaitOptions,
+} from "./streamer/consumer/consumer.ts";
 export type { ReconnectOptions } from "./resp/connection/backoff.ts";
 export type { TlsOptions } from "./resp/transport/transport.ts";
 export type { RespLimits } from "./resp/limits.ts";

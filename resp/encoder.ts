@@ -91,6 +91,14 @@ export class RespEncoder {
     return this;
   }
 
+  /** Adds commands that were encoded before, as they are. */
+  append(encoded: Uint8Array): this {
+    this.#reserve(encoded.length);
+    this.#bytes.set(encoded, this.#length);
+    this.#length += encoded.length;
+    return this;
+  }
+
   /** Hands over what has been encoded; the encoder starts anew, in a buffer of its own. */
   take(): Uint8Array {
     const taken = this.#bytes.subarray(0, this.#length);

@@ -20,6 +20,50 @@ export interface StreamerEventDetails {
   readonly "fence-unavailable": { readonly node: string; readonly cause: unknown };
   /** A stream was deleted and made anew, or its ids were put back: reading goes on from `position`. */
   readonly "stream-reset": { readonly streamKey: string; readonly shardId: number; readonly position: MessageId };
+  /** Messages that another consumer of the group had left lying were taken over. */
+  readonly claimed: {
+    readonly streamKey: string;
+    readonly shardId: number;
+    readonly group: string;
+    /** Who held them; empty where somebody had given them back to the group. */
+    readonly from: string;
+    readonly ids: readonly MessageId[];
+  };
+  /** Messages in the user's hands belong to another consumer now: this process was stopped or cut off too long. */
+  readonly lost: StreamerGroupEntries;
+  /** Messages were in the user's hands for longer than `maxHold`: they are left to other consumers. */
+  readonly released: StreamerGroupEntries;
+  /** Messages were deleted or trimmed before they could be delivered; they have been acknowledged. */
+  readonly gap: StreamerGroupEntries;
+  /** A group had vanished and was made again behind `position`. */
+  readonly "group-recreated": {
+    readonly streamKey: string;
+    readonly shardId: number;
+    readonly group: string;
+    readonly position: MessageId;
+  };
+  /** A message is delivered no more: it was written to the stream `target`, if there is one, and acknowledged. */
+  readonly "dead-letter": {
+    readonly streamKey: string;
+    readonly shardId: number;
+    readonly id: MessageId;
+    readonly target: string | null;
+    /** How often it had been delivered. */
+    readonly deliveries: number;
+    readonly reason: string;
+  };
+}
+
+/** Messages of one shard that a group's consumer tells about. */
+export interface StreamerGroupEntries {
+  /** The stream they are of. */
+  readonly streamKey: string;
+  /** The shard. */
+  readonly shardId: number;
+  /** The group. */
+  readonly group: string;
+  /** Their ids. */
+  readonly ids: readonly MessageId[];
 }
 
 /** The events by their names. */

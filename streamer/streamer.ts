@@ -3,18 +3,30 @@
 
 import { StreamerError } from "../resp/errors.ts";
 import { type Clock, systemClock } from "../resp/connection/clock.ts";
+import type { Command } from "../resp/connection/command.ts";
 import { CommandLane } from "../resp/connection/lane.ts";
 import { type NodeEvents, type OpenConnection, RedisNode } from "../resp/connection/node.ts";
 import { nativeDial } from "../resp/transport/dial.ts";
 import type { Dial } from "../resp/transport/transport.ts";
 import { xtrim } from "./commands/xtrim.ts";
 import { clusterUnsupported, type ConnectOptions, type ConnectSettings, connectSettings } from "./connect_options.ts";
-import { checkStreamKeys, type Consumer, createRealTimeConsumer, type RealTimeConsumer } from "./consumer/consumer.ts";
-import { type ConsumerOptions, consumerSettings } from "./consumer/options.ts";
+import type { AckConsumer, CommitConsumer, Consumer, GroupConsumer } from "./consumer/consumer.ts";
+import { createGroupConsumer, type GroupConsumerCore } from "./consumer/group_consumer.ts";
+import {
+  type DelayedOptions,
+  type DisabledOptions,
+  type GroupOptions,
+  groupSettings,
+  type ImmediateOptions,
+  type RollingOptions,
+} from "./consumer/group_options.ts";
+import { memberOf } from "./consumer/member.ts";
+import { type RealTimeOptions, realTimeSettings } from "./consumer/options.ts";
+import { checkStreamKeys, createRealTimeConsumer, type RealTimeConsumer } from "./consumer/real_time.ts";
 import { type StreamerEventDetails, StreamerEventTarget } from "./events.ts";
 import { checkStreamKey } from "./model/key.ts";
 import { fieldBytes } from "./model/message.ts";
-import { checkNumber } from "./model/options.ts";
+import { checkNumber, invalidOption } from "./model/options.ts";
 import { Engine } from "./producer/engine.ts";
 import { type ProducerOptions, producerSettings } from "./producer/options.ts";
 import { type GenericProducer, type Producer, ProducerHandle, type ProducerHost } from "./producer/producer.ts";
@@ -27,6 +39,11 @@ export interface StreamerStats {
   /** Consumers that have not ended. */
   readonly consumers: number;
 }
+
+/** Options of any consumer. */
+export type ConsumerOptions = RealTimeOptions | GroupOptions;
+
+type ConsumerMaker = (keys: readonly string[], signal: AbortSignal) => Promise<RealTimeConsumer | GroupConsumerCore>;
 
 /** What stands in for the world outside, in tests. */
 export interface StreamerPorts {
@@ -115,7 +132,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   readonly #settings: ConnectSettings;
   readonly #lane: CommandLane;
   readonly #producers = new Set<ProducerHandle>();
-  readonly #consumers = new Set<RealTimeConsumer>();
+  readonly #consumers = new Set<RealTimeConsumer | GroupConsumerCore>();
   readonly #closing = new AbortController();
   #disconnecting: Promise<void> | undefined;
 
@@ -154,36 +171,34 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   /**
    * Makes a consumer of one or several streams, with a connection of its own.
    *
-   * It is anchored when this resolves: what is written from then on is not missed. While the server is away this
-   * waits. What cannot be healed (no stream, not allowed) is told by the first `next()`.
+   * In real time it is anchored when this resolves, in a group the group is there: what is written from then on is not missed.
+   * While the server is away this waits. What cannot be healed (no stream, not allowed) is told by the first `next()`.
+   *
+   * Which verbs it has follows from its options: `ack`, `ackWith`, `nack` and `term` with `autoCommit` `"rolling"` and
+   * `"disabled"`, and `commit` with the latter.
    *
    * @throws {StreamerError} `INVALID_STREAM_KEY`, `STREAM_KEY_EMPTY`, `INVALID_OPTION`, `UNSUPPORTED`; `DISCONNECTED` after
    * `disconnect`; the signal's reason.
    */
+  createConsumer(streamKeys: string | readonly string[], options: RealTimeOptions): Promise<Consumer>;
+  /** A consumer in a group whose acknowledgements are sent by itself. */
+  createConsumer(streamKeys: string | readonly string[], options: RollingOptions): Promise<AckConsumer>;
+  /** A consumer in a group whose acknowledgements are sent when it says so. */
+  createConsumer(streamKeys: string | readonly string[], options: DisabledOptions): Promise<CommitConsumer>;
+  /** A consumer in a group that acknowledges by itself. */
+  createConsumer(
+    streamKeys: string | readonly string[],
+    options: DelayedOptions | ImmediateOptions,
+  ): Promise<GroupConsumer>;
+  /** Any consumer, where its options are not known before the program runs. */
+  createConsumer(streamKeys: string | readonly string[], options: ConsumerOptions): Promise<Consumer>;
   async createConsumer(streamKeys: string | readonly string[], options: ConsumerOptions): Promise<Consumer> {
-    const settings = consumerSettings(options);
+    const make = this.#consumerMaker(options);
     const keys = checkStreamKeys(streamKeys);
     this.#checkConnected();
     options.signal?.throwIfAborted();
-    const { timestampFormat, messageField, reconnect } = this.#settings;
-    const consumer = await createRealTimeConsumer(
-      {
-        node: this.#node,
-        settings,
-        anchor: {
-          clock: this.#node.clock,
-          reconnect,
-          barred: new Set(),
-          run: (command, runOptions) => this.#lane.run(command, runOptions),
-        },
-        timestampFormat,
-        field: fieldBytes(messageField),
-        onReset: (detail) => this.tell("stream-reset", detail),
-        onEnded: (ended) => this.#consumers.delete(ended),
-      },
-      keys,
-      AbortSignal.any([this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])]),
-    );
+    const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
+    const consumer = await make(keys, AbortSignal.any(signals));
     this.#consumers.add(consumer);
     if (this.#disconnecting !== undefined) await consumer.end();
     return consumer;
@@ -250,6 +265,57 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     return producer;
   }
 
+  /** Checks the options, and gives what makes a consumer of them. */
+  #consumerMaker(options: ConsumerOptions): ConsumerMaker {
+    if (typeof options !== "object" || options === null) {
+      throw invalidOption("options", options, "an object with a mode");
+    }
+    const { timestampFormat, messageField, reconnect, timeout } = this.#settings;
+    const shared = {
+      node: this.#node,
+      anchor: {
+        clock: this.#node.clock,
+        reconnect,
+        barred: new Set<string>(),
+        run: <T>(command: Command<T>, runOptions: { readonly signal: AbortSignal }) =>
+          this.#lane.run(command, runOptions),
+      },
+      timestampFormat,
+      field: fieldBytes(messageField),
+      onEnded: (ended: RealTimeConsumer | GroupConsumerCore) => void this.#consumers.delete(ended),
+    };
+    if (options.mode === "real-time") {
+      const host = { ...shared, settings: realTimeSettings(options), onReset: this.#teller("stream-reset") };
+      return (keys, signal) => createRealTimeConsumer(host, keys, signal);
+    }
+    if (options.mode !== "resumable" && options.mode !== "load-balanced") {
+      throw invalidOption(
+        "mode",
+        (options as { mode?: unknown }).mode,
+        `"real-time" or "resumable" or "load-balanced"`,
+      );
+    }
+    const settings = groupSettings(options);
+    const events = {
+      claimed: this.#teller("claimed"),
+      lost: this.#teller("lost"),
+      released: this.#teller("released"),
+      gap: this.#teller("gap"),
+      groupRecreated: this.#teller("group-recreated"),
+      streamReset: this.#teller("stream-reset"),
+      deadLetter: this.#teller("dead-letter"),
+      fenceUnavailable: this.#teller("fence-unavailable"),
+    };
+    return async (keys, signal) => {
+      const member = await memberOf(settings);
+      return await createGroupConsumer({ ...shared, settings, member, timeout, events }, keys, signal);
+    };
+  }
+
+  #teller<Name extends keyof StreamerEventDetails>(name: Name): (detail: StreamerEventDetails[Name]) => void {
+    return (detail) => this.tell(name, detail);
+  }
+
   #checkConnected(): void {
     if (this.#disconnecting === undefined) return;
     throw new StreamerError("DISCONNECTED", "Cannot use a streamer that has been disconnected");
@@ -258,7 +324,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   async #disconnect(limit: number): Promise<void> {
     this.#closing.abort(new StreamerError("DISCONNECTED", "The streamer was disconnected"));
     const ends = [...this.#producers].map((producer) => producer.shutdown(limit));
-    const consumers = [...this.#consumers].map((consumer) => consumer.end());
+    const consumers = [...this.#consumers].map((consumer) => consumer.end({ timeout: limit }).catch(() => {})); // it stays pending
     const results = await Promise.allSettled([...ends, ...consumers]);
     this.#lane.close();
     const failed = results.find((result) => result.status === "rejected");

@@ -1,7 +1,7 @@
 // Owns what createConsumer refuses, and what it says of it.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { connect, type ConsumerOptions, StreamerError } from "../mod.ts";
+import { connect, type ConsumerOptions, type ReadingOptions, StreamerError } from "../mod.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
 import { sharedServer } from "./support/server.ts";
@@ -92,10 +92,9 @@ test("options that are no object are refused", async () => {
   }
 });
 
-test("group modes are not built yet", async () => {
-  for (const mode of ["resumable", "load-balanced"]) {
-    assertEquals((await refusal(uniqueKey(), { mode })).code, "UNSUPPORTED");
-  }
+test("owned shards are not built yet", async () => {
+  const owned = { mode: "load-balanced", shardOwnership: "owned" };
+  assertEquals((await refusal(uniqueKey(), owned)).code, "UNSUPPORTED");
 });
 
 test("what is no stream key is refused, wherever it stands", async () => {
@@ -114,7 +113,7 @@ test("what is no stream key is refused, wherever it stands", async () => {
 
 test("every good value is taken", async () => {
   await using streamer = await connect(server.url);
-  const good: Partial<ConsumerOptions>[] = [
+  const good: ReadingOptions[] = [
     { autoStreamReset: "latest" },
     { autoStreamReset: "earliest" },
     { batchSize: 1 },

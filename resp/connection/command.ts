@@ -11,6 +11,8 @@ import { RespErrorReply, type RespValue } from "../value.ts";
 export interface Command<T> {
   /** The name and what follows it. */
   readonly args: readonly RespArgument[];
+  /** The whole command as bytes, where they have been made already; `args` then only name it. */
+  readonly encoded?: Uint8Array;
   /** The key it is routed by, if it has one. */
   readonly key?: string;
   /** Whether sending it twice does no harm, so that it may be sent again after a cut. */

@@ -158,7 +158,9 @@ export class Pipeline {
   /** Sends a command with all others of this tick; the waiter is told of its reply, or that there will be none. */
   enqueue(command: Command<unknown>, waiter: Waiter): void {
     if (this.#end !== undefined) return waiter.lost(this.#end, false);
-    (this.#encoder ??= new RespEncoder()).command(command.args);
+    const encoder = this.#encoder ??= new RespEncoder();
+    if (command.encoded === undefined) encoder.command(command.args);
+    else encoder.append(command.encoded);
     this.#unsent.push(waiter);
     if (this.#flushing) return;
     this.#flushing = true;
@@ -166,6 +168,11 @@ export class Pipeline {
       this.#flushing = false;
       this.#flush();
     });
+  }
+
+  /** Writes what {@linkcode enqueue} has gathered, without waiting for the end of the tick: where the server would wait for it. */
+  flush(): void {
+    this.#flush();
   }
 
   /** Ends it: everybody who waits is told, then the owner; the socket closes. Twice is harmless. */

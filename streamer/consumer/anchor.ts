@@ -20,17 +20,31 @@ export interface AnchorPorts {
 
 /** Where a stream ends now. Rejects with what the server refuses for good, or the signal's reason. */
 export async function findEnd(redisKey: string, ports: AnchorPorts, signal: AbortSignal): Promise<StreamEnd> {
-  const { clock, reconnect, barred, run } = ports;
+  const { barred, run } = ports;
   const ask: Run = (command) => run(command, { signal });
+  return await persist(ports, signal, async () => {
+    if (barred.has(redisKey)) return await lastEntryOfStream(redisKey, ask);
+    try {
+      return await endOfStream(redisKey, ask);
+    } catch (error) {
+      if (!isBarred(error)) throw error;
+      barred.add(redisKey);
+      return await lastEntryOfStream(redisKey, ask);
+    }
+  });
+}
+
+/** Asks again, paced, while the server refuses for the time being. Rejects with what it refuses for good, or the signal's reason. */
+export async function persist<T>(
+  { clock, reconnect }: Pick<AnchorPorts, "clock" | "reconnect">,
+  signal: AbortSignal,
+  ask: () => Promise<T>,
+): Promise<T> {
   let refusedSince: number | undefined;
   for (;;) {
     try {
-      return await (barred.has(redisKey) ? lastEntryOfStream(redisKey, ask) : endOfStream(redisKey, ask));
+      return await ask();
     } catch (error) {
-      if (isBarred(error) && !barred.has(redisKey)) {
-        barred.add(redisKey);
-        continue;
-      }
       if (!(error instanceof RedisError) || isFatal(error.code)) throw error;
       const now = clock.now();
       refusedSince ??= now;

@@ -6,6 +6,16 @@ import { Queue } from "../../resp/connection/queue.ts";
 import type { MessageId } from "../model/id.ts";
 import { Message, type MessageSource } from "../model/message.ts";
 
+/** Who has to agree to each message of a section before it is handed out; only where they are acknowledged. */
+export interface Handing {
+  /** Takes an entry for handing out; false where it must not be any more. */
+  take(index: number): boolean;
+  /** How often it was delivered, this time included. */
+  deliveriesOf(index: number): number;
+  /** Most that may be handed out now; where there are none, the inbox has to be served again later. */
+  allowance(): number;
+}
+
 /** The entries of one shard in a page, handed out one by one. */
 export interface Section {
   readonly source: MessageSource;
@@ -17,6 +27,7 @@ export interface Section {
   readonly before: MessageId;
   /** Its share of the page's bytes. */
   readonly bytes: number;
+  readonly handing?: Handing;
 }
 
 /** One reply's worth of sections. */
@@ -60,6 +71,7 @@ export class Inbox {
   #queued = 0;
   #queuedBytes = 0;
   #delivered = 0;
+  #drained = false; // whether a page has come to its end of which the owner has not been told
 
   constructor(owner: InboxOwner) {
     this.#owner = owner;
@@ -108,15 +120,17 @@ export class Inbox {
   /** Takes a message that is there, if nobody has asked before; for iterators, which then need not wait. */
   take(): Message | undefined {
     if (this.#asking > 0 || this.#state.kind !== "open") return undefined;
-    const page = this.#pages[0];
-    return page === undefined ? undefined : this.#takeOne(page);
+    const message = this.#takeOne();
+    this.#tellDrained();
+    return message;
   }
 
   /** Takes what is there of one shard, at most `max`, if nobody has asked before. */
   takeBatch(max: number): Message[] | undefined {
     if (this.#asking > 0 || this.#state.kind !== "open") return undefined;
-    const page = this.#pages[0];
-    return page === undefined ? undefined : this.#takeSome(page, max);
+    const messages = this.#takeSome(max);
+    this.#tellDrained();
+    return messages;
   }
 
   /** Waits for the next message. */
@@ -218,16 +232,17 @@ export class Inbox {
     while (this.#state.kind === "open") {
       const asker = this.#askers.peek();
       if (asker === undefined) return;
-      if (!asker.gone) {
-        const page = this.#pages[0];
-        if (page === undefined) return;
-        asker.leave(); // before the message is taken: taking may ask for more pages, which this asker does not want
-        this.#askers.shift();
-        asker.give(asker.max === 0 ? [this.#takeOne(page)] : this.#takeSome(page, asker.max));
-      } else {
+      if (asker.gone) {
         this.#askers.shift();
         this.#gone--;
+        continue;
       }
+      const messages = this.#takeSome(Math.max(asker.max, 1));
+      if (messages === undefined) return this.#tellDrained();
+      asker.leave(); // before more is asked for, which this asker does not want
+      this.#askers.shift();
+      this.#tellDrained();
+      asker.give(messages);
     }
   }
 
@@ -238,32 +253,57 @@ export class Inbox {
     this.#gone = 0;
   }
 
-  #takeOne(page: Page): Message {
-    const section = page.sections[0];
+  #takeOne(): Message | undefined {
+    const section = this.#pages[0]?.sections[0];
+    if (section === undefined) return undefined;
+    if (section.handing !== undefined) return this.#takeSome(1)?.[0];
     const message = new Message(section.source, section.entries[section.taken], 1);
-    this.#took(page, section, 1);
+    this.#took(1, 1);
     return message;
   }
 
-  #takeSome(page: Page, max: number): Message[] {
-    const section = page.sections[0];
-    const { source, entries, taken } = section;
-    const count = Math.min(max, entries.length - taken);
-    const messages: Message[] = [];
-    for (let i = taken; i < taken + count; i++) messages.push(new Message(source, entries[i], 1));
-    this.#took(page, section, count);
-    return messages;
+  #takeSome(max: number): Message[] | undefined {
+    for (let section = this.#pages[0]?.sections[0]; section !== undefined; section = this.#pages[0]?.sections[0]) {
+      const { source, entries, taken, handing } = section;
+      const count = Math.min(max, entries.length - taken);
+      const messages: Message[] = [];
+      if (handing === undefined) {
+        for (let i = taken; i < taken + count; i++) messages.push(new Message(source, entries[i], 1));
+        this.#took(count, count);
+        return messages;
+      }
+      const allowed = Math.min(count, handing.allowance());
+      if (allowed === 0) return undefined;
+      let at = taken;
+      while (at < entries.length && messages.length < allowed) {
+        if (handing.take(at)) messages.push(new Message(source, entries[at], handing.deliveriesOf(at)));
+        at++;
+      }
+      this.#took(at - taken, messages.length);
+      if (messages.length > 0) return messages;
+    }
+    return undefined;
   }
 
-  #took(page: Page, section: Section, count: number): void {
-    section.taken += count;
-    this.#queued -= count;
-    this.#delivered += count;
+  /** So many entries of the first section have been passed, of which so many were handed out. */
+  #took(passed: number, delivered: number): void {
+    const page = this.#pages[0];
+    const section = page.sections[0];
+    section.taken += passed;
+    this.#queued -= passed;
+    this.#delivered += delivered;
     if (section.taken < section.entries.length) return;
     this.#queuedBytes -= section.bytes;
     page.sections.shift(); // as many as the page has shards
     if (page.sections.length > 0) return;
     this.#pages.shift(); // as many as are read ahead
+    this.#drained = true;
+  }
+
+  /** A page has come to its end: there may be room for another. */
+  #tellDrained(): void {
+    if (!this.#drained) return;
+    this.#drained = false;
     this.#owner.wanted();
   }
 }

@@ -1,6 +1,6 @@
-// The consumer's options: their defaults, checked once, at the edge. It must not know how they are carried out.
+// The options of every consumer, and those of one without a group: their defaults, checked once, at the edge. It must not
+// know how they are carried out.
 
-import { StreamerError } from "../../resp/errors.ts";
 import { checkNames, checkNumber, checkOneOf, invalidOption } from "../model/options.ts";
 
 /** Where a consumer begins that knows no position: behind what is there, or before everything. */
@@ -9,13 +9,11 @@ export type AutoStreamReset = "latest" | "earliest";
 /** What is done when a stream was deleted and made anew, or its ids were put back. */
 export type OnStreamReset = "earliest" | "latest" | "fail";
 
-/** Options of every consumer. Sizes are in bytes. */
-export interface ConsumerOptions {
-  /** How it reads: `"real-time"` reads everything by itself, without a group. The group modes are not built yet: `UNSUPPORTED`. */
-  readonly mode: "real-time" | "resumable" | "load-balanced";
+/** What every consumer can be told. Sizes are in bytes. */
+export interface ReadingOptions {
   /** Where to begin: `"latest"`, behind what is there as of creation, or `"earliest"`. @default {"latest"} */
   readonly autoStreamReset?: AutoStreamReset;
-  /** Most entries of one stream in a page. @default {grows from 100 to 1,000 while pages come back full} */
+  /** Most entries of one stream in a page. @default {grows from 100 to 1,000 while pages come back full; load-balanced: 10} */
   readonly batchSize?: number;
   /** The shards of each stream: a number n for 0 … n−1, or their numbers. @default {"discover": for now the plain key} */
   readonly shards?: "discover" | number | readonly number[];
@@ -29,8 +27,14 @@ export interface ConsumerOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of a consumer that reads everything by itself, without a group. */
+export interface RealTimeOptions extends ReadingOptions {
+  /** Reads with XREAD, from the end (or the beginning) as of creation. */
+  readonly mode: "real-time";
+}
+
 /** The same with every default filled in. */
-export interface ConsumerSettings {
+export interface ReadingSettings {
   readonly autoStreamReset: AutoStreamReset;
   /** The hard maximum, or `undefined` where it grows. */
   readonly batchSize: number | undefined;
@@ -43,7 +47,8 @@ export interface ConsumerSettings {
 /** Most shards of one stream. */
 export const MAX_SHARDS = 1024;
 
-const NAMES = [
+/** The names of what every consumer can be told. */
+export const READING_NAMES: readonly string[] = [
   "mode",
   "autoStreamReset",
   "batchSize",
@@ -54,24 +59,14 @@ const NAMES = [
   "signal",
 ];
 
-/** Checks options and fills in defaults. */
-export function consumerSettings(options: ConsumerOptions): ConsumerSettings {
-  if (typeof options !== "object" || options === null) throw invalidOption("options", options, "an object with a mode");
-  const modes = ["real-time", "resumable", "load-balanced"] as const;
-  if (!modes.includes(options.mode)) {
-    throw invalidOption(
-      "mode",
-      options.mode,
-      modes.map((mode) => `"${mode}"`).join(" or "),
-    );
-  }
-  if (options.mode !== "real-time") {
-    throw new StreamerError(
-      "UNSUPPORTED",
-      `Cannot consume in mode ${options.mode} as consumer groups are not built yet`,
-    );
-  }
-  checkNames("options of a real-time consumer", options, NAMES);
+/** Checks the options of a real-time consumer and fills in defaults. */
+export function realTimeSettings(options: RealTimeOptions): ReadingSettings {
+  checkNames("options of a real-time consumer", options, READING_NAMES);
+  return readingSettings(options);
+}
+
+/** Checks what every consumer can be told and fills in defaults. */
+export function readingSettings(options: ReadingOptions): ReadingSettings {
   const { batchSize } = options;
   return {
     autoStreamReset: checkOneOf("autoStreamReset", options.autoStreamReset, "latest", ["latest", "earliest"]),
@@ -85,7 +80,7 @@ export function consumerSettings(options: ConsumerOptions): ConsumerSettings {
   };
 }
 
-function checkShards(shards: ConsumerOptions["shards"]): readonly number[] | undefined {
+function checkShards(shards: ReadingOptions["shards"]): readonly number[] | undefined {
   if (shards === undefined || shards === "discover") return undefined;
   const allowed = `"discover", a number from 1 to ${MAX_SHARDS}, or at most ${MAX_SHARDS} shard numbers`;
   if (typeof shards === "number") {

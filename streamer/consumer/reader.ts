@@ -1,19 +1,18 @@
 // Reads pages ahead with XREAD over a connection of its own, from concrete positions, and takes the connection up again
 // where it was lost. It must not know who gets the messages.
 
-import { ProtocolError, StreamerError } from "../../resp/errors.ts";
+import { ProtocolError, type StreamerError } from "../../resp/errors.ts";
 import type { RespDecoder } from "../../resp/decoder.ts";
 import { reconnectDelay } from "../../resp/connection/backoff.ts";
 import { type Clock, sleep } from "../../resp/connection/clock.ts";
 import { type Command, isErrorReply, readError, wrongShape } from "../../resp/connection/command.ts";
 import { Connection } from "../../resp/connection/connection.ts";
 import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
-import { clientUnblock } from "../commands/client_unblock.ts";
 import { readPage, xreadArguments } from "../commands/xread.ts";
 import { compareIds, type MessageId, type TimestampFormat } from "../model/id.ts";
 import type { AnchorPorts } from "./anchor.ts";
 import type { Inbox, Page } from "./inbox.ts";
-import type { ConsumerSettings } from "./options.ts";
+import type { ReadingSettings } from "./options.ts";
 import {
   type CountState,
   firstCount,
@@ -25,12 +24,13 @@ import {
   type Turn,
 } from "./policy.ts";
 import type { ShardPosition } from "./shard.ts";
+import { endBlockedRead } from "./unblock.ts";
 import { StreamWatch } from "./watch.ts";
 
 /** What a reader needs. */
 export interface ReaderOptions {
   readonly node: RedisNode;
-  readonly settings: ConsumerSettings;
+  readonly settings: ReadingSettings;
   /** How to ask questions on another connection. */
   readonly anchor: AnchorPorts;
   readonly timestampFormat: TimestampFormat;
@@ -47,8 +47,6 @@ export interface ReaderOptions {
 
 /** Longest a read blocks on the server; half of the time within which a dead connection is noticed. */
 const HEARTBEAT = 10_000;
-/** Pause before asking again to unblock a read that may not have reached the server when it was asked first. */
-const UNBLOCK_AGAIN = 10;
 /** Bytes of the receive buffer at first: pages are large. */
 const CAPACITY = 256 * 1024;
 /** Share of the limit of a reply that a page is fitted to, so that entries may differ in size. */
@@ -246,6 +244,7 @@ export class Reader {
     this.#turn = nextTurn(this.#turn, { total }, this.#shards.length);
     inbox.add(page);
     this.fill(); // the server works on the next page while this one is handed out
+    this.#open?.pipeline.flush();
     inbox.serve();
     this.#watch.look(total === 0 ? 0 : HEARTBEAT);
   }
@@ -272,23 +271,16 @@ export class Reader {
     }, () => {});
   }
 
-  /** Ends the read that is blocked now: its answer is not wanted any more. Asks until it has come. */
-  async #unblock(): Promise<void> {
+  /** Ends the read that is blocked now: its answer is not wanted any more. */
+  #unblock(): void {
     const reading = this.#reading;
     const open = this.#open;
     if (reading === undefined || open === undefined) return;
-    const { identity } = open.info;
-    const { signal } = this.#closing;
-    const still = () => this.#reading === reading && this.#open === open;
-    try {
-      while (identity !== undefined && still()) {
-        await this.#options.anchor.run(clientUnblock(identity.id), { signal });
-        if (still()) await sleep(this.#clock, UNBLOCK_AGAIN, signal);
-      }
-    } catch {
-      // Not allowed, or we are ending: a fresh connection does as well.
-    }
-    if (still()) this.#connection.replace(new StreamerError("DISCONNECTED", "The blocked read was given up"));
+    endBlockedRead(open, {
+      anchor: this.#options.anchor,
+      signal: this.#closing.signal,
+      isBlocked: () => this.#reading === reading && this.#open === open,
+    });
   }
 }
 

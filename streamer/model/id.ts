@@ -52,6 +52,13 @@ export function compareIds(a: MessageId, b: MessageId): number {
   return one.second < two.second ? -1 : one.second > two.second ? 1 : 0;
 }
 
+/** The id right behind this one; `undefined` behind the last of all. */
+export function nextId(id: MessageId): MessageId | undefined {
+  const { first, second } = halves(id);
+  if (second < MAX_HALF) return `${first}-${second + 1n}`;
+  return first < MAX_HALF ? `${first + 1n}-0` : undefined;
+}
+
 /**
  * The sequence of an id: its first half shifted by 16 bits, plus its second half.
  *

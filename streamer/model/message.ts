@@ -11,6 +11,18 @@ export interface MessageSource {
   readonly timestampFormat: TimestampFormat;
   /** The name of the field that holds the payload. */
   readonly field: Uint8Array;
+  /** What the consumer keeps of the page, where its messages are acknowledged, and the tape's indices of its entries. */
+  readonly delivered?: DeliveredPage;
+}
+
+/** A page whose messages are acknowledged one by one. */
+export interface DeliveredPage {
+  /** What the consumer keeps of it. */
+  readonly lot: object;
+  /** Where each entry stands on the frame's tape; of a copy only its own, wherever that was in the page. */
+  readonly entries: Int32Array | undefined;
+  /** Of a copy: which entry of the page it was. */
+  readonly index: number;
 }
 
 /** What names one message. */
@@ -31,6 +43,26 @@ const utf8 = new TextEncoder();
 /** The field that holds the payload, as bytes, to be compared with. */
 export function fieldBytes(name: string): Uint8Array {
   return utf8.encode(name);
+}
+
+/** Where a message stands in what its consumer keeps of the page it came in. */
+export interface MessagePlace {
+  readonly lot: object;
+  readonly index: number;
+}
+
+// Set by the class below, whose private parts they read.
+let placeOf: (message: Message) => MessagePlace | undefined;
+let fieldsOf: (message: Message) => Uint8Array[];
+
+/** Where a message came from; `undefined` for one that nobody acknowledges. */
+export function messagePlace(message: Message): MessagePlace | undefined {
+  return placeOf(message);
+}
+
+/** Names and values of all fields of a message's entry, as they are stored: views of its page. */
+export function messageFields(message: Message): Uint8Array[] {
+  return fieldsOf(message);
 }
 
 // On the tape, an entry is: the array of two, its id, the array of its fields, then name and value of each.
@@ -135,7 +167,36 @@ export class Message {
     for (let i = 0; i < tape.length; i += 2) tape[i] -= from;
     const bytes = frame.bytes.slice(frame.start + from, frame.start + to);
     const own = new RespFrame({ bytes, start: 0, tape, tapeLength: tape.length }, bytes.length);
-    return new Message({ ...this.#source, frame: own }, 0, this.deliveries);
+    const { delivered } = this.#source;
+    const source = { ...this.#source, frame: own };
+    if (delivered === undefined) return new Message(source, 0, this.deliveries);
+    const copied = { lot: delivered.lot, entries: undefined, index: this.#index(delivered) };
+    return new Message({ ...source, delivered: copied }, 0, this.deliveries);
+  }
+
+  static {
+    placeOf = (message) => {
+      const { delivered } = message.#source;
+      return delivered && { lot: delivered.lot, index: message.#index(delivered) };
+    };
+    fieldsOf = (message) => {
+      const { frame } = message.#source;
+      const first = message.#at + FIRST_FIELD;
+      return Array.from({ length: frame.lengthAt(message.#at + FIELDS) }, (_, i) => frame.viewAt(first + i * 2));
+    };
+  }
+
+  /** Which entry of its page it is: looked for, since only few messages are ever asked. */
+  #index({ entries, index }: DeliveredPage): number {
+    if (entries === undefined) return index;
+    let low = 0;
+    let high = entries.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (entries[middle] < this.#at) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** The tape's index of the payload, or -1. */

@@ -30,6 +30,13 @@ export function checkNumber(name: string, value: number | undefined, fallback: n
   return value;
 }
 
+/** True or false, or the fallback for `undefined`. */
+export function checkBoolean(name: string, value: boolean | undefined, fallback: boolean): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value !== "boolean") throw invalidOption(name, value, "true or false");
+  return value;
+}
+
 /** One of a few words, or the fallback for `undefined`. */
 export function checkOneOf<T extends string>(
   name: string,

@@ -13,7 +13,7 @@ import type { TimestampFormat } from "../model/id.ts";
 import { readEntryId } from "../commands/xadd.ts";
 import type { SendLedger } from "./batch.ts";
 import { CHUNK_BYTES, ChunkPool } from "./chunk.ts";
-import { Fence } from "./fence.ts";
+import { Fence } from "../../resp/connection/fence.ts";
 import type { ProducerSettings } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import { FIRST_WINDOW, judgeRefusal, MAX_WINDOW, widenWindow } from "./policy.ts";

@@ -1,11 +1,11 @@
 // Puts lost connections to silence before anything is sent again: what they still hold could be stored late, behind
 // newer messages. It must not know what was in flight on them.
 
-import { StreamerError } from "../../resp/errors.ts";
-import { type Clock, sleep } from "../../resp/connection/clock.ts";
-import type { ConnectionIdentity } from "../../resp/connection/handshake.ts";
-import type { Pipeline } from "../../resp/connection/pipeline.ts";
-import { clientKill } from "../commands/client_kill.ts";
+import { StreamerError } from "../errors.ts";
+import { type Clock, sleep } from "./clock.ts";
+import type { ConnectionIdentity } from "./handshake.ts";
+import type { Pipeline } from "./pipeline.ts";
+import { clientKill } from "./client_kill.ts";
 
 /** How long to wait instead, where a connection cannot be killed. */
 export const FENCE_WAIT = 2_000;
@@ -13,7 +13,7 @@ export const FENCE_WAIT = 2_000;
 /** Most lost connections remembered; of more, the oldest are taken to be gone. */
 const MAX_REMEMBERED = 64;
 
-/** The connections of one producer that have to be silenced. */
+/** The connections of one owner that have to be silenced. */
 export class Fence {
   #lost: { readonly identity: ConnectionIdentity | undefined }[] = [];
 

@@ -1,8 +1,8 @@
 // CLIENT KILL: how a connection that may still deliver commands late is put to silence. Redis 2.8.12. It must not know why.
 
-import { TYPE } from "../../resp/wire.ts";
-import { type Command, wrongShape } from "../../resp/connection/command.ts";
-import type { ConnectionIdentity } from "../../resp/connection/handshake.ts";
+import { TYPE } from "../wire.ts";
+import { type Command, wrongShape } from "./command.ts";
+import type { ConnectionIdentity } from "./handshake.ts";
 
 /** Kills the connection with this number at this address: both must fit, as a number alone may be a stranger's. */
 export function clientKill(identity: ConnectionIdentity): Command<number> {

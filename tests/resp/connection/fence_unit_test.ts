@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Pipeline } from "../../../resp/connection/pipeline.ts";
 import { StreamerError } from "../../../resp/errors.ts";
-import { Fence, FENCE_WAIT } from "../../../streamer/producer/fence.ts";
+import { Fence, FENCE_WAIT } from "../../../resp/connection/fence.ts";
 import { FakeClock, FakeWire, settle } from "../../resp/connection/fakes.ts";
 import { test } from "../../support/runner.ts";
 

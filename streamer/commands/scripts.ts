@@ -1,0 +1,115 @@
+// EVAL: what has to be looked at and changed in one step. Redis 2.6; the commands inside are of 5.0. It must not know when
+// a script is run, nor what to do where scripts are forbidden.
+
+import { RedisError } from "../../resp/errors.ts";
+import { type Command, wrongShape } from "../../resp/connection/command.ts";
+import type { MessageId } from "../model/id.ts";
+import { type EntryPage, entryPage } from "./xclaim.ts";
+import type { GroupMember } from "./xreadgroup.ts";
+
+/** Most ids given to one script: what it takes is far below the limits of the server's interpreter, and blocks no one for long. */
+export const SCRIPT_IDS = 500;
+
+/** What became of an entry whose idle time was to be reset. */
+export type KeptState = "kept" | "not-ours" | "gone";
+
+const KEPT: readonly KeptState[] = ["not-ours", "kept", "gone"];
+
+const KEEP_ALIVE = `
+local states, own, place = {}, {}, {}
+for i = 3, #ARGV do
+  local row = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
+  if row[1] then
+    own[#own + 1] = ARGV[i]
+    place[ARGV[i]] = i - 2
+    states[i - 2] = 2
+  else
+    states[i - 2] = 0
+  end
+end
+if #own > 0 then
+  local words = {'XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0}
+  for _, id in ipairs(own) do words[#words + 1] = id end
+  words[#words + 1] = 'JUSTID'
+  for _, id in ipairs(redis.call(unpack(words))) do states[place[id]] = 1 end
+end
+return states`;
+
+/** Resets the idle time of those that are still this consumer's, without counting a delivery; tells of each what became of it. */
+export function keepAlive(member: GroupMember, redisKey: string, ids: readonly MessageId[]): Command<KeptState[]> {
+  return {
+    args: ["EVAL", KEEP_ALIVE, 1, redisKey, member.group, member.consumer, ...ids],
+    key: redisKey,
+    repeatable: true,
+    read(decoder) {
+      const value = decoder.value();
+      if (!Array.isArray(value) || value.length !== ids.length) throw wrongShape("EVAL", "a state for each id");
+      return value.map((state) => {
+        const kept = KEPT[Number(state)];
+        if (kept === undefined) throw wrongShape("EVAL", "states from 0 to 2");
+        return kept;
+      });
+    },
+  };
+}
+
+const REDELIVER = `
+local found = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
+if not found[1] then return false end
+return redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'RETRYCOUNT', ARGV[4])`;
+
+/** An entry that is to be delivered again. */
+export interface Redelivery {
+  readonly redisKey: string;
+  readonly id: MessageId;
+  /** The count of deliveries, this one included. */
+  readonly deliveries: number;
+}
+
+/** Delivers an entry again, if it is still this consumer's; `undefined` where it is not, an empty page where it is gone. */
+export function redeliver(member: GroupMember, redelivery: Redelivery): Command<EntryPage | undefined> {
+  const { redisKey, id, deliveries } = redelivery;
+  return {
+    args: ["EVAL", REDELIVER, 1, redisKey, member.group, member.consumer, id, deliveries],
+    key: redisKey,
+    repeatable: true, // it says the count, and does not add to it
+    read(decoder) {
+      const frame = decoder.detach();
+      return frame.isArray(0) && frame.lengthAt(0) >= 0 ? entryPage(frame, "EVAL") : undefined;
+    },
+  };
+}
+
+const REMOVE_IDLE = `
+for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local one = {}
+  for i = 1, #row, 2 do one[row[i]] = row[i + 1] end
+  if one.name == ARGV[2] then
+    if one.pending > 0 or one.idle < tonumber(ARGV[3]) then return 0 end
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+    return 1
+  end
+end
+return 0`;
+
+/** Removes a consumer from its group if it holds nothing and has been idle for so many milliseconds; tells whether it did. */
+export function removeIdle(member: GroupMember, redisKey: string, idle: number): Command<boolean> {
+  return {
+    args: ["EVAL", REMOVE_IDLE, 1, redisKey, member.group, member.consumer, Math.ceil(idle)],
+    key: redisKey,
+    repeatable: true,
+    read: (decoder) => decoder.value() === 1,
+  };
+}
+
+/** Whether scripts are not to be had from this server, or not by this user. */
+export function areScriptsForbidden(error: unknown): boolean {
+  if (!(error instanceof RedisError)) return false;
+  if (error.code === "NOPERM") return true;
+  return error.code === "ERR" && /unknown command|can't be used in|not allowed from script/i.test(error.message);
+}
+
+/** Whether a script, or a command, failed because the group or its stream is not there. */
+export function isGroupMissing(error: unknown): boolean {
+  return error instanceof RedisError && (error.code === "NOGROUP" || error.message.includes("NOGROUP"));
+}

@@ -1,0 +1,97 @@
+// XGROUP CREATE, XINFO GROUPS and XINFO CONSUMERS: the groups of a stream and who is in them. Redis 5.0. It must not know
+// what they are for.
+
+import type { RespArgument } from "../../resp/encoder.ts";
+import { RedisError } from "../../resp/errors.ts";
+import type { RespValue } from "../../resp/value.ts";
+import { pairsOf, textOf } from "../../resp/value.ts";
+import { type Command, valueCommand, wrongShape } from "../../resp/connection/command.ts";
+import { type MessageId, parseId } from "../model/id.ts";
+
+/** Where a group begins, and whether its stream is made where it is missing. */
+export interface CreateOptions {
+  /** An id, or `"$"` for the end. */
+  readonly position: MessageId | "$";
+  readonly mkstream: boolean;
+}
+
+/** Makes a group. */
+export function xgroupCreate(
+  redisKey: string,
+  group: string,
+  { position, mkstream }: CreateOptions,
+): Command<RespValue> {
+  const args: RespArgument[] = ["XGROUP", "CREATE", redisKey, group, position];
+  if (mkstream) args.push("MKSTREAM");
+  return valueCommand(args, { key: redisKey, repeatable: true }); // the second time it is there, which is as good
+}
+
+/** Whether a group could not be made because it is there. */
+export function isGroupThere(error: unknown): boolean {
+  return error instanceof RedisError && error.code === "BUSYGROUP";
+}
+
+/** Whether something was refused because the stream is missing: servers have no code for it. */
+export function isStreamMissing(error: unknown): boolean {
+  return error instanceof RedisError && error.code === "ERR" &&
+    (error.message.startsWith("ERR no such key") ||
+      error.message.startsWith("ERR The XGROUP subcommand requires the key to exist"));
+}
+
+/** A group of a stream. */
+export interface GroupInfo {
+  readonly name: string;
+  readonly lastDeliveredId: MessageId;
+  /** Entries delivered and not acknowledged. */
+  readonly pending: number;
+}
+
+/** The groups of a stream. */
+export function xinfoGroups(redisKey: string): Command<GroupInfo[]> {
+  return rowsOf(["XINFO", "GROUPS", redisKey], redisKey, (row) => {
+    const name = textOf(row.get("name"));
+    const lastDeliveredId = textOf(row.get("last-delivered-id"));
+    const pending = row.get("pending");
+    const valid = name !== undefined && lastDeliveredId !== undefined && parseId(lastDeliveredId) !== undefined;
+    return valid && typeof pending === "number" ? { name, lastDeliveredId, pending } : undefined;
+  });
+}
+
+/** A consumer of a group. */
+export interface ConsumerInfo {
+  readonly name: string;
+  readonly pending: number;
+  /** Milliseconds since it last asked for something; before Redis 7.2, since it last got something. */
+  readonly idle: number;
+}
+
+/** The consumers of a group. */
+export function xinfoConsumers(redisKey: string, group: string): Command<ConsumerInfo[]> {
+  return rowsOf(["XINFO", "CONSUMERS", redisKey, group], redisKey, (row) => {
+    const name = textOf(row.get("name"));
+    const [pending, idle] = [row.get("pending"), row.get("idle")];
+    const valid = name !== undefined && typeof pending === "number" && typeof idle === "number";
+    return valid ? { name, pending, idle } : undefined;
+  });
+}
+
+type Row = ReadonlyMap<string | undefined, RespValue>;
+
+function rowsOf<T>(args: readonly string[], key: string, read: (row: Row) => T | undefined): Command<T[]> {
+  const name = `${args[0]} ${args[1]}`;
+  return {
+    args,
+    key,
+    repeatable: true,
+    read(decoder) {
+      const value = decoder.value();
+      if (!Array.isArray(value)) throw wrongShape(name, "a list");
+      return value.map((one: RespValue) => {
+        const pairs = pairsOf(one);
+        const row = pairs && read(new Map(pairs.map(([key, entry]) => [textOf(key), entry])));
+        if (row === undefined) throw wrongShape(name, "rows of pairs");
+        return row;
+      });
+    },
+  };
+}

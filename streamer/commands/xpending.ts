@@ -1,0 +1,67 @@
+// XPENDING: which entries of a group were delivered and not acknowledged, to whom, and how often. Redis 5.0; IDLE 6.2. It
+// must not know what is done about them.
+
+import type { RespArgument } from "../../resp/encoder.ts";
+import type { RespValue } from "../../resp/value.ts";
+import { textOf } from "../../resp/value.ts";
+import { type Command, wrongShape } from "../../resp/connection/command.ts";
+import { type MessageId, parseId } from "../model/id.ts";
+
+/** One entry that is pending. */
+export interface PendingEntry {
+  readonly id: MessageId;
+  /** To whom it was delivered last; `""` where somebody gave it back to the group. */
+  readonly consumer: string;
+  /** Milliseconds since then; -1 where it belongs to nobody. */
+  readonly idle: number;
+  /** How often it was delivered. */
+  readonly deliveries: number;
+}
+
+/** Which of them are listed. */
+export interface XpendingOptions {
+  readonly redisKey: string;
+  readonly group: string;
+  /** First id. */
+  readonly start: string;
+  /** Last id. @default {"+"} */
+  readonly end?: string;
+  readonly count: number;
+  /** Only this consumer's. */
+  readonly consumer?: string;
+  /** Only those idle for so many milliseconds at least. */
+  readonly idle?: number;
+}
+
+/** Lists what is pending, in the order of the ids. */
+export function xpending(options: XpendingOptions): Command<PendingEntry[]> {
+  const { redisKey, group, start, end = "+", count, consumer, idle } = options;
+  const args: RespArgument[] = ["XPENDING", redisKey, group];
+  if (idle !== undefined) args.push("IDLE", Math.ceil(idle));
+  args.push(start, end, count);
+  if (consumer !== undefined) args.push(consumer);
+  return {
+    args,
+    key: redisKey,
+    repeatable: true,
+    read(decoder) {
+      const value = decoder.value();
+      if (!Array.isArray(value)) throw unexpected();
+      return value.map(readRow);
+    },
+  };
+}
+
+function readRow(row: RespValue): PendingEntry {
+  if (!Array.isArray(row)) throw unexpected();
+  const [id, consumer, idle, deliveries] = row;
+  const entry = { id: textOf(id), consumer: textOf(consumer), idle: Number(idle), deliveries: Number(deliveries) };
+  const { id: idText, consumer: name } = entry;
+  if (idText === undefined || parseId(idText) === undefined || name === undefined) throw unexpected();
+  if (!Number.isFinite(entry.idle) || !Number.isFinite(entry.deliveries)) throw unexpected();
+  return { ...entry, id: idText, consumer: name };
+}
+
+function unexpected(): Error {
+  return wrongShape("XPENDING", "rows of id, consumer, idle time and deliveries");
+}

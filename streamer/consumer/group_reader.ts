@@ -1,0 +1,297 @@
+// Reads pages through a group over a connection of its own: first what is pending for this consumer, then what is new, and
+// after a lost connection what that has swallowed. It must not know who gets the messages, nor how they are acknowledged.
+
+import { ProtocolError, RedisError, StreamerError } from "../../resp/errors.ts";
+import type { RespDecoder } from "../../resp/decoder.ts";
+import { reconnectDelay } from "../../resp/connection/backoff.ts";
+import { type Clock, sleep } from "../../resp/connection/clock.ts";
+import { type Command, isErrorReply, readError, wrongShape } from "../../resp/connection/command.ts";
+import { Connection } from "../../resp/connection/connection.ts";
+import { Fence } from "../../resp/connection/fence.ts";
+import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
+import { isGroupMissing } from "../commands/scripts.ts";
+import { readPage } from "../commands/xread.ts";
+import { type GroupMember, xreadgroupArguments } from "../commands/xreadgroup.ts";
+import type { AnchorPorts } from "./anchor.ts";
+import type { Groups } from "./groups.ts";
+import type { GroupSettings } from "./group_options.ts";
+import { MAX_DEPTH, mayRead, nextDepth } from "./group_policy.ts";
+import type { GroupShard } from "./group_shard.ts";
+import type { Inbox } from "./inbox.ts";
+import type { Intake } from "./intake.ts";
+import { type CountState, firstCount, halveCount, isFatal, nextCount } from "./policy.ts";
+import type { Replay } from "./replay.ts";
+import { endBlockedRead } from "./unblock.ts";
+
+/** What a reader needs. */
+export interface GroupReaderPorts {
+  readonly node: RedisNode;
+  readonly settings: GroupSettings;
+  readonly anchor: AnchorPorts;
+  readonly member: GroupMember;
+  readonly inbox: Inbox;
+  readonly intake: Intake;
+  readonly groups: Groups;
+  readonly replay: Replay;
+  /** Whether as many messages are in the user's hands as may be. */
+  readonly isFull: () => boolean;
+  readonly onFenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
+  readonly onFatal: (error: StreamerError) => void;
+}
+
+/** Longest a read blocks on the server; half of the time within which a dead connection is noticed. */
+const HEARTBEAT = 10_000;
+/** Bytes of the receive buffer at first: pages are large. */
+const CAPACITY = 256 * 1024;
+/** Share of the limit of a reply that a page is fitted to, so that entries may differ in size. */
+const REPLY_SHARE = 0.75;
+
+/** A read that waits for its answer. */
+interface Reading {
+  readonly shards: readonly GroupShard[];
+  readonly count: number;
+  readonly at: number;
+}
+
+/** Keeps an inbox filled with what the group delivers. */
+export class GroupReader {
+  readonly #ports: GroupReaderPorts;
+  readonly #clock: Clock;
+  readonly #connection: Connection;
+  readonly #fence = new Fence();
+  readonly #closing = new AbortController();
+  readonly #heartbeat: number;
+  readonly #pageBytes: number;
+  readonly #noAck: boolean;
+  readonly #shards: readonly GroupShard[];
+  #open: OpenConnection | undefined; // while what is new may be read
+  #count: CountState;
+  #depth = 1;
+  #inFlight = 0;
+  #reads = 0; // sent
+  #answered = 0; // of those, or lost
+  #refusedSince: number | undefined;
+  #unreadable = 0; // replies in a row that broke the protocol
+  #pausing = false; // after a refusal
+  #pace: number | undefined; // milliseconds a message takes
+  #pacedAt = 0;
+  #pacedDelivered = 0;
+  #room: PromiseWithResolvers<void> | undefined;
+
+  constructor(ports: GroupReaderPorts, shards: readonly GroupShard[]) {
+    const { node, settings, onFatal } = ports;
+    this.#ports = ports;
+    this.#clock = node.clock;
+    this.#shards = shards;
+    this.#count = firstCount(settings.batchSize);
+    this.#noAck = settings.commit.autoCommit === "immediate";
+    this.#heartbeat = Math.min(HEARTBEAT, node.timeout);
+    const pages = settings.prefetch + MAX_DEPTH;
+    this.#pageBytes = Math.min(settings.maxBufferedBytes / pages, node.limits.reply * REPLY_SHARE);
+    this.#connection = new Connection(node, {
+      up: (open) => void this.#prepare(open),
+      down: (cause, open) => this.#down(cause, open),
+      failed: onFatal,
+      writable: () => this.fill(),
+    }, { capacity: CAPACITY });
+  }
+
+  /** Begins to read. */
+  start(): void {
+    this.#connection.start();
+  }
+
+  /** Entries of a page that may be asked for now. */
+  get count(): number {
+    return Math.min(this.#count.count, this.#ports.settings.maxUnacked);
+  }
+
+  /** Resolves when there is room for a page; rejects when reading has ended. */
+  async room(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!this.#hasRoom(0)) {
+      this.#room ??= Promise.withResolvers<void>();
+      await this.#room.promise;
+      signal.throwIfAborted();
+    }
+    signal.throwIfAborted();
+  }
+
+  /** There may be room, or somebody asks: reads the next pages if nothing is in the way. */
+  fill(): void {
+    this.#measurePace();
+    if (this.#room !== undefined && this.#hasRoom(0)) {
+      this.#room.resolve();
+      this.#room = undefined;
+    }
+    const open = this.#open;
+    if (open === undefined || this.#pausing) return;
+    const shards = this.#shards.filter(({ state }) => state === "ready");
+    if (shards.length === 0) return;
+    let sent = false;
+    while (this.#hasRoom(this.#inFlight)) {
+      this.#read(open, shards);
+      sent = true;
+    }
+    if (sent) open.pipeline.flush(); // the server works on the next page while the last one is handed out
+  }
+
+  /** A shard can be read that was not there when the blocked read was sent: that one is ended. */
+  joined(): void {
+    const open = this.#open;
+    const last = this.#reads;
+    this.fill();
+    if (open === undefined || this.#answered >= last) return;
+    endBlockedRead(open, {
+      anchor: this.#ports.anchor,
+      signal: this.#closing.signal,
+      isBlocked: () => this.#open === open && this.#answered < last,
+    });
+  }
+
+  /** Closes the connection. Twice is harmless. */
+  close(reason: StreamerError): void {
+    this.#closing.abort(reason);
+    this.#connection.close();
+    this.#room?.resolve();
+  }
+
+  #hasRoom(inFlight: number): boolean {
+    const { inbox, settings, isFull } = this.#ports;
+    const { pages, queued, queuedBytes, asked } = inbox;
+    if (inbox.over !== undefined || isFull() || queuedBytes >= settings.maxBufferedBytes) return false;
+    const { prefetch, mode } = settings;
+    const shared = mode === "load-balanced";
+    const ahead = { inFlight, depth: this.#depth, pages, queued, prefetch, asked, shared, pace: this.#pace };
+    return mayRead({ ...ahead, count: this.count });
+  }
+
+  /**
+   * How long a message takes: looked at when somebody asks and nothing is left, so that all that was handed out has been
+   * worked on, or else with each page.
+   */
+  #measurePace(): void {
+    const { delivered, pages, asked } = this.#ports.inbox;
+    const handed = delivered - this.#pacedDelivered;
+    const done = pages === 0 ? asked && handed > 0 : handed >= this.count;
+    if (!done) return;
+    const now = this.#clock.now();
+    this.#pace = (now - this.#pacedAt) / handed;
+    this.#pacedAt = now;
+    this.#pacedDelivered = delivered;
+  }
+
+  /** Before what is new: old connections are put to silence, and what is pending for this consumer is brought in. */
+  async #prepare(open: OpenConnection): Promise<void> {
+    const { replay, onFenceUnavailable } = this.#ports;
+    const { signal } = this.#closing;
+    const { pipeline } = open;
+    try {
+      if (this.#fence.needed) {
+        const onUnavailable = (cause: unknown) => onFenceUnavailable({ node: this.#connection.node.name, cause });
+        await this.#fence.raise(pipeline, { clock: this.#clock, signal, onUnavailable });
+      }
+      for (const shard of this.#shards) {
+        if (shard.state === "ready") await replay.bring(shard, pipeline, () => this.room());
+      }
+    } catch (error) {
+      if (signal.aborted || pipeline.ending !== undefined) return; // there will be another connection, or none
+      if (!(error instanceof StreamerError)) throw error;
+      return void this.#refused(error, () => this.#prepare(open));
+    }
+    if (pipeline.ending !== undefined || signal.aborted) return;
+    this.#refusedSince = undefined;
+    this.#open = open;
+    this.fill();
+  }
+
+  #down(cause: StreamerError, { info }: OpenConnection): void {
+    if (this.#inFlight > 0) this.#fence.add(info.identity);
+    this.#open = undefined;
+    this.#inFlight = 0;
+    this.#answered = this.#reads;
+    this.#depth = 1;
+    if (!(cause instanceof ProtocolError && cause.tooLarge)) return;
+    const halved = halveCount(this.#count);
+    if (halved !== undefined) this.#count = halved;
+    else if (++this.#unreadable > 1) this.#ports.onFatal(cause); // a single entry is larger than the limits
+  }
+
+  #read(open: OpenConnection, shards: readonly GroupShard[]): void {
+    const { member } = this.#ports;
+    const { count } = this;
+    const reading: Reading = { shards, count, at: this.#clock.now() };
+    const redisKeys = shards.map(({ redisKey }) => redisKey);
+    const command: Command<void> = {
+      args: xreadgroupArguments(member, { redisKeys, count, block: this.#heartbeat, noAck: this.#noAck }),
+      repeatable: false,
+      read: () => {},
+    };
+    this.#inFlight++;
+    this.#reads++;
+    open.pipeline.enqueue(command, {
+      blocks: this.#heartbeat,
+      reply: (decoder) => {
+        this.#inFlight--;
+        this.#answered++;
+        if (isErrorReply(decoder)) return void this.#refused(readError(decoder, command), () => this.fill());
+        this.#arrived(decoder, reading);
+        this.#refusedSince = undefined;
+        this.#unreadable = 0;
+      },
+      lost: (cause) => {
+        if (cause.code !== "PROTOCOL" || (cause instanceof ProtocolError && cause.tooLarge)) return;
+        if (++this.#unreadable > 1) this.#ports.onFatal(cause); // once it may be an accident
+      },
+    });
+  }
+
+  #arrived(decoder: RespDecoder, reading: Reading): void {
+    const frame = decoder.detach();
+    const found = readPage(frame);
+    const { inbox, intake, settings } = this.#ports;
+    const asked = new Map(reading.shards.map((shard) => [shard.redisKey, shard]));
+    const total = found.reduce((sum, { entries }) => sum + entries.length, 0);
+    const starving = inbox.pages === 0 && inbox.asked;
+    if (starving) this.#pacedAt = this.#clock.now(); // from here on they are worked on
+    const deliveries = found.map(({ redisKey, entries }) => {
+      const shard = asked.get(redisKey);
+      if (shard === undefined || !asked.delete(redisKey)) {
+        throw wrongShape("XREADGROUP", "entries of the keys asked for");
+      }
+      return { shard, frame, entries, bytes: Math.ceil(frame.byteLength * entries.length / total) };
+    });
+    found.forEach(({ lastId }, i) => deliveries[i].shard.position = lastId);
+    const most = found.reduce((max, { entries }) => Math.max(max, entries.length), 0);
+    if (total > 0) {
+      const size = { entries: most, total, bytes: frame.byteLength, streams: reading.shards.length };
+      this.#count = nextCount(this.#count, size, { batchSize: settings.batchSize, pageBytes: this.#pageBytes });
+      intake.add(deliveries, { acknowledged: this.#noAck, readAt: reading.at });
+    }
+    this.#depth = nextDepth(this.#depth, { full: most >= reading.count, starving, pages: inbox.pages });
+    this.fill();
+    inbox.serve();
+  }
+
+  /** A refusal: looks for a lost group, waits for what passes, or ends; then goes on. */
+  async #refused(error: StreamerError, resume: () => void): Promise<void> {
+    const { groups, anchor, onFatal } = this.#ports;
+    const { signal } = this.#closing;
+    const lost = isGroupMissing(error);
+    if (!lost && (!(error instanceof RedisError) || isFatal(error.code))) return onFatal(error);
+    const now = this.#clock.now();
+    this.#refusedSince ??= now;
+    if (this.#pausing) return; // one of several reads in flight has said so before
+    this.#pausing = true;
+    try {
+      if (lost) await groups.lookFor(this.#shards.filter(({ state }) => state === "ready"), error);
+      const delay = reconnectDelay(anchor.reconnect, now - this.#refusedSince, this.#clock.random());
+      await sleep(this.#clock, delay, signal);
+    } catch {
+      return; // we are ending
+    } finally {
+      this.#pausing = false;
+    }
+    resume();
+  }
+}

@@ -1,0 +1,143 @@
+// Brings in what is pending for this consumer already: all of it at the start of a life, and after a lost connection what that
+// has swallowed, without what is held here. It must not know how what is new is read.
+
+import type { Clock } from "../../resp/connection/clock.ts";
+import type { Pipeline } from "../../resp/connection/pipeline.ts";
+import { type EntryPage, xrangeOne } from "../commands/xclaim.ts";
+import { type PendingEntry, xpending } from "../commands/xpending.ts";
+import { type GroupMember, xreadgroupPending } from "../commands/xreadgroup.ts";
+import { compareIds, FIRST_ID, type MessageId, nextId } from "../model/id.ts";
+import type { GroupShard } from "./group_shard.ts";
+import type { Inbox } from "./inbox.ts";
+import type { Delivery, Intake } from "./intake.ts";
+import type { Ledger } from "./ledger.ts";
+
+/** What a replay needs, and whom it tells. */
+export interface ReplayPorts {
+  readonly clock: Clock;
+  readonly member: GroupMember;
+  readonly ledger: Ledger;
+  readonly inbox: Inbox;
+  readonly intake: Intake;
+  /** Runs while nothing is claimed: what is on its way here from another consumer is no loss. */
+  readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Most entries to ask for now. */
+  readonly count: () => number;
+  /** These are pending and no longer in their stream. */
+  readonly onGone: (shard: GroupShard, ids: readonly MessageId[]) => void;
+}
+
+/** Brings pending entries in. */
+export class Replay {
+  readonly #ports: ReplayPorts;
+  #replayed = 0;
+
+  constructor(ports: ReplayPorts) {
+    this.#ports = ports;
+  }
+
+  /** Messages brought in. */
+  get replayed(): number {
+    return this.#replayed;
+  }
+
+  /**
+   * Brings in what is pending for this consumer, page after page as there is room. Rejects with what the server refuses, or
+   * the end of the pipeline; asked again, it goes on.
+   */
+  async bring(shard: GroupShard, pipeline: Pipeline, room: () => Promise<void>): Promise<void> {
+    if (shard.replayed) return await this.#swallowed(shard, pipeline, room);
+    shard.replayed = true; // from here on a lost connection may have swallowed some
+    await this.#earlierLife(shard, pipeline, room);
+  }
+
+  /** What an earlier life has left: each counts as delivered once more. */
+  async #earlierLife(shard: GroupShard, pipeline: Pipeline, room: () => Promise<void>): Promise<void> {
+    const { member, clock, count, onGone } = this.#ports;
+    const { redisKey } = shard;
+    for (let after = FIRST_ID;;) {
+      await room();
+      const readAt = clock.now();
+      const wanted = count();
+      const page = await pipeline.call(xreadgroupPending(member, { redisKey, after, count: wanted }));
+      const { frame, entries, gone } = page;
+      if (gone.length > 0) onGone(shard, gone);
+      const ids = Array.from(entries, (at) => frame.textAt(at + 2));
+      if (ids.length > 0) {
+        const range = { start: ids[0], end: ids[ids.length - 1], count: ids.length, consumer: member.consumer };
+        const rows = await pipeline.call(xpending({ redisKey, group: member.group, ...range }));
+        const deliveries = deliveriesOf(ids, rows);
+        this.#add([{ shard, frame, entries, deliveries, bytes: frame.byteLength }], readAt);
+      }
+      const last = [ids.at(-1), gone.at(-1)].filter((id) => id !== undefined).sort(compareIds).at(-1);
+      if (last === undefined) return;
+      after = last;
+    }
+  }
+
+  /** What is pending here and is not held: a reply that was lost had it. It does not count as delivered again. */
+  async #swallowed(shard: GroupShard, pipeline: Pipeline, room: () => Promise<void>): Promise<void> {
+    const { member, exclusively, count } = this.#ports;
+    const { redisKey } = shard;
+    for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
+      await room();
+      const from: MessageId = start;
+      start = await exclusively(async () => {
+        const page = { redisKey, group: member.group, start: from, count: Math.max(count(), LEAST_LISTED) };
+        const rows = await pipeline.call(xpending({ ...page, consumer: member.consumer }));
+        await this.#fetch(shard, rows, pipeline);
+        return rows.length < page.count ? undefined : nextId(rows[rows.length - 1].id);
+      });
+    }
+  }
+
+  async #fetch(shard: GroupShard, rows: readonly PendingEntry[], pipeline: Pipeline): Promise<void> {
+    const { member, clock, ledger, onGone } = this.#ports;
+    const { redisKey } = shard;
+    const missing = rows.filter(({ id }) => ledger.find(shard, id) === undefined);
+    for (let at = 0; at < missing.length; at += FETCHED) {
+      const readAt = clock.now();
+      const answers = await Promise.all(
+        missing.slice(at, at + FETCHED).map(async ({ id }) => {
+          // Asked once more: what was acknowledged while the list was on its way is not to be delivered.
+          const still = xpending({
+            redisKey,
+            group: member.group,
+            start: id,
+            end: id,
+            count: 1,
+            consumer: member.consumer,
+          });
+          const [own, page] = await Promise.all([pipeline.call(still), pipeline.call(xrangeOne(redisKey, id))]);
+          return { id, own: own.at(0), page };
+        }),
+      );
+      const ours = answers.filter(({ own }) => own !== undefined);
+      const gone = ours.filter(({ page }) => page.entries.length === 0).map(({ id }) => id);
+      if (gone.length > 0) onGone(shard, gone);
+      this.#add(ours.map(({ page, own }) => delivery(shard, page, own?.deliveries ?? 1)), readAt);
+    }
+  }
+
+  #add(deliveries: readonly Delivery[], readAt: number): void {
+    const { intake, inbox } = this.#ports;
+    for (const { entries } of deliveries) this.#replayed += entries.length;
+    intake.add(deliveries, { readAt });
+    inbox.serve();
+  }
+}
+
+/** Entries listed at once at least: a list is small, whatever the entries are. */
+const LEAST_LISTED = 100;
+/** Entries fetched at once. */
+const FETCHED = 100;
+
+function delivery(shard: GroupShard, { frame, entries }: EntryPage, deliveries: number): Delivery {
+  return { shard, frame, entries, deliveries: [deliveries], bytes: frame.byteLength };
+}
+
+/** How often each was delivered; 1 where it is no longer listed. */
+function deliveriesOf(ids: readonly MessageId[], rows: readonly PendingEntry[]): number[] {
+  const counts = new Map(rows.map(({ id, deliveries }) => [id, deliveries]));
+  return ids.map((id) => counts.get(id) ?? 1);
+}
