@@ -27,6 +27,10 @@ const CHUNKS = 4;
 const MAX_LENGTH_DIGITS = 10;
 const INCOMPLETE = -1;
 
+/** Most digits of a length on the fast path, and bytes that its headers have at most. */
+const HOP_DIGITS = 4;
+const LONGEST_HOP = HOP_DIGITS + 3;
+
 /** First size of a tape in integers; it doubles as values arrive, never by what a header declares. */
 const FIRST_TAPE = 1024;
 
@@ -111,7 +115,19 @@ export class RespScanner {
     const maxElements = this.#limits.elements * 2;
 
     while (pos < end) {
-      const type = bytes[pos];
+      let type = bytes[pos];
+      if ((type === TYPE.bulk || type === TYPE.array) && depth > 0 && kind[depth - 1] === COUNTED && !attributed) {
+        pos = this.#hop(bytes, start, pos, end, depth, tapeLength);
+        tape = this.#tape;
+        tapeLength = this.#tapeLength;
+        depth = this.#depth;
+        if (depth === 0) {
+          this.#pause(bytes, start, pos, pos, 0, tapeLength, false);
+          return true;
+        }
+        if (pos >= end) break;
+        type = bytes[pos];
+      }
       if (depth > 0 && kind[depth - 1] === CHUNKS && type !== TYPE.chunk) {
         return this.#fail("a chunk of a streamed string", bytes, start, pos);
       }
@@ -209,11 +225,7 @@ export class RespScanner {
         if (kind[depth] === STREAMED_MAP && count % 2 !== 0) return this.#fail("a value", bytes, start, pos);
         tape[opened + 1] = kind[depth] === STREAMED_MAP ? count / 2 : count;
       } else {
-        if (tapeLength + 2 > tape.length) {
-          const grown = new Int32Array(tape.length * 2);
-          grown.set(tape);
-          this.#tape = tape = grown;
-        }
+        if (tapeLength + 2 > tape.length) tape = this.#growTape();
         tape[tapeLength] = pos - start;
         tape[tapeLength + 1] = length;
         tapeLength += 2;
@@ -264,6 +276,78 @@ export class RespScanner {
     }
     this.#pause(bytes, start, pos, end, depth, tapeLength, attributed);
     return false;
+  }
+
+  /**
+   * The fast path: hops over bulk strings and arrays in counted frames, as long as their headers and ends are whole,
+   * short and as usual. In front of the first value of which that is not so it stops, having changed nothing for it:
+   * {@linkcode scan} then says what it is, or what is wrong with it. Returns where it stopped.
+   */
+  #hop(bytes: Uint8Array, start: number, from: number, end: number, fromDepth: number, fromTape: number): number {
+    const remaining = this.#remaining;
+    const limits = this.#limits;
+    const maxElements = limits.elements * 2;
+    const maxBulk = limits.bulk;
+    const maxDepth = limits.depth;
+    const last = Math.min(end, start + limits.reply); // no value may end behind it
+    let tape = this.#tape;
+    let tapeLength = fromTape;
+    let depth = fromDepth;
+    let left = remaining[depth - 1];
+    let pos = from;
+    while (pos + LONGEST_HOP <= last) {
+      const type = bytes[pos];
+      let length = bytes[pos + 1] - 48;
+      if ((type !== TYPE.bulk && type !== TYPE.array) || length < 0 || length > 9) break;
+      let at = pos + 2;
+      let byte = bytes[at];
+      if (byte !== CR) {
+        if (length === 0) break;
+        do {
+          const digit = byte - 48;
+          if (digit < 0 || digit > 9) break;
+          length = length * 10 + digit;
+          byte = bytes[++at];
+        } while (at - pos <= HOP_DIGITS);
+        if (byte !== CR) break;
+      }
+      if (bytes[at + 1] !== LF) break;
+      at += 2;
+      if (type === TYPE.bulk) {
+        const tail = at + length;
+        if (length > maxBulk || tail + 2 > last || bytes[tail] !== CR || bytes[tail + 1] !== LF) break;
+        at = tail + 2;
+      } else if (tapeLength + length * 2 > maxElements || depth >= maxDepth) break;
+      if (tapeLength > maxElements) break;
+      if (tapeLength + 2 > tape.length) tape = this.#growTape();
+      tape[tapeLength] = pos - start;
+      tape[tapeLength + 1] = length;
+      tapeLength += 2;
+      pos = at;
+      if (type === TYPE.array && length > 0) {
+        remaining[depth - 1] = left;
+        this.#kind[depth] = COUNTED;
+        this.#opened[depth] = tapeLength - 2;
+        left = length;
+        depth++;
+        continue;
+      }
+      while (--left === 0) {
+        if (--depth === 0) break;
+        left = remaining[depth - 1];
+      }
+      if (depth === 0) break;
+    }
+    if (depth > 0) remaining[depth - 1] = left;
+    this.#depth = depth;
+    this.#tapeLength = tapeLength;
+    return pos;
+  }
+
+  #growTape(): Int32Array {
+    const grown = new Int32Array(this.#tape.length * 2);
+    grown.set(this.#tape);
+    return this.#tape = grown;
   }
 
   #pause(
