@@ -8,6 +8,7 @@
 import { ProtocolError, type StreamerError } from "./errors.ts";
 import type { RespLimits } from "./limits.ts";
 import { fitsInt64, isDigit, isDouble, MAX_INT64_DIGITS } from "./numbers.ts";
+import { COUNTED, RespProgress } from "./progress.ts";
 import { CR, LF, TYPE } from "./wire.ts";
 
 const MINUS = 0x2d;
@@ -17,7 +18,6 @@ const QUESTION = 0x3f;
 /** Length on the tape of an aggregate or string whose end was not announced; patched when the end has come. */
 const STREAMED = -2;
 
-const COUNTED = 0;
 const ATTRIBUTE = 1;
 const STREAMED_LIST = 2;
 const STREAMED_MAP = 3;
@@ -27,43 +27,33 @@ const CHUNKS = 4;
 const MAX_LENGTH_DIGITS = 10;
 const INCOMPLETE = -1;
 
-/** Most digits of a length on the fast path, and bytes that its headers have at most. */
-const HOP_DIGITS = 4;
-const LONGEST_HOP = HOP_DIGITS + 3;
-
-/** First size of a tape in integers; it doubles as values arrive, never by what a header declares. */
-const FIRST_TAPE = 1024;
-
 /** Frames replies out of a buffer that its owner fills, moves and reuses between calls. */
 export class RespScanner {
   readonly #limits: Required<RespLimits>;
-  #tape = new Int32Array(FIRST_TAPE);
-  #tapeLength = 0;
+  readonly #progress: RespProgress;
   #pos = 0; // all positions are relative to the start of the reply, so that its owner may move it
   #lineFrom = 0; // how far an unfinished line has been searched for its end
   #valueAt = 0;
   #attributed = false; // whether this reply has had an attribute at all
   #attributes: number[] = []; // by depth: attributes in a row in front of the next value
   #streamOffset = 0; // bytes of all replies before this one, for messages
-  #depth = 0;
-  #remaining: number[] = [];
-  #kind: number[] = [];
-  #opened: number[] = [];
+  #opened: number[] = []; // by depth: where on the tape a frame stands, unless its values were counted on the fast path
   #number = 0; // result of #length
   #failure: StreamerError | undefined;
 
   constructor(limits: Required<RespLimits>) {
     this.#limits = limits;
+    this.#progress = new RespProgress(limits);
   }
 
   /** Two integers a value, valid until the next {@linkcode next}. */
   get tape(): Int32Array {
-    return this.#tape;
+    return this.#progress.tape;
   }
 
   /** How many integers of the tape are in use. */
   get tapeLength(): number {
-    return this.#tapeLength;
+    return this.#progress.tapeLength;
   }
 
   /** Where on the tape the value itself begins: behind its attributes, if it had any. */
@@ -83,9 +73,7 @@ export class RespScanner {
 
   /** Gives the tape away with the reply it describes; a new one takes its place. */
   giveTape(): Int32Array {
-    const tape = this.#tape;
-    this.#tape = new Int32Array(Math.max(FIRST_TAPE, this.#tapeLength + (this.#tapeLength >> 3) * 2));
-    return tape;
+    return this.#progress.giveTape();
   }
 
   /** Forgets the reply that is complete; the next one starts where it ended. */
@@ -93,7 +81,7 @@ export class RespScanner {
     this.#streamOffset += this.#pos;
     this.#pos = 0;
     this.#lineFrom = 0;
-    this.#tapeLength = 0;
+    this.#progress.tapeLength = 0;
     this.#valueAt = 0;
     this.#attributed = false;
   }
@@ -105,28 +93,26 @@ export class RespScanner {
    */
   scan(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#failure !== undefined) throw this.#failure;
-    const remaining = this.#remaining;
-    const kind = this.#kind;
-    let tape = this.#tape;
-    let tapeLength = this.#tapeLength;
+    const progress = this.#progress;
+    const { remaining, kind } = progress;
+    let { tape, tapeLength, depth } = progress;
     let pos = start + this.#pos;
-    let depth = this.#depth;
     let attributed = this.#attributed;
     const maxElements = this.#limits.elements * 2;
 
     while (pos < end) {
       let type = bytes[pos];
       if ((type === TYPE.bulk || type === TYPE.array) && depth > 0 && kind[depth - 1] === COUNTED && !attributed) {
-        pos = this.#hop(bytes, start, pos, end, depth, tapeLength);
-        tape = this.#tape;
-        tapeLength = this.#tapeLength;
-        depth = this.#depth;
+        progress.depth = depth;
+        progress.tapeLength = tapeLength;
+        pos = progress.hop(bytes, start, pos, end);
+        ({ tape, tapeLength, depth } = progress);
         if (depth === 0) {
           this.#pause(bytes, start, pos, pos, 0, tapeLength, false);
           return true;
         }
         if (pos >= end) break;
-        type = bytes[pos];
+        type = bytes[pos]; // what the fast path left
       }
       if (depth > 0 && kind[depth - 1] === CHUNKS && type !== TYPE.chunk) {
         return this.#fail("a chunk of a streamed string", bytes, start, pos);
@@ -225,7 +211,7 @@ export class RespScanner {
         if (kind[depth] === STREAMED_MAP && count % 2 !== 0) return this.#fail("a value", bytes, start, pos);
         tape[opened + 1] = kind[depth] === STREAMED_MAP ? count / 2 : count;
       } else {
-        if (tapeLength + 2 > tape.length) tape = this.#growTape();
+        if (tapeLength + 2 > tape.length) tape = progress.growTape();
         tape[tapeLength] = pos - start;
         tape[tapeLength + 1] = length;
         tapeLength += 2;
@@ -278,78 +264,6 @@ export class RespScanner {
     return false;
   }
 
-  /**
-   * The fast path: hops over bulk strings and arrays in counted frames, as long as their headers and ends are whole,
-   * short and as usual. In front of the first value of which that is not so it stops, having changed nothing for it:
-   * {@linkcode scan} then says what it is, or what is wrong with it. Returns where it stopped.
-   */
-  #hop(bytes: Uint8Array, start: number, from: number, end: number, fromDepth: number, fromTape: number): number {
-    const remaining = this.#remaining;
-    const limits = this.#limits;
-    const maxElements = limits.elements * 2;
-    const maxBulk = limits.bulk;
-    const maxDepth = limits.depth;
-    const last = Math.min(end, start + limits.reply); // no value may end behind it
-    let tape = this.#tape;
-    let tapeLength = fromTape;
-    let depth = fromDepth;
-    let left = remaining[depth - 1];
-    let pos = from;
-    while (pos + LONGEST_HOP <= last) {
-      const type = bytes[pos];
-      let length = bytes[pos + 1] - 48;
-      if ((type !== TYPE.bulk && type !== TYPE.array) || length < 0 || length > 9) break;
-      let at = pos + 2;
-      let byte = bytes[at];
-      if (byte !== CR) {
-        if (length === 0) break;
-        do {
-          const digit = byte - 48;
-          if (digit < 0 || digit > 9) break;
-          length = length * 10 + digit;
-          byte = bytes[++at];
-        } while (at - pos <= HOP_DIGITS);
-        if (byte !== CR) break;
-      }
-      if (bytes[at + 1] !== LF) break;
-      at += 2;
-      if (type === TYPE.bulk) {
-        const tail = at + length;
-        if (length > maxBulk || tail + 2 > last || bytes[tail] !== CR || bytes[tail + 1] !== LF) break;
-        at = tail + 2;
-      } else if (tapeLength + length * 2 > maxElements || depth >= maxDepth) break;
-      if (tapeLength > maxElements) break;
-      if (tapeLength + 2 > tape.length) tape = this.#growTape();
-      tape[tapeLength] = pos - start;
-      tape[tapeLength + 1] = length;
-      tapeLength += 2;
-      pos = at;
-      if (type === TYPE.array && length > 0) {
-        remaining[depth - 1] = left;
-        this.#kind[depth] = COUNTED;
-        this.#opened[depth] = tapeLength - 2;
-        left = length;
-        depth++;
-        continue;
-      }
-      while (--left === 0) {
-        if (--depth === 0) break;
-        left = remaining[depth - 1];
-      }
-      if (depth === 0) break;
-    }
-    if (depth > 0) remaining[depth - 1] = left;
-    this.#depth = depth;
-    this.#tapeLength = tapeLength;
-    return pos;
-  }
-
-  #growTape(): Int32Array {
-    const grown = new Int32Array(this.#tape.length * 2);
-    grown.set(this.#tape);
-    return this.#tape = grown;
-  }
-
   #pause(
     bytes: Uint8Array,
     start: number,
@@ -360,8 +274,8 @@ export class RespScanner {
     attributed: boolean,
   ): void {
     this.#pos = pos - start;
-    this.#depth = depth;
-    this.#tapeLength = tapeLength;
+    this.#progress.depth = depth;
+    this.#progress.tapeLength = tapeLength;
     this.#attributed = attributed;
     if (end - start > this.#limits.reply) this.#tooLarge(bytes, start);
   }
