@@ -170,6 +170,30 @@ test("an id that is none is refused also in the middle of a page", () => {
   for (const id of NO_IDS) refused(page3(["s", entry(id, "m", "v"), entry("9-9", "m", "v")]));
 });
 
+test("an id is refused for any wrong byte, wherever it stands", () => {
+  const ids = ["1712345678901-12", "1-0", "12-34", "123-4", "1234-5", "12345678-12345678", "0-1"];
+  for (const id of ids) {
+    for (let place = 0; place < id.length; place++) {
+      for (let byte = 0; byte < 128; byte++) {
+        const other = id.slice(0, place) + String.fromCharCode(byte) + id.slice(place + 1);
+        const text = page3(["s", entry(other, "m", "v"), entry("99999999999999-9", "m", "v")]);
+        if (/^(0|[1-9]\d*)-(0|[1-9]\d*)$/.test(other)) assertEquals(read(text)[0].entries[0][0], other);
+        else refused(text);
+      }
+    }
+  }
+});
+
+test("the shortest values are refused where they end the reply", () => {
+  for (const short of ["_\r\n", "+\r\n", ":1\r\n", "*0\r\n", "$-1\r\n", "$?\r\n;0\r\n", "~0\r\n", "%0\r\n"]) {
+    refused(page3(["s", good, short]));
+    refused(page3(["s", good, array(short)]));
+    refused(page3(["s", good, array(bulk("1-0"), short === "*0\r\n" ? "*1\r\n_\r\n" : short)]));
+    refused(page3(["s", good, array(bulk("1-0"), array(bulk("m"), short))]));
+    refused(page3(["s", good, array(bulk("1-0"), array(short, short))]));
+  }
+});
+
 test("a bulk string of chunks is no key and no value", () => {
   refused(`%1\r\n$?\r\n;1\r\ns\r\n;0\r\n${array(good)}`);
   refused(page3(["s", array(bulk("1-0"), array(bulk("m"), "$?\r\n;1\r\nv\r\n;0\r\n"))]));
