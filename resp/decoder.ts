@@ -110,7 +110,8 @@ export class RespDecoder {
   }
 
   /**
-   * Gives the next whole reply, its bytes copied, or `undefined` while none is whole.
+   * Gives the next whole reply, its bytes copied, or `undefined` while none is whole. What holding a part of it holds
+   * in memory is said at {@linkcode RespValue}.
    *
    * @throws {StreamerError} `PROTOCOL`, quoting offset and byte; from then on always.
    */
@@ -150,7 +151,7 @@ export class RespDecoder {
     return this.#bytes[this.#start + this.#scanner.tape[this.#scanner.valueAt]];
   }
 
-  /** The value of the reply stood on, its bytes copied. */
+  /** The value of the reply stood on, its bytes copied as by {@linkcode read}. */
   value(): RespValue {
     return buildValue(this.#reply(), this.#scanner.valueAt);
   }

@@ -1,6 +1,7 @@
 // Builds the values of one framed reply out of its tape. It must not check the wire: the scanner already has.
 
 import { type RespReplyBytes, textAt } from "./frame.ts";
+import { RespBodies } from "./bodies.ts";
 import { TYPE } from "./wire.ts";
 import { decodeText, RespErrorReply, RespMap, RespSet, type RespValue, RespVerbatim } from "./value.ts";
 import { digits } from "./encoder.ts";
@@ -32,26 +33,27 @@ export function buildAttributes(reply: RespReplyBytes, to: number): RespMap {
 function build(reply: RespReplyBytes, from: number, to: number): RespValue[] {
   const built: RespValue[] = [];
   const stack: Open[] = [];
-  for (let at = from; at < to || stack.length > 0; at += 2) {
-    const type = reply.bytes[reply.start + reply.tape[at]];
-    const length = reply.tape[at + 1];
-    let value: RespValue;
-    const size = childCount(reply, at, type, length);
+  const bodies = new RespBodies(reply);
+  const { bytes, start, tape } = reply;
+  let open: Open | undefined; // the innermost; those around it are on the stack
+  for (let at = from; at < to || open !== undefined; at += 2) {
+    const type = bytes[start + tape[at]];
+    const size = childCount(reply, at, type, tape[at + 1]);
     if (size > 0) {
-      stack.push({ type, items: [], size });
+      if (open !== undefined) stack.push(open);
+      open = { type, items: [], size };
       continue;
     }
-    value = size === 0 ? close({ type, items: [], size }) : leaf(reply, at, type, length);
+    let value = size === 0 ? close({ type, items: [], size }) : leaf(reply, bodies, at);
     for (;;) {
-      const open = stack.at(-1);
       if (open === undefined) {
         built.push(value);
         break;
       }
       open.items.push(value);
       if (open.items.length < open.size) break;
-      stack.pop();
       value = close(open);
+      open = stack.pop();
     }
   }
   return built;
@@ -102,13 +104,15 @@ function concatenate(chunks: readonly RespValue[]): Uint8Array {
   return whole;
 }
 
-function leaf(reply: RespReplyBytes, at: number, type: number, length: number): RespValue {
+function leaf(reply: RespReplyBytes, bodies: RespBodies, at: number): RespValue {
+  const length = reply.tape[at + 1];
   if (length === -1) return null;
   const header = reply.start + reply.tape[at];
+  const type = reply.bytes[header];
   switch (type) {
     case TYPE.bulk:
     case TYPE.chunk:
-      return copyOf(reply, header, length);
+      return bodies.take(at);
     case TYPE.bulkError:
       return new RespErrorReply(decodeText(bodyOf(reply, header, length)));
     case TYPE.verbatim: {
@@ -134,12 +138,6 @@ function leaf(reply: RespReplyBytes, at: number, type: number, length: number): 
     default:
       return double(text);
   }
-}
-
-/** One typed array for each body: a view to be copied from would cost as much again. */
-function copyOf(reply: RespReplyBytes, header: number, length: number): Uint8Array {
-  const from = header + 3 + digits(length);
-  return reply.bytes.slice(from, from + length);
 }
 
 function bodyOf(reply: RespReplyBytes, header: number, length: number): Uint8Array {

@@ -9,7 +9,7 @@ import { errorCode } from "./errors.ts";
  * | RESP type | value |
  * |---|---|
  * | simple string | `string` |
- * | bulk string, streamed string | `Uint8Array`, a copy of its own |
+ * | bulk string, streamed string | `Uint8Array`, a copy |
  * | integer | `number`, or `bigint` past 2^53 − 1 |
  * | double | `number` |
  * | big number | `bigint` |
@@ -20,6 +20,10 @@ import { errorCode } from "./errors.ts";
  * | set | {@linkcode RespSet} |
  * | simple error, bulk error | {@linkcode RespErrorReply} |
  * | verbatim string | {@linkcode RespVerbatim} |
+ *
+ * Bulk strings of less than 4 KiB may share an `ArrayBuffer` with their neighbours in the same reply, and then begin
+ * anywhere in it: no two overlap, so that writing into one changes no other, but holding one holds its neighbours, up
+ * to 16 KiB. `slice()` makes one that stands alone; use that before keeping one for long or transferring its `buffer`.
  */
 export type RespValue =
   | null
