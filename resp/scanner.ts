@@ -94,7 +94,7 @@ export class RespScanner {
   scan(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#failure !== undefined) throw this.#failure;
     const progress = this.#progress;
-    const { remaining, kind } = progress;
+    let { remaining, kind } = progress;
     let { tape, tapeLength, depth } = progress;
     let pos = start + this.#pos;
     let attributed = this.#attributed;
@@ -219,6 +219,10 @@ export class RespScanner {
           const before = attributed ? this.#attributes[depth] : 0;
           if (depth + before >= this.#limits.depth) {
             return this.#fail(`at most ${this.#limits.depth} levels`, bytes, start, pos);
+          }
+          if (depth === kind.length) {
+            progress.deepen();
+            ({ remaining, kind } = progress);
           }
           remaining[depth] = children;
           kind[depth] = opens;
