@@ -37,6 +37,17 @@ export type { ProducerStats } from "./streamer/producer/engine.ts";
 export { Receipt, type SendOutcome, type SendReceipt } from "./streamer/producer/receipt.ts";
 export type { AutoStreamReset, ConsumerOptions, OnStreamReset } from "./streamer/consumer/options.ts";
 export type { Consumer, ConsumerStats, WaitOptions } from "./streamer/consumer/consumer.ts";
+export { processMessages as process } from "./streamer/process.ts";
+export type {
+  Output,
+  OutputMessage,
+  ProcessableConsumer,
+  ProcessContext,
+  ProcessCounts,
+  ProcessHandler,
+  ProcessOptions,
+  ProcessOrder,
+} from "./streamer/process_options.ts";
 export type { ReconnectOptions } from "./resp/connection/backoff.ts";
 export type { TlsOptions } from "./resp/transport/transport.ts";
 export type { RespLimits } from "./resp/limits.ts";
