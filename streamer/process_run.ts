@@ -43,7 +43,6 @@ export class ProcessRun {
   #failed = 0;
   #running = 0; // handlers that have not returned
   #reading = false;
-  #pumping = false;
   #full = false; // the producer has no room
   #acked = false; // something was, since the last commit began
   #committing = false;
@@ -85,14 +84,11 @@ export class ProcessRun {
 
   /** Starts what can be started, then does what follows from it. */
   #pump(): void {
-    if (this.#pumping) return; // a handler has aborted its own run: whoever pumps goes on
-    this.#pumping = true;
     while (this.#canStart()) {
       const task = this.#turns.take();
       if (task === undefined) break;
       this.#start(task);
     }
-    this.#pumping = false;
     this.#receipts.watch();
     this.#commit();
     this.#read();

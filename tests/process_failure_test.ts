@@ -1,7 +1,7 @@
 // Owns what `process` does with messages that fail: given back, told, and in nobody's way. Without any server.
 
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { type Message, type Output, process, type ProcessOptions, StreamerError } from "../mod.ts";
+import { assertEquals } from "@std/assert";
+import { type Message, type Output, process, StreamerError } from "../mod.ts";
 import { FakeConsumer, FakeProducer, Handlers, message, messages, quiet } from "./streamer/processing.ts";
 import { until } from "./support/events.ts";
 import { test } from "./support/runner.ts";
@@ -10,21 +10,6 @@ import { test } from "./support/runner.ts";
 function listener() {
   const told: { readonly error: unknown; readonly text: string }[] = [];
   return { told, onError: (error: unknown, one: Message) => void told.push({ error, text: one.text() }) };
-}
-
-/** Processes one message, which fails, behind another of its shard, which does not; gives why. */
-async function failureOf(returned: unknown, options: ProcessOptions = {}): Promise<unknown> {
-  const consumer = new FakeConsumer().put(message("bad"), message("good"));
-  const { told, onError } = listener();
-  // A checked border: what the types forbid is tried on purpose.
-  const handle = (one: Message) => (one.text() === "bad" ? returned : undefined) as Output;
-  const done = process(consumer, handle, { ...options, onError });
-  await until(() => consumer.acked.length + consumer.nacked.length === 2);
-  consumer.end();
-  assertEquals(await done, { handled: 1, failed: 1 });
-  assertEquals([consumer.acked, consumer.nacked], [["good"], ["bad 1000"]]);
-  assertEquals(told.map(({ text }) => text), ["bad"]);
-  return told[0].error;
 }
 
 test("a handler that throws gives its message back with the delay, and later ones of its shard go on", async () => {
@@ -88,36 +73,6 @@ test("receipts that are settled out of order, or only abandoned, hold up nobody 
   await until(() => consumer.acked.length === 3);
   consumer.end();
   assertEquals(await done, { handled: 3, failed: 1 });
-});
-
-test("an output without a producer is a failure of its message", async () => {
-  const error = await failureOf("text");
-  assert(error instanceof StreamerError);
-  assertEquals(error.code, "INVALID_OPTION");
-  assertEquals(
-    error.message,
-    "Cannot send what the handler returned as option producer must be a producer: current value is undefined",
-  );
-});
-
-test("what is no output is a failure of its message, and nothing of it is sent", async () => {
-  for (const wrong of [null, 7, true, {}, { payload: 7 }, new Map(), ["a", 7], ["a", ["b"]], ["a", null]]) {
-    const producer = new FakeProducer();
-    const error = await failureOf(wrong, { producer });
-    assert(error instanceof StreamerError, String(wrong));
-    assertEquals(error.code, "INVALID_OPTION");
-    assertEquals(producer.sent, []);
-  }
-});
-
-test("a promise of what is no output, and one that is none of the runtime's, are treated alike", async () => {
-  const error = await failureOf(Promise.resolve(7));
-  assert(error instanceof StreamerError && error.code === "INVALID_OPTION");
-  const reason = new Error("thrown by then");
-  const then = () => {
-    throw reason;
-  };
-  assertStrictEquals(await failureOf({ then }), reason);
 });
 
 test("an onError that throws or rejects harms nothing", async () => {

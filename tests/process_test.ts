@@ -123,6 +123,8 @@ test("messages that are sent one by one are acked though the receipts before the
   await until(() => consumer.acked.length === 130);
   consumer.end();
   assertEquals(await done, { handled: 130, failed: 0 });
+  const heard = producer.sent.reduce((sum, { receipt }) => sum + receipt.heard, 0);
+  assert(heard <= 6, `${heard} were listened to`);
 });
 
 test("no handler starts while the producer has no room, and they go on when it has", async () => {
