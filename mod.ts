@@ -62,6 +62,17 @@ export type {
   NackOptions,
   WaitOptions,
 } from "./streamer/consumer/consumer.ts";
+export { processMessages as process } from "./streamer/process.ts";
+export type {
+  Output,
+  OutputMessage,
+  ProcessableConsumer,
+  ProcessContext,
+  ProcessCounts,
+  ProcessHandler,
+  ProcessOptions,
+  ProcessOrder,
+} from "./streamer/process_options.ts";
 export type { ReconnectOptions } from "./resp/connection/backoff.ts";
 export type { TlsOptions } from "./resp/transport/transport.ts";
 export type { RespLimits } from "./resp/limits.ts";

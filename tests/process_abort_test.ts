@@ -1,0 +1,125 @@
+// Owns how `process` ends on its signal, in every phase of its work. Without any server.
+
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { type Message, process } from "../mod.ts";
+import { FakeConsumer, FakeProducer, Handlers, message, messages, quiet } from "./streamer/processing.ts";
+import { until } from "./support/events.ts";
+import { test } from "./support/runner.ts";
+
+test("a signal that is aborted already has nothing taken", async () => {
+  const consumer = new FakeConsumer().put(message("a"));
+  assertEquals(await process(consumer, () => {}, { signal: AbortSignal.abort() }), { handled: 0, failed: 0 });
+  assertEquals([consumer.taken, consumer.left], [0, ["a"]]);
+});
+
+test("an abort while it waits for messages takes none", async () => {
+  const consumer = new FakeConsumer();
+  const controller = new AbortController();
+  const done = process(consumer, () => {}, { signal: controller.signal });
+  await until(() => consumer.asked);
+  controller.abort();
+  consumer.put(message("a"));
+  assertEquals(await done, { handled: 0, failed: 0 });
+  assertEquals([consumer.taken, consumer.asked], [0, false]);
+});
+
+test("what was answered at the moment of the abort is given back at once, unhandled", async () => {
+  const consumer = new FakeConsumer();
+  const controller = new AbortController();
+  let calls = 0;
+  const done = process(consumer, () => void calls++, { signal: controller.signal });
+  await until(() => consumer.asked);
+  consumer.put(...messages(3));
+  controller.abort();
+  assertEquals(await done, { handled: 0, failed: 0 });
+  assertEquals([calls, consumer.nacked], [0, ["0 0", "1 0", "2 0"]]);
+});
+
+test("an answer that comes long after the abort is waited for and given back", async () => {
+  const consumer = new FakeConsumer();
+  const answer = Promise.withResolvers<IteratorResult<Message[], undefined>>();
+  const iterator: AsyncIterableIterator<Message[]> = {
+    [Symbol.asyncIterator]: () => iterator,
+    next: () => answer.promise,
+    return: () => Promise.resolve({ value: undefined, done: true }),
+  };
+  consumer.batches = () => iterator;
+  const controller = new AbortController();
+  let over = false;
+  const done = process(consumer, () => {}, { signal: controller.signal }).finally(() => over = true);
+  controller.abort();
+  await quiet();
+  assertEquals(over, false);
+  answer.resolve({ value: messages(2), done: false });
+  assertEquals(await done, { handled: 0, failed: 0 });
+  assertEquals(consumer.nacked, ["0 0", "1 0"]);
+});
+
+test("an abort while handlers run tells them, and they finish, send and are acked; those that wait are given back", async () => {
+  const consumer = new FakeConsumer().put(...messages(3, "a"), ...messages(2, "b", 1));
+  const producer = new FakeProducer();
+  const controller = new AbortController();
+  const handlers = new Handlers();
+  const signals: AbortSignal[] = [];
+  const done = process(consumer, (one, { signal }) => {
+    signals.push(signal);
+    return handlers.handle(one);
+  }, { producer, signal: controller.signal });
+  await until(() => handlers.running.length === 2);
+  assert(signals.every((signal) => !signal.aborted));
+  const reason = new Error("enough");
+  controller.abort(reason);
+  for (const signal of signals) assertStrictEquals(signal.reason, reason);
+  handlers.finish("b0", "out");
+  await quiet();
+  handlers.throw("a0", new Error("aborted"));
+  assertEquals(await done, { handled: 1, failed: 1 });
+  assertEquals(producer.payloads, ["out"]);
+  assertEquals([consumer.acked, consumer.nacked], [["b0"], ["a1 0", "a2 0", "b1 0", "a0 1000"]]);
+  assertEquals(consumer.commits.at(-1), 1);
+});
+
+test("a handler may abort its own run", async () => {
+  for (const asynchronous of [false, true]) {
+    const consumer = new FakeConsumer().put(...messages(3));
+    const controller = new AbortController();
+    const done = process(consumer, () => {
+      controller.abort();
+      return asynchronous ? Promise.resolve() : undefined;
+    }, { signal: controller.signal });
+    assertEquals(await done, { handled: 1, failed: 0 });
+    assertEquals([consumer.acked, consumer.nacked], [["0"], ["1 0", "2 0"]]);
+  }
+});
+
+test("an abort while receipts are outstanding waits for them", async () => {
+  const consumer = new FakeConsumer().put(message("a"), message("b"));
+  const producer = new FakeProducer({ storing: false });
+  const controller = new AbortController();
+  const done = process(consumer, (one) => one.text(), { producer, signal: controller.signal });
+  await until(() => producer.sent.length === 2);
+  controller.abort();
+  await quiet();
+  assertEquals(consumer.commits, []);
+  producer.sent[0].receipt.ack();
+  producer.sent[1].receipt.fail(new Error("lost"), "unknown");
+  assertEquals(await done, { handled: 1, failed: 1 });
+  assertEquals([consumer.acked, consumer.nacked, consumer.commits], [["a"], ["b 1000"], [1]]);
+});
+
+test("an abort while the producer has no room ends it", async () => {
+  const consumer = new FakeConsumer();
+  const producer = new FakeProducer();
+  const controller = new AbortController();
+  const done = process(consumer, (one) => one.text(), { producer, signal: controller.signal });
+  await until(() => consumer.asked);
+  producer.desiredSize = 0;
+  consumer.put(message("a"));
+  await quiet();
+  controller.abort();
+  assertEquals(await done, { handled: 0, failed: 0 });
+  assertEquals(consumer.nacked, ["a 0"]);
+  producer.drain();
+  await quiet();
+  assertEquals(producer.sent, []);
+});
