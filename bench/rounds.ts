@@ -9,7 +9,7 @@ import { startServer } from "../tests/support/server.ts";
 import { capture } from "./capture.ts";
 import type { Sample } from "./contenders/contend.ts";
 import type { Options } from "./options.ts";
-import { EMPTY, FILLED, FILLED_WARM, type Run, runsOf } from "./runs.ts";
+import { EMPTY, FILLED, FILLED_WARM, READING, type Run, runsOf } from "./runs.ts";
 import type { FoundRuntime } from "./runtimes.ts";
 import { openYardstick, PAGE } from "./yardstick.ts";
 
@@ -42,7 +42,7 @@ export async function runRounds(options: Options, runtimes: readonly FoundRuntim
     const yardstick = await openYardstick(server);
     const capturePath = join(folder, "capture");
     const warmup = Math.min(100_000, options.messages);
-    if (options.figures.includes("consume")) {
+    if (options.figures.some((figure) => READING.includes(figure))) {
       await yardstick.fill(FILLED, options.backlog, options.payload);
       await yardstick.fill(FILLED_WARM, warmup, options.payload);
     }
