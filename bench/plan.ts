@@ -68,9 +68,18 @@ export const CONTENDERS: readonly Contender[] = [
   ...peers("consume", "plain", "consume-plain", ["node-redis"]),
 
   ...inPages(100, [
+    ours("group", "pages of 100", "pages-of-100", "ours_group"),
+    ours("group", "disabled", "disabled", "ours_group"),
+    ours("group", "delayed", "delayed", "ours_group"),
+  ]),
+  ...inPages(1_000, [ours("group", "pages of 1000", "pages-of-1000", "ours_group")]),
+  ...inPages(10, [ours("group", "load-balanced, pages of 10", "load-balanced", "ours_group")]),
+  ...inPages(100, [
     ...peers("group", "best", "group-best", ALL),
     ...peers("group", "plain", "group-plain", ["node-redis", "ioredis"]),
   ]),
+
+  ours("relay", "process", "process", "ours_relay"),
 
   ours("decode", "values", "values", "our_decoder"),
   ours("decode", "pages", "pages", "our_decoder"),
