@@ -73,7 +73,7 @@ export const CONTENDERS: readonly Contender[] = [
     ours("group", "delayed", "delayed", "ours_group"),
   ]),
   ...inPages(1_000, [ours("group", "pages of 1000", "pages-of-1000", "ours_group")]),
-  ...inPages(10, [ours("group", "load-balanced, pages of 10", "load-balanced", "ours_group")]),
+  ...inPages(10, [ours("group", "load-balanced", "load-balanced", "ours_group")]),
   ...inPages(100, [
     ...peers("group", "best", "group-best", ALL),
     ...peers("group", "plain", "group-plain", ["node-redis", "ioredis"]),

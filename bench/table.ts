@@ -7,7 +7,7 @@ import type { Summary } from "./statistics.ts";
 const TITLES: Readonly<Record<Figure, string>> = {
   produce: "Produce: XADD on one connection",
   consume: "Consume: XREAD of a backlog, pages of 1000 unless said",
-  group: "Group: XREADGROUP and XACK of a backlog, pages of 100 unless said",
+  group: "Group: XREADGROUP and XACK of a backlog, pages of 100 unless said, load-balanced of 10",
   relay: "Relay: from one stream to another in a group, acked after the receipt",
   decode: "Decode: captured replies to XREAD, in pieces of 64 KiB",
   latency: "End to end: from send to receipt, at a steady pace",
