@@ -11,7 +11,7 @@ const PANELS: readonly { readonly figure: Figure; readonly title: string }[] = [
   { figure: "group", title: "Group: XREADGROUP and XACK, 1 = the server's limit" },
 ];
 const COLOURS: Readonly<Record<Runtime, string>> = { deno: "#1a9c8c", bun: "#e0a458", node: "#5b7fbd" };
-const WIDTH = 1_000, COLUMNS = 2, LABELS = 190, LEGEND = 40, TITLE = 50, ROW = 42, GAP = 30, BOTTOM = 40;
+const WIDTH = 1_000, COLUMNS = 2, LABELS = 200, LEGEND = 40, TITLE = 50, ROW = 42, GAP = 30, BOTTOM = 40;
 
 /** Draws the medians as an SVG document. */
 export function drawChart(summaries: readonly Summary[]): string {
