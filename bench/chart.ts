@@ -8,16 +8,25 @@ import type { Summary } from "./statistics.ts";
 const PANELS: readonly { readonly figure: Figure; readonly title: string }[] = [
   { figure: "produce", title: "Produce: XADD, 1 = the server's limit" },
   { figure: "consume", title: "Consume: XREAD 1000, 1 = the server's limit" },
+  { figure: "group", title: "Group: XREADGROUP and XACK, 1 = the server's limit" },
 ];
 const COLOURS: Readonly<Record<Runtime, string>> = { deno: "#1a9c8c", bun: "#e0a458", node: "#5b7fbd" };
-const WIDTH = 1_000, LABELS = 190, TOP = 90, ROW = 42, GAP = 30, BOTTOM = 40;
+const WIDTH = 1_000, COLUMNS = 2, LABELS = 200, LEGEND = 40, TITLE = 50, ROW = 42, GAP = 30, BOTTOM = 40;
 
 /** Draws the medians as an SVG document. */
 export function drawChart(summaries: readonly Summary[]): string {
-  const panels = PANELS.map(({ figure, title }) => ({ title, rows: rowsOf(figure, summaries) }));
-  const height = TOP + ROW * Math.max(...panels.map(({ rows }) => rows.length)) + BOTTOM;
+  const panelWidth = WIDTH / COLUMNS;
+  const measured = PANELS
+    .map(({ figure, title }) => ({ title, rows: rowsOf(figure, summaries) }))
+    .filter(({ rows }) => rows.length > 0);
+  let height = LEGEND;
+  const panels: (typeof measured[number] & { readonly left: number; readonly top: number })[] = [];
+  for (let i = 0; i < measured.length; i += COLUMNS) {
+    const line = measured.slice(i, i + COLUMNS);
+    panels.push(...line.map((panel, column) => ({ ...panel, left: column * panelWidth, top: height })));
+    height += TITLE + ROW * Math.max(...line.map(({ rows }) => rows.length)) + BOTTOM;
+  }
   const chart = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
-  const panelWidth = WIDTH / panels.length;
   // One scale for all panels, in quarters, with the limit on it.
   const shares = panels.flatMap(({ rows }) => rows.flatMap((row) => Object.values(row.shares)));
   const max = Math.ceil(Math.max(1, ...shares) * 4) / 4;
@@ -27,16 +36,16 @@ export function drawChart(summaries: readonly Summary[]): string {
     textStyle: { fontFamily: "sans-serif" },
     color: RUNTIMES.map((runtime) => COLOURS[runtime]),
     legend: { data: [...RUNTIMES], top: 10 },
-    title: panels.map(({ title }, i) => ({
+    title: panels.map(({ title, left, top }) => ({
       text: title,
-      left: i * panelWidth + 10,
-      top: 40,
+      left: left + 10,
+      top,
       textStyle: { fontSize: 15 },
     })),
-    grid: panels.map(({ rows }, i) => ({
-      left: i * panelWidth + LABELS,
+    grid: panels.map(({ rows, left, top }) => ({
+      left: left + LABELS,
       width: panelWidth - LABELS - GAP,
-      top: TOP,
+      top: top + TITLE,
       height: rows.length * ROW,
     })),
     xAxis: panels.map((_, i) => ({ type: "value" as const, gridIndex: i, min: 0, max, interval: 0.25 })),

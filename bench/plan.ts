@@ -3,7 +3,7 @@
 import type { Runtime } from "./runtimes.ts";
 
 /** What is measured; the order is that of the runs. */
-export const FIGURES = ["produce", "consume", "decode", "latency", "memory"] as const;
+export const FIGURES = ["produce", "consume", "group", "relay", "decode", "latency", "memory"] as const;
 
 export type Figure = typeof FIGURES[number];
 
@@ -19,6 +19,8 @@ export interface Contender {
   /** The file below `contenders/`, and the form that it is asked for. */
   readonly script: string;
   readonly job: string;
+  /** Entries of its pages, where the limit depends on that: it is held against the yardstick with the same. */
+  readonly page?: number;
   /** @default all */
   readonly runtimes?: readonly Runtime[];
 }
@@ -28,9 +30,9 @@ export function nameOf(contender: Contender, runtime: Runtime): string {
   return `${contender.figure}/${contender.client}/${contender.form}@${runtime}`;
 }
 
-/** The yardstick's own name in a figure. */
-export function limitOf(figure: Figure): string {
-  return `${figure}/limit`;
+/** The yardstick's own name in a figure, or in a part of it with a limit of its own. */
+export function limitOf(figure: Figure, page?: number): string {
+  return page === undefined ? `${figure}/limit` : `${figure}/limit/pages of ${page}`;
 }
 
 function ours(figure: Figure, form: string, job: string, script = "ours"): Contender {
@@ -43,6 +45,10 @@ function peers(figure: Figure, form: string, job: string, clients: readonly stri
       ? { figure, client: "Bun's own", form, script: "bun_client", job, runtimes: ["bun"] }
       : { figure, client, form, script: client === "ioredis" ? "ioredis" : "node_redis", job }
   );
+}
+
+function inPages(page: number, contenders: readonly Contender[]): Contender[] {
+  return contenders.map((contender) => ({ ...contender, page }));
 }
 
 const ALL = ["node-redis", "ioredis", "bun"];
@@ -60,6 +66,20 @@ export const CONTENDERS: readonly Contender[] = [
   ours("consume", "default page", "consume-default"),
   ...peers("consume", "best", "consume-best", ALL),
   ...peers("consume", "plain", "consume-plain", ["node-redis"]),
+
+  ...inPages(100, [
+    ours("group", "pages of 100", "pages-of-100", "ours_group"),
+    ours("group", "disabled", "disabled", "ours_group"),
+    ours("group", "delayed", "delayed", "ours_group"),
+  ]),
+  ...inPages(1_000, [ours("group", "pages of 1000", "pages-of-1000", "ours_group")]),
+  ...inPages(10, [ours("group", "load-balanced", "load-balanced", "ours_group")]),
+  ...inPages(100, [
+    ...peers("group", "best", "group-best", ALL),
+    ...peers("group", "plain", "group-plain", ["node-redis", "ioredis"]),
+  ]),
+
+  ours("relay", "process", "process", "ours_relay"),
 
   ours("decode", "values", "values", "our_decoder"),
   ours("decode", "pages", "pages", "our_decoder"),

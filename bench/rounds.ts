@@ -5,19 +5,19 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stderr } from "node:process";
-import { fileURLToPath } from "node:url";
-import { type OwnServer, startServer } from "../tests/support/server.ts";
+import { startServer } from "../tests/support/server.ts";
 import { capture } from "./capture.ts";
-import { runSample } from "./child.ts";
-import type { Job, Sample } from "./contenders/contend.ts";
+import type { Sample } from "./contenders/contend.ts";
 import type { Options } from "./options.ts";
-import { type Contender, CONTENDERS, type Figure, limitOf, nameOf } from "./plan.ts";
+import { EMPTY, FILLED, FILLED_WARM, READING, type Run, runsOf } from "./runs.ts";
 import type { FoundRuntime } from "./runtimes.ts";
-import { openYardstick, PAGE, type Yardstick } from "./yardstick.ts";
+import { openYardstick, PAGE } from "./yardstick.ts";
 
 /** The samples of one contender on one runtime, or of the yardstick. */
 export interface Series {
   readonly name: string;
+  /** The name of the yardstick that it is held against. */
+  readonly limit: string;
   /** One for each round; null where the run failed. */
   readonly samples: (Sample | null)[];
 }
@@ -31,14 +31,6 @@ export interface Measured {
   readonly failures: readonly string[];
 }
 
-/** One thing to run. */
-interface Run {
-  readonly name: string;
-  readonly figure: Figure;
-  run(): Promise<Sample>;
-}
-
-const FILLED = "bench:backlog", FILLED_WARM = "bench:backlog:warm", EMPTY = "bench:new", EMPTY_WARM = "bench:new:warm";
 /** Pages in the capture that decoders are fed with. */
 const CAPTURED_PAGES = 20;
 
@@ -50,7 +42,7 @@ export async function runRounds(options: Options, runtimes: readonly FoundRuntim
     const yardstick = await openYardstick(server);
     const capturePath = join(folder, "capture");
     const warmup = Math.min(100_000, options.messages);
-    if (options.figures.includes("consume")) {
+    if (options.figures.some((figure) => READING.includes(figure))) {
       await yardstick.fill(FILLED, options.backlog, options.payload);
       await yardstick.fill(FILLED_WARM, warmup, options.payload);
     }
@@ -58,8 +50,7 @@ export async function runRounds(options: Options, runtimes: readonly FoundRuntim
       await yardstick.fill(EMPTY, CAPTURED_PAGES * PAGE, options.payload);
       await capture(server.port, EMPTY, CAPTURED_PAGES, capturePath);
     }
-    const context = { options, server, yardstick, capturePath, warmup };
-    const runs = [...limits(context), ...contenders(context, runtimes)];
+    const runs = runsOf({ options, server, yardstick, capturePath, warmup }, runtimes);
     const { series, failures } = await interleave(runs, options);
     const kind = server.isValkey ? "Valkey" : "Redis";
     return { server: `${kind} ${server.version}`, yardstick: yardstick.source, series, failures };
@@ -68,77 +59,8 @@ export async function runRounds(options: Options, runtimes: readonly FoundRuntim
   }
 }
 
-interface Context {
-  readonly options: Options;
-  readonly server: OwnServer;
-  readonly yardstick: Yardstick;
-  readonly capturePath: string;
-  readonly warmup: number;
-}
-
-function limits({ options, yardstick }: Context): Run[] {
-  const { messages, backlog, payload, latencyMessages, rate } = options;
-  const { produce, consume, latency } = yardstick;
-  const runs: Partial<Record<Figure, () => Promise<Sample>>> = {
-    ...(produce ? { produce: () => produce(EMPTY, messages, payload) } : {}),
-    ...(consume ? { consume: () => consume(FILLED, backlog) } : {}),
-    ...(latency ? { latency: () => latency(EMPTY, latencyMessages, rate, payload) } : {}),
-  };
-  return options.figures.flatMap((figure) => {
-    const run = runs[figure];
-    return run ? [{ name: limitOf(figure), figure, run }] : [];
-  });
-}
-
-function contenders(context: Context, runtimes: readonly FoundRuntime[]): Run[] {
-  const { figures, clients } = context.options;
-  return CONTENDERS.filter(({ figure }) => figures.includes(figure)).flatMap((contender) =>
-    runtimes.filter(({ name }) => contender.runtimes?.includes(name) ?? true).map((runtime) => ({
-      name: nameOf(contender, runtime.name),
-      figure: contender.figure,
-      run: () => contend(context, contender, runtime),
-    }))
-  ).filter(({ name }) => clients.length === 0 || clients.some((part) => name.includes(part)));
-}
-
-/** Runs one contender, and checks on the server or in its answer that it did all of what it was asked. */
-async function contend(context: Context, contender: Contender, runtime: FoundRuntime): Promise<Sample> {
-  const { options, server, capturePath, warmup } = context;
-  const { figure } = contender;
-  const filled = figure === "consume";
-  const messages = {
-    produce: options.messages,
-    consume: options.backlog,
-    decode: 1_000_000,
-    latency: options.latencyMessages,
-    memory: options.memoryMessages,
-  }[figure];
-  if (!filled) await server.command("DEL", EMPTY, EMPTY_WARM);
-  const job: Job = {
-    form: contender.job,
-    url: server.url,
-    serverPid: figure === "decode" ? 0 : server.pid,
-    key: filled ? FILLED : EMPTY,
-    warmKey: filled ? FILLED_WARM : EMPTY_WARM,
-    messages,
-    warmup,
-    payload: "x".repeat(options.payload),
-    rate: options.rate,
-    capture: capturePath,
-  };
-  const script = fileURLToPath(new URL(`./contenders/${contender.script}.ts`, import.meta.url));
-  const sample = await runSample([...runtime.command, script, JSON.stringify(job)]);
-  if (sample.messages !== messages) throw new Error(`${sample.messages} messages came through out of ${messages}`);
-  if (!filled && figure !== "decode") {
-    const stored = await server.command("XLEN", EMPTY);
-    if (stored !== messages) throw new Error(`${stored} messages are stored out of ${messages}`);
-    await server.command("DEL", EMPTY, EMPTY_WARM);
-  }
-  return sample;
-}
-
 async function interleave(runs: readonly Run[], { rounds, figures }: Options) {
-  const series = runs.map(({ name }): Series => ({ name, samples: [] }));
+  const series = runs.map(({ name, limit }): Series => ({ name, limit, samples: [] }));
   const failures: string[] = [];
   for (let round = 0; round < rounds; round++) {
     for (const figure of figures) {

@@ -1,7 +1,7 @@
 // Owns what is made of the samples: medians, and ratios that are taken within a round first. Must not know how samples came.
 
 import type { Sample } from "./contenders/contend.ts";
-import { type Figure, FIGURES, limitOf } from "./plan.ts";
+import { type Figure, FIGURES } from "./plan.ts";
 import type { Series } from "./rounds.ts";
 
 /** The medians of one contender on one runtime. */
@@ -32,7 +32,7 @@ export function summarise(all: readonly Series[]): Summary[] {
     if (figure === undefined || rate === null) return [];
     const of = (read: (sample: Sample) => number | null | undefined) =>
       median(samples.map((sample) => sample && (read(sample) ?? null)));
-    const limit = all.find((other) => other.name === limitOf(figure));
+    const limit = all.find((other) => other.name === series.limit);
     return [{
       name,
       figure,

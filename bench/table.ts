@@ -1,12 +1,14 @@
 // Owns the text on the terminal. Must not know how figures are measured.
 
-import { type Figure, FIGURES, limitOf } from "./plan.ts";
+import { type Figure, FIGURES } from "./plan.ts";
 import type { Bound, Verdict } from "./marks.ts";
 import type { Summary } from "./statistics.ts";
 
 const TITLES: Readonly<Record<Figure, string>> = {
   produce: "Produce: XADD on one connection",
   consume: "Consume: XREAD of a backlog, pages of 1000 unless said",
+  group: "Group: XREADGROUP and XACK of a backlog, pages of 100 unless said, load-balanced of 10",
+  relay: "Relay: from one stream to another in a group, acked after the receipt",
   decode: "Decode: captured replies to XREAD, in pieces of 64 KiB",
   latency: "End to end: from send to receipt, at a steady pace",
   memory: "Memory: sends that respect `ready`",
@@ -58,7 +60,7 @@ function cells(bound: Bound | undefined): [string, string] {
 }
 
 function label(figure: Figure, name: string): string {
-  return name === limitOf(figure) ? "yardstick" : name.slice(figure.length + 1).replace("/", ", ");
+  return name.slice(figure.length + 1).replace("/", ", ").replace(/^limit\b/, "yardstick");
 }
 
 function fixed(value: number | null, digits: number): string {

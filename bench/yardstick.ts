@@ -22,6 +22,9 @@ export interface Target {
 /** Entries of a page when the yardstick reads. */
 export const PAGE = 1_000;
 
+/** The group that it makes anew for each run. */
+export const LIMIT_GROUP = "limit";
+
 /** What the figures are held against. */
 export interface Yardstick {
   /** What it is, for people. */
@@ -31,6 +34,8 @@ export interface Yardstick {
   // What cannot be measured is undefined.
   produce?(key: string, messages: number, payload: number): Promise<Sample>;
   consume?(key: string, messages: number): Promise<Sample>;
+  /** Pages of a group's backlog and their acks, four in flight. */
+  group?(key: string, messages: number, page: number): Promise<Sample>;
   latency?(key: string, messages: number, rate: number, payload: number): Promise<Sample>;
 }
 
@@ -79,6 +84,7 @@ function compiled(program: string, { port, pid }: Target): Yardstick {
     fill: async (key, messages, payload) => void await runText(line("fill", { key, messages, payload })),
     produce: (key, messages, payload) => runSample(line("xadd", { key, messages, payload })),
     consume: (key, messages) => runSample(line("xread", { key, messages, page: PAGE })),
+    group: (key, messages, page) => runSample(line("xgroup", { key, messages, page, depth: 4, ack: "page" })),
     latency: (key, messages, rate, payload) => runSample(line("lat", { key, messages, rate, payload, page: 100 })),
   };
 }

@@ -15,6 +15,11 @@ export interface Job {
   readonly key: string;
   /** Another one of the same kind, with `warmup` messages, for the time before. */
   readonly warmKey: string;
+  /** The group to consume them in, which does not exist yet. */
+  readonly group: string;
+  /** Empty streams for what is passed on, and for the time before. */
+  readonly sink: string;
+  readonly warmSink: string;
   readonly messages: number;
   readonly warmup: number;
   /** The payload of every message. */

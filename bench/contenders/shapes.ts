@@ -1,4 +1,4 @@
-// Owns the three shapes of a measured run: produce, consume, end to end. Must not know any client.
+// Owns the shapes of a measured run: produce, consume, relay, end to end. Must not know any client.
 
 import type { Job, Measure, Sample } from "./contend.ts";
 import type { Stopwatch } from "./latency.ts";
@@ -25,6 +25,16 @@ export async function consume(
 ): Promise<void> {
   await read(job.warmKey, job.warmup);
   await measure(() => read(job.key, job.messages));
+}
+
+/** Warms up, then measures `pass`, which resolves to the number of messages that it took from one stream to another. */
+export async function relay(
+  job: Job,
+  measure: Measure,
+  pass: (from: string, to: string, count: number) => Promise<number>,
+): Promise<void> {
+  await pass(job.warmKey, job.warmSink, job.warmup);
+  await measure(() => pass(job.key, job.sink, job.messages));
 }
 
 /** A page of a stream, for clients that leave the paging to their user. */
