@@ -58,8 +58,8 @@ export async function processMessages(
   handler: ProcessHandler,
   options: ProcessOptions = {},
 ): Promise<ProcessCounts> {
-  checkProcessable(consumer);
+  const acked = checkProcessable(consumer);
   checkHandler(handler);
   const settings = processSettings(options);
-  return await new ProcessRun({ consumer, handler, settings }).run();
+  return await new ProcessRun({ consumer: acked, handler, settings }).run();
 }

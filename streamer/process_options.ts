@@ -19,9 +19,13 @@ export interface ProcessableConsumer {
   ack(message: Message): void;
   /** Has a message delivered again, after `delay` milliseconds. */
   nack(message: Message, options?: { readonly delay?: number }): void;
-  /** @internal When what was acked is sent: by itself, or when it is told to. */
+}
+
+/** What consumers with `ack` have beside what their users see. */
+export interface AckedConsumer extends ProcessableConsumer {
+  /** When what was acked is sent: by itself, or when it is told to. */
   readonly autoCommit: "rolling" | "disabled";
-  /** @internal Sends what was acked; resolves when the server has said so. */
+  /** Sends what was acked; resolves when the server has said so. */
   flushAcks(): Promise<void>;
 }
 
@@ -114,16 +118,21 @@ export function processSettings(options: ProcessOptions): ProcessSettings {
 }
 
 /** Refuses a consumer whose messages cannot be acked one by one, also where the types have been talked out of it. */
-export function checkProcessable(consumer: ProcessableConsumer): void {
-  const { ack, nack, flushAcks, autoCommit }: Partial<ProcessableConsumer> = consumer ?? {};
-  const able = [ack, nack, flushAcks].every((method) => typeof method === "function");
-  if (able && (autoCommit === "rolling" || autoCommit === "disabled")) return;
+export function checkProcessable(consumer: ProcessableConsumer): AckedConsumer {
+  if (isAcked(consumer)) return consumer;
+  const { autoCommit }: Partial<AckedConsumer> = consumer ?? {};
   throw new StreamerError(
     "INVALID_OPTION",
     `Cannot process a consumer as its autoCommit must be "rolling" or "disabled": current value is ${
       shown(autoCommit)
     }`,
   );
+}
+
+function isAcked(consumer: ProcessableConsumer): consumer is AckedConsumer {
+  const { ack, nack, flushAcks, autoCommit }: Partial<AckedConsumer> = consumer ?? {};
+  const able = [ack, nack, flushAcks].every((method) => typeof method === "function");
+  return able && (autoCommit === "rolling" || autoCommit === "disabled");
 }
 
 /** Refuses what cannot be called. */

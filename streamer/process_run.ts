@@ -4,8 +4,8 @@
 import { StreamerError } from "../resp/errors.ts";
 import type { Message } from "./model/message.ts";
 import type {
+  AckedConsumer,
   Output,
-  ProcessableConsumer,
   ProcessContext,
   ProcessCounts,
   ProcessHandler,
@@ -23,14 +23,14 @@ const MAX_SETTLING = 4_096;
 
 /** What one run is made of. */
 export interface ProcessParts {
-  readonly consumer: ProcessableConsumer;
+  readonly consumer: AckedConsumer;
   readonly handler: ProcessHandler;
   readonly settings: ProcessSettings;
 }
 
 /** Processes until it is told to stop, or the consumer ends or fails. */
 export class ProcessRun {
-  readonly #consumer: ProcessableConsumer;
+  readonly #consumer: AckedConsumer;
   readonly #handler: ProcessHandler;
   readonly #settings: ProcessSettings;
   readonly #turns: Turns;

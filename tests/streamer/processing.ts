@@ -3,7 +3,6 @@
 
 import {
   type Payload,
-  type ProcessableConsumer,
   type ProcessOptions,
   type Receipt,
   type SendOptions,
@@ -11,6 +10,7 @@ import {
   type SendReceipt,
   StreamerError,
 } from "../../mod.ts";
+import type { AckedConsumer } from "../../streamer/process_options.ts";
 import { fieldBytes, Message } from "../../streamer/model/message.ts";
 import { entry, frame } from "./commands/frames.ts";
 
@@ -42,7 +42,7 @@ interface Asker {
 }
 
 /** A consumer that is told what comes, and writes down what it is told. */
-export class FakeConsumer implements ProcessableConsumer {
+export class FakeConsumer implements AckedConsumer {
   readonly autoCommit: "rolling" | "disabled";
   /** Texts in the order of the acks. */
   readonly acked: string[] = [];
