@@ -145,7 +145,7 @@ export interface NackOptions {
  * A consumer in a group whose messages are acknowledged by its user; with `autoCommit: "rolling"` by itself from then on.
  *
  * @example
- * \`\`\`ts no-eval
+ * ```ts no-eval
  * import { connect } from "@sea/streamer-redis";
  *
  * await using streamer = await connect("redis://localhost");
@@ -162,7 +162,7 @@ export interface NackOptions {
  *     consumer.nack(message, { delay: 1_000 });
  *   }
  * }
- * \`\`\`
+ * ```
  */
 export interface AckConsumer extends GroupConsumer {
   /**
