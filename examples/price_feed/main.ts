@@ -1,0 +1,70 @@
+// The whole picture: starts a server and the programs, kills one of them in the middle, starts another in its place, and
+// shows that nothing was lost. It must not know how the programs do their work.
+
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { openServer } from "../demo/server.ts";
+import { Company } from "./company.ts";
+import { SYMBOLS } from "./feed.ts";
+import { HELP, type Options, readOptions, UsageError } from "./options.ts";
+
+/** Milliseconds to wait for quotes that are missing, once all ticks are stored. */
+const PATIENCE = 15_000;
+
+/** Starts the server and ends it; gives the exit code. */
+async function main(): Promise<number> {
+  const options = readOptions(process.argv.slice(2));
+  if (options === undefined) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const { promise: interrupted, reject: interrupt } = Promise.withResolvers<never>();
+  // Once: a second Ctrl-C ends the process at once, and the server with it.
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => interrupt(new Interrupted(name)));
+  interrupted.catch(() => {}); // heard below
+  const server = await openServer();
+  const company = new Company(server.url);
+  try {
+    process.stderr.write(`${await server.describe()}\n\n`);
+    return await Promise.race([trade(company, options), interrupted]);
+  } finally {
+    await company.close();
+    for (const stream of company.streams) await server.forget(stream);
+    await server.stop();
+  }
+}
+
+/** A day of trade; gives the collector's exit code, which is 0 if it has found nothing to be missing. */
+async function trade(company: Company, { ticks, rate }: Options): Promise<number> {
+  const { signal } = company;
+  const start = (name: string) => company.start(name, "processor.ts", ["--name", name]);
+  const [collector, one, two] = await Promise.all([
+    company.start("collector", "collector.ts"),
+    start("processor-1"),
+    start("processor-2"),
+  ]);
+  const producer = await company.start("producer", "producer.ts", ["--ticks", `${ticks}`, "--rate", `${rate}`]);
+
+  await sleep(0.4 * 1_000 * ticks * SYMBOLS.length / rate, undefined, { signal }); // before the middle
+  await two.end("SIGKILL");
+  company.say("main", "has killed processor-2, and starts another one");
+  const three = await start("processor-3");
+
+  await producer.ended;
+  await Promise.race([collector.says("is complete"), sleep(PATIENCE, undefined, { signal })]);
+  await Promise.all([one.end("SIGTERM"), three.end("SIGTERM")]);
+  return await collector.end("SIGTERM") ?? 1;
+}
+
+class Interrupted extends Error {
+  constructor(signal: string) {
+    super(`Stopped by ${signal}`);
+  }
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+  process.exitCode = error instanceof UsageError ? 2 : error instanceof Interrupted ? 130 : 1;
+}
