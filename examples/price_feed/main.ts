@@ -8,8 +8,9 @@ import { Company } from "./company.ts";
 import { SYMBOLS } from "./feed.ts";
 import { HELP, type Options, readOptions, UsageError } from "./options.ts";
 
-/** Milliseconds to wait for quotes that are missing, once all ticks are stored. */
-const PATIENCE = 15_000;
+/** Milliseconds to wait for quotes that are missing, once all ticks are stored, and so many more for each tick: one needs two. */
+const PATIENCE = 10_000;
+const PATIENCE_PER_TICK = 5;
 
 /** Starts the server and ends it; gives the exit code. */
 async function main(): Promise<number> {
@@ -37,6 +38,7 @@ async function main(): Promise<number> {
 /** A day of trade; gives the collector's exit code, which is 0 if it has found nothing to be missing. */
 async function trade(company: Company, { ticks, rate }: Options): Promise<number> {
   const { signal } = company;
+  const total = ticks * SYMBOLS.length;
   const start = (name: string) => company.start(name, "processor.ts", ["--name", name]);
   const [collector, one, two] = await Promise.all([
     company.start("collector", "collector.ts"),
@@ -45,13 +47,14 @@ async function trade(company: Company, { ticks, rate }: Options): Promise<number
   ]);
   const producer = await company.start("producer", "producer.ts", ["--ticks", `${ticks}`, "--rate", `${rate}`]);
 
-  await sleep(0.4 * 1_000 * ticks * SYMBOLS.length / rate, undefined, { signal }); // before the middle
+  await sleep(0.4 * 1_000 * total / rate, undefined, { signal }); // before the middle
   await two.end("SIGKILL");
   company.say("main", "has killed processor-2, and starts another one");
   const three = await start("processor-3");
 
   await producer.ended;
-  await Promise.race([collector.says("is complete"), sleep(PATIENCE, undefined, { signal })]);
+  const patience = PATIENCE + PATIENCE_PER_TICK * total;
+  await Promise.race([collector.says("is complete"), sleep(patience, undefined, { signal })]);
   await Promise.all([one.end("SIGTERM"), three.end("SIGTERM")]);
   return await collector.end("SIGTERM") ?? 1;
 }
