@@ -10,7 +10,7 @@ import { Connection } from "../../resp/connection/connection.ts";
 import { Fence } from "../../resp/connection/fence.ts";
 import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
 import { isGroupMissing } from "../commands/scripts.ts";
-import { readPage } from "../commands/xread.ts";
+import { checkPage, findPage } from "../commands/xread.ts";
 import { type GroupMember, xreadgroupArguments } from "../commands/xreadgroup.ts";
 import type { AnchorPorts } from "./anchor.ts";
 import type { Groups } from "./groups.ts";
@@ -70,6 +70,7 @@ export class GroupReader {
   #inFlight = 0;
   #reads = 0; // sent
   #answered = 0; // of those, or lost
+  #arriving = 0; // messages that are not yet in the inbox
   #refusedSince: number | undefined;
   #unreadable = 0; // replies in a row that broke the protocol
   #pausing = false; // after a refusal
@@ -158,7 +159,9 @@ export class GroupReader {
 
   #hasRoom(inFlight: number): boolean {
     const { inbox, settings, isFull } = this.#ports;
-    const { pages, queued, queuedBytes, asked } = inbox;
+    const { queuedBytes, asked } = inbox;
+    const pages = inbox.pages + Number(this.#arriving > 0);
+    const queued = inbox.queued + this.#arriving;
     if (inbox.over !== undefined || isFull() || queuedBytes >= settings.maxBufferedBytes) return false;
     const { prefetch, mode } = settings;
     const shared = mode === "load-balanced";
@@ -247,30 +250,40 @@ export class GroupReader {
   }
 
   #arrived(decoder: RespDecoder, reading: Reading): void {
-    const frame = decoder.detach();
-    const found = readPage(frame);
+    const lent = decoder.borrow();
+    const found = findPage(lent);
     const { inbox, intake, settings } = this.#ports;
     const asked = new Map(reading.shards.map((shard) => [shard.redisKey, shard]));
-    const total = found.reduce((sum, { entries }) => sum + entries.length, 0);
-    const starving = inbox.pages === 0 && inbox.asked;
-    if (starving) this.#pacedAt = this.#clock.now(); // from here on they are worked on
-    const deliveries = found.map(({ redisKey, entries }) => {
+    const arrived = found.map(({ redisKey, entries, lastId }) => {
       const shard = asked.get(redisKey);
       if (shard === undefined || !asked.delete(redisKey)) {
         throw wrongShape("XREADGROUP", "entries of the keys asked for");
       }
-      return { shard, frame, entries, bytes: Math.ceil(frame.byteLength * entries.length / total) };
+      return { shard, entries, lastId };
     });
-    found.forEach(({ lastId }, i) => deliveries[i].shard.position = lastId);
-    const most = found.reduce((max, { entries }) => Math.max(max, entries.length), 0);
+    const total = arrived.reduce((sum, { entries }) => sum + entries.length, 0);
+    const most = arrived.reduce((max, { entries }) => Math.max(max, entries.length), 0);
+    const starving = inbox.pages === 0 && inbox.asked;
+    if (starving) this.#pacedAt = this.#clock.now(); // from here on they are worked on
     if (total > 0) {
-      const size = { entries: most, total, bytes: frame.byteLength, streams: reading.shards.length };
+      const size = { entries: most, total, bytes: lent.byteLength, streams: reading.shards.length };
       this.#count = nextCount(this.#count, size, { batchSize: settings.batchSize, pageBytes: this.#pageBytes });
+    }
+    const sign = { full: most >= reading.count, starving, pages: inbox.pages + Number(total > 0) };
+    this.#depth = nextDepth(this.#depth, sign);
+    this.#arriving = total;
+    this.fill(); // the server works on the next page while this one is copied and handed out
+    this.#arriving = 0;
+    checkPage(lent, found);
+    if (total > 0) {
+      const frame = decoder.detach();
+      for (const { shard, lastId } of arrived) shard.position = lastId;
+      const bytesOf = (entries: Int32Array) => Math.ceil(frame.byteLength * entries.length / total);
+      const deliveries = arrived.map(({ shard, entries }) => ({ shard, frame, entries, bytes: bytesOf(entries) }));
       intake.add(deliveries, { acknowledged: this.#noAck, readAt: reading.at });
     }
-    this.#depth = nextDepth(this.#depth, { full: most >= reading.count, starving, pages: inbox.pages });
-    this.fill();
     inbox.serve();
+    if (total === 0) this.fill();
   }
 
   /** A refusal: looks for a lost group, waits for what passes, or ends; then goes on. */
