@@ -129,12 +129,11 @@ export class GroupReader {
     if (open === undefined || this.#pausing) return;
     const shards = this.#shards.filter(({ state }) => state === "ready");
     if (shards.length === 0) return;
-    let sent = false;
-    while (this.#hasRoom(this.#inFlight)) {
-      this.#read(open, shards);
-      sent = true;
-    }
-    if (sent) open.pipeline.flush(); // the server works on the next page while the last one is handed out
+    const idle = this.#inFlight === 0;
+    while (this.#hasRoom(this.#inFlight)) this.#read(open, shards);
+    // The server works on the next page while the last one is handed out. Where it has another to work on, there is no
+    // hurry: what is asked for within one tick goes in one write, which costs more than all else of a small page.
+    if (idle && this.#inFlight > 0) open.pipeline.flush();
   }
 
   /** A shard can be read that was not there when the blocked read was sent: that one is ended. */
