@@ -114,6 +114,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   #ending: Promise<void> | undefined;
   #exclusive: Promise<unknown> = Promise.resolve();
   #gaps = 0;
+  #full = false; // whether somebody was refused since there was room last
   #awaiting = false; // whether streams that were missing are looked for
 
   constructor(host: GroupHost, streamKeys: readonly string[], shards: readonly GroupShard[]) {
@@ -353,16 +354,20 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     if (this.#ending !== undefined) throw consumerEnded();
   }
 
-  /** How many more messages may be handed out. */
+  /** How many more messages may be handed out; where none may, whoever asked is told when that has changed. */
   get #room(): number {
     const { inHand, nacked, unsent } = this.#ledger;
-    return Math.max(0, Math.min(this.#host.settings.maxUnacked - inHand - nacked, MAX_UNCOMMITTED - unsent));
+    const room = Math.min(this.#host.settings.maxUnacked - inHand - nacked, MAX_UNCOMMITTED - unsent);
+    if (room > 0) return room;
+    this.#full = true;
+    return 0;
   }
 
   #allowance(lot: Lot): number {
     const room = this.#room;
     if (room === 0 || !this.#keeper.isStale(lot)) return room;
-    this.#keeper.verify(); // which serves the inbox again
+    this.#full = true;
+    this.#keeper.verify(); // after which there is room again
     return 0;
   }
 
@@ -391,9 +396,10 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     this.#eased();
   }
 
-  /** Fewer messages are in the user's hands, or more may be handed out: who waits may be served. */
+  /** Fewer messages are in the user's hands, or more may be handed out: who was refused is served. Cheap where nobody was. */
   #eased(): void {
-    if (!this.#inbox.asked && this.#inbox.queued > 0) return;
+    if (!this.#full) return;
+    this.#full = false;
     this.#inbox.serve();
     this.#reader.fill();
   }
@@ -434,7 +440,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   /** What is held of a shard whose group is gone is pending nowhere, and kept by nobody but us. */
   #orphan(shard: GroupShard): void {
     for (const lot of this.#ledger.lotsOf(shard)) lot.orphaned = true;
-    this.#eased();
+    this.#eased(); // they need no looking at any more
   }
 
   /** One at a time. */
