@@ -55,11 +55,15 @@ export function xpending(options: XpendingOptions): Command<PendingEntry[]> {
 function readRow(row: RespValue): PendingEntry {
   if (!Array.isArray(row)) throw unexpected();
   const [id, consumer, idle, deliveries] = row;
-  const entry = { id: textOf(id), consumer: textOf(consumer), idle: Number(idle), deliveries: Number(deliveries) };
-  const { id: idText, consumer: name } = entry;
+  const [idText, name] = [textOf(id), textOf(consumer)];
   if (idText === undefined || parseId(idText) === undefined || name === undefined) throw unexpected();
-  if (!Number.isFinite(entry.idle) || !Number.isFinite(entry.deliveries)) throw unexpected();
-  return { ...entry, id: idText, consumer: name };
+  return { id: idText, consumer: name, idle: numberOf(idle), deliveries: numberOf(deliveries) };
+}
+
+/** An integer, as near as a number comes to it: a group may be told that an entry was delivered 2^63 - 1 times. */
+function numberOf(value: RespValue): number {
+  if (typeof value !== "number" && typeof value !== "bigint") throw unexpected();
+  return Number(value);
 }
 
 function unexpected(): Error {

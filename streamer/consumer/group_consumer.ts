@@ -321,24 +321,35 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   /** @internal Ends reading with this error. What was acknowledged can still be committed, by `end`. */
   fail(error: StreamerError): void {
+    this.#stop(error);
+    this.#reader.close(error);
+  }
+
+  #stop(error: StreamerError): void {
     this.#inbox.end(error);
     this.#closing.abort(error);
-    this.#reader.close(error);
     this.#keeper.close();
     this.#redelivery.close();
   }
 
   async #end(limit: number, signal: AbortSignal | undefined): Promise<void> {
-    this.fail(consumerEnded());
+    const { clock } = this.#host.anchor;
+    this.#stop(consumerEnded());
     if (this.autoCommit === "delayed") this.#ledger.ackReturned(Infinity);
     const late = new AbortController();
-    const timer = this.#host.anchor.clock.after(limit, () => {
+    const unread = new AbortController();
+    const timers = [clock.after(Math.min(limit, UNBLOCK_LIMIT), () => unread.abort())];
+    timers.push(clock.after(limit, () => {
       late.abort(new StreamerError("TIMEOUT", `Cannot commit within ${limit} ms: what is left stays pending`));
-    });
+    }));
+    const finished = this.#reader.finish(unread.signal).then(() => this.#reader.close(consumerEnded()));
     try {
       await this.flushAcks({ signal: signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]) });
+      await finished;
     } finally {
-      timer.stop();
+      unread.abort();
+      this.#reader.close(consumerEnded());
+      for (const timer of timers) timer.stop();
       this.#ended.abort(consumerEnded());
       this.#committer.close();
       this.#host.onEnded(this);
@@ -450,6 +461,9 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     return result;
   }
 }
+
+/** Longest that an end waits for the server to end a blocked read; where it is slower, entries may be handed to nobody. */
+const UNBLOCK_LIMIT = 1_000;
 
 function notMoved(): StreamerError {
   return new StreamerError("UNSUPPORTED", "Cannot move a consumer in a group as that is not built yet");

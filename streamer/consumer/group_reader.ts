@@ -12,6 +12,7 @@ import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
 import { isGroupMissing } from "../commands/scripts.ts";
 import { checkPage, findPage } from "../commands/xread.ts";
 import { type GroupMember, xreadgroupArguments } from "../commands/xreadgroup.ts";
+import { abortable } from "./abortable.ts";
 import type { AnchorPorts } from "./anchor.ts";
 import type { Groups } from "./groups.ts";
 import type { GroupSettings } from "./group_options.ts";
@@ -147,6 +148,18 @@ export class GroupReader {
       signal: this.#closing.signal,
       isBlocked: () => this.#open === open && this.#answered < last,
     });
+  }
+
+  /**
+   * Has the server end the read that blocks there, before the connection is closed: until the server notices that, it would
+   * hand out entries to nobody. Nothing more is read by then, since the inbox is over.
+   */
+  async finish(signal: AbortSignal): Promise<void> {
+    const open = this.#open;
+    const last = this.#reads;
+    const isBlocked = () => this.#open === open && this.#answered < last;
+    if (open === undefined || this.#closing.signal.aborted || !isBlocked()) return;
+    await abortable(endBlockedRead(open, { anchor: this.#ports.anchor, signal, isBlocked }), signal).catch(() => {});
   }
 
   /** Closes the connection. Twice is harmless. */
