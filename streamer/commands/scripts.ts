@@ -4,6 +4,7 @@
 import { RedisError } from "../../resp/errors.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
 import type { MessageId } from "../model/id.ts";
+import { isNull } from "./entries.ts";
 import { type EntryPage, entryPage } from "./xclaim.ts";
 import type { GroupMember } from "./xreadgroup.ts";
 
@@ -45,7 +46,7 @@ export function keepAlive(member: GroupMember, redisKey: string, ids: readonly M
       const value = decoder.value();
       if (!Array.isArray(value) || value.length !== ids.length) throw wrongShape("EVAL", "a state for each id");
       return value.map((state) => {
-        const kept = KEPT[Number(state)];
+        const kept = typeof state === "number" ? KEPT[state] : undefined;
         if (kept === undefined) throw wrongShape("EVAL", "states from 0 to 2");
         return kept;
       });
@@ -75,7 +76,7 @@ export function redeliver(member: GroupMember, redelivery: Redelivery): Command<
     repeatable: true, // it says the count, and does not add to it
     read(decoder) {
       const frame = decoder.detach();
-      return frame.isArray(0) && frame.lengthAt(0) >= 0 ? entryPage(frame, "EVAL") : undefined;
+      return isNull(frame, 0) ? undefined : entryPage(frame, "EVAL");
     },
   };
 }
@@ -98,7 +99,11 @@ export function removeIdle(member: GroupMember, redisKey: string, idle: number):
     args: ["EVAL", REMOVE_IDLE, 1, redisKey, member.group, member.consumer, Math.ceil(idle)],
     key: redisKey,
     repeatable: true,
-    read: (decoder) => decoder.value() === 1,
+    read(decoder) {
+      const value = decoder.value();
+      if (value !== 0 && value !== 1) throw wrongShape("EVAL", "0 or 1");
+      return value === 1;
+    },
   };
 }
 

@@ -52,14 +52,49 @@ export function xpending(options: XpendingOptions): Command<PendingEntry[]> {
   };
 }
 
+/** How much is pending in a group. */
+export interface PendingSummary {
+  /** Of everybody's, and of nobody's: what was given back to the group. */
+  readonly total: number;
+  /** Of each consumer that holds anything. */
+  readonly consumers: readonly { readonly name: string; readonly pending: number }[];
+}
+
+/** Counts what is pending in a group. */
+export function xpendingSummary(redisKey: string, group: string): Command<PendingSummary> {
+  return {
+    args: ["XPENDING", redisKey, group],
+    key: redisKey,
+    repeatable: true,
+    read(decoder) {
+      const value = decoder.value();
+      if (!Array.isArray(value) || value.length !== 4) throw unexpected();
+      const [total, , , rows] = value;
+      if (rows !== null && !Array.isArray(rows)) throw unexpected();
+      return { total: numberOf(total), consumers: (rows ?? []).map(readCount) };
+    },
+  };
+}
+
+/** A consumer's name and how much it holds, which servers tell as text. */
+function readCount(row: RespValue): { readonly name: string; readonly pending: number } {
+  const [name, pending] = Array.isArray(row) ? row.map(textOf) : [];
+  if (name === undefined || pending === undefined || !/^[0-9]{1,15}$/.test(pending)) throw unexpected();
+  return { name, pending: Number(pending) };
+}
+
 function readRow(row: RespValue): PendingEntry {
   if (!Array.isArray(row)) throw unexpected();
   const [id, consumer, idle, deliveries] = row;
-  const entry = { id: textOf(id), consumer: textOf(consumer), idle: Number(idle), deliveries: Number(deliveries) };
-  const { id: idText, consumer: name } = entry;
+  const [idText, name] = [textOf(id), textOf(consumer)];
   if (idText === undefined || parseId(idText) === undefined || name === undefined) throw unexpected();
-  if (!Number.isFinite(entry.idle) || !Number.isFinite(entry.deliveries)) throw unexpected();
-  return { ...entry, id: idText, consumer: name };
+  return { id: idText, consumer: name, idle: numberOf(idle), deliveries: numberOf(deliveries) };
+}
+
+/** An integer, as near as a number comes to it: a group may be told that an entry was delivered 2^63 - 1 times. */
+function numberOf(value: RespValue): number {
+  if (typeof value !== "number" && typeof value !== "bigint") throw unexpected();
+  return Number(value);
 }
 
 function unexpected(): Error {

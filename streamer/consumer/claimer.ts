@@ -6,8 +6,8 @@ import { sleep } from "../../resp/connection/clock.ts";
 import type { Command } from "../../resp/connection/command.ts";
 import { areScriptsForbidden, isGroupMissing, removeIdle } from "../commands/scripts.ts";
 import { xclaim, xrangeOne } from "../commands/xclaim.ts";
-import { type ConsumerInfo, isStreamMissing, xinfoConsumers, xinfoGroups } from "../commands/xgroup.ts";
-import { type PendingEntry, xpending } from "../commands/xpending.ts";
+import { isStreamMissing, xinfoConsumers } from "../commands/xgroup.ts";
+import { type PendingEntry, xpending, xpendingSummary } from "../commands/xpending.ts";
 import type { GroupMember } from "../commands/xreadgroup.ts";
 import { FIRST_ID, type MessageId, nextId } from "../model/id.ts";
 import { type AnchorPorts, persist } from "./anchor.ts";
@@ -67,26 +67,32 @@ export class Claimer {
   /** Begins; the first look is after one interval. Resolves when the consumer ends. */
   async start(): Promise<void> {
     const { settings, anchor, signal } = this.#ports;
-    const { autoClaimInterval, consumerExpiry } = settings;
-    const interval = Math.min(autoClaimInterval ?? Infinity, consumerExpiry ?? Infinity);
-    if (interval === Infinity) return;
+    const { autoClaimInterval = Infinity, consumerExpiry = Infinity } = settings;
+    const expiryInterval = Math.min(consumerExpiry, LONGEST_EXPIRY_INTERVAL);
+    const interval = Math.min(autoClaimInterval, expiryInterval);
+    if (consumerExpiry === Infinity && interval === Infinity) return;
+    let lookedForIdle = anchor.clock.now();
     try {
       for (;;) {
         await sleep(anchor.clock, interval * (1 + JITTER * (anchor.clock.random() - 0.5)), signal);
-        await this.#look(autoClaimInterval !== undefined);
+        if (autoClaimInterval !== Infinity) await this.#forEach((shard) => this.#claimFromAll(shard));
+        const now = anchor.clock.now();
+        if (consumerExpiry === Infinity || now - lookedForIdle < expiryInterval * (1 - JITTER)) continue;
+        lookedForIdle = now;
+        await this.#forEach((shard) => this.#removeIdle(shard, consumerExpiry));
       }
     } catch {
       // The end.
     }
   }
 
-  /** One look at all shards; what passes by itself, or a group that is gone, is for the next one. */
-  async #look(claims: boolean): Promise<void> {
+  /** Looks at each shard; what passes by itself, or a group that is gone, is for the next time. */
+  async #forEach(look: (shard: GroupShard) => Promise<void>): Promise<void> {
     const { shards, signal, onFatal } = this.#ports;
     for (const shard of shards()) {
       if (shard.state !== "ready") continue;
       try {
-        await this.#lookAt(shard, claims);
+        await look(shard);
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof StreamerError)) throw error;
@@ -96,18 +102,17 @@ export class Claimer {
     }
   }
 
-  async #lookAt(shard: GroupShard, claims: boolean): Promise<void> {
-    const { member, settings } = this.#ports;
-    const consumers = await this.#run(xinfoConsumers(shard.redisKey, member.group));
-    const others = consumers.filter(({ name }) => name !== member.consumer);
-    if (claims) {
-      for (const { name, pending } of others) if (pending > 0) await this.#claimFrom(shard, name);
-      await this.#claimUnowned(shard, consumers);
-    }
-    const { consumerExpiry } = settings;
-    if (consumerExpiry === undefined) return;
-    for (const { name, pending, idle } of others) {
-      if (pending === 0 && idle >= consumerExpiry) await this.#remove(shard, name, consumerExpiry);
+  async #claimFromAll(shard: GroupShard): Promise<void> {
+    const { member } = this.#ports;
+    const { total, consumers } = await this.#run(xpendingSummary(shard.redisKey, member.group));
+    for (const { name } of consumers) if (name !== member.consumer) await this.#claimFrom(shard, name);
+    if (total > consumers.reduce((sum, { pending }) => sum + pending, 0)) await this.#claimUnowned(shard);
+  }
+
+  async #removeIdle(shard: GroupShard, expiry: number): Promise<void> {
+    const { member } = this.#ports;
+    for (const { name, pending, idle } of await this.#run(xinfoConsumers(shard.redisKey, member.group))) {
+      if (name !== member.consumer && pending === 0 && idle >= expiry) await this.#remove(shard, name, expiry);
     }
   }
 
@@ -128,12 +133,9 @@ export class Claimer {
   }
 
   /** What belongs to nobody, since somebody gave it back to the group, is in no consumer's list: all of it is walked. */
-  async #claimUnowned(shard: GroupShard, consumers: readonly ConsumerInfo[]): Promise<void> {
+  async #claimUnowned(shard: GroupShard): Promise<void> {
     const { member, room, exclusively } = this.#ports;
     const { redisKey } = shard;
-    const groups = await this.#run(xinfoGroups(redisKey));
-    const all = groups.find(({ name }) => name === member.group)?.pending ?? 0;
-    if (all <= consumers.reduce((sum, { pending }) => sum + pending, 0)) return;
     for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
       await room();
       const first: MessageId = start;
@@ -205,5 +207,7 @@ export class Claimer {
 
 /** Share of the interval by which looks are spread, so that consumers that began together do not look together. */
 const JITTER = 0.2;
+/** Longest time between two looks for consumers that are gone. */
+const LONGEST_EXPIRY_INTERVAL = 600_000;
 /** Entries listed at once where all of a group's are walked. */
 const LISTED = 1_000;

@@ -82,14 +82,14 @@ export class Graveyard {
     }
   }
 
-  /** Runs a command, also if the server is given up meanwhile: it may be back later. */
+  /** Runs a command, also if the server is given up meanwhile, or full: it may be back later, or have room. */
   async #persist<T>(command: Command<T>): Promise<T> {
     const { anchor, signal } = this.#ports;
     for (;;) {
       try {
         return await persist(anchor, signal, () => anchor.run(command, { signal }));
       } catch (error) {
-        const away = error instanceof StreamerError && error.code === "DISCONNECTED";
+        const away = error instanceof StreamerError && (error.code === "DISCONNECTED" || error.code === "OOM");
         if (!away || signal.aborted) throw error;
         await sleep(anchor.clock, anchor.reconnect.maxDelay, signal);
       }

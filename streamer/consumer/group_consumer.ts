@@ -114,6 +114,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   #ending: Promise<void> | undefined;
   #exclusive: Promise<unknown> = Promise.resolve();
   #gaps = 0;
+  #full = false; // whether somebody was refused since there was room last
   #awaiting = false; // whether streams that were missing are looked for
 
   constructor(host: GroupHost, streamKeys: readonly string[], shards: readonly GroupShard[]) {
@@ -241,6 +242,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   override ack(message: Message): void {
     if (!this.#hasVerbs) return super.ack(message);
+    this.#checkOpen();
     const place = this.#placeOf(message);
     if (place === undefined || !this.#ledger.ack(place.lot, place.index)) {
       if (place === undefined || place.lot.states[place.index] === HELD.done) return this.#ackById(message.identifier);
@@ -251,11 +253,13 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   override ackWith(identifier: Pick<MessageIdentifier, "streamKey" | "shardId" | "id">): void {
     if (!this.#hasVerbs) return super.ackWith(identifier);
+    this.#checkOpen();
     this.#ackById(identifier);
   }
 
   override nack(message: Message, options: NackOptions = {}): void {
     if (!this.#hasVerbs) return super.nack(message, options);
+    this.#checkOpen();
     const delay = checkNumber("delay", options.delay, 0, { min: 0 });
     const place = this.#placeOf(message);
     if (place === undefined) return void this.#shardOf(message); // not ours to hold: whoever has it delivers it
@@ -267,6 +271,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   override term(message: Message, reason = "terminated"): void {
     if (!this.#hasVerbs) return super.term(message, reason);
+    this.#checkOpen();
     if (typeof reason !== "string") throw invalidOption("reason", reason, "a string");
     const place = this.#placeOf(message);
     if (place === undefined) return void this.#shardOf(message);
@@ -316,24 +321,35 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   /** @internal Ends reading with this error. What was acknowledged can still be committed, by `end`. */
   fail(error: StreamerError): void {
+    this.#stop(error);
+    this.#reader.close(error);
+  }
+
+  #stop(error: StreamerError): void {
     this.#inbox.end(error);
     this.#closing.abort(error);
-    this.#reader.close(error);
     this.#keeper.close();
     this.#redelivery.close();
   }
 
   async #end(limit: number, signal: AbortSignal | undefined): Promise<void> {
-    this.fail(consumerEnded());
+    const { clock } = this.#host.anchor;
+    this.#stop(consumerEnded());
     if (this.autoCommit === "delayed") this.#ledger.ackReturned(Infinity);
     const late = new AbortController();
-    const timer = this.#host.anchor.clock.after(limit, () => {
+    const unread = new AbortController();
+    const timers = [clock.after(Math.min(limit, UNBLOCK_LIMIT), () => unread.abort())];
+    timers.push(clock.after(limit, () => {
       late.abort(new StreamerError("TIMEOUT", `Cannot commit within ${limit} ms: what is left stays pending`));
-    });
+    }));
+    const finished = this.#reader.finish(unread.signal).then(() => this.#reader.close(consumerEnded()));
     try {
       await this.flushAcks({ signal: signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]) });
+      await finished;
     } finally {
-      timer.stop();
+      unread.abort();
+      this.#reader.close(consumerEnded());
+      for (const timer of timers) timer.stop();
       this.#ended.abort(consumerEnded());
       this.#committer.close();
       this.#host.onEnded(this);
@@ -344,16 +360,25 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     return this.autoCommit === "rolling" || this.autoCommit === "disabled";
   }
 
-  /** How many more messages may be handed out. */
+  /** After the end nothing is sent any more: who acknowledges then has to know that it comes to nothing. */
+  #checkOpen(): void {
+    if (this.#ending !== undefined) throw consumerEnded();
+  }
+
+  /** How many more messages may be handed out; where none may, whoever asked is told when that has changed. */
   get #room(): number {
     const { inHand, nacked, unsent } = this.#ledger;
-    return Math.max(0, Math.min(this.#host.settings.maxUnacked - inHand - nacked, MAX_UNCOMMITTED - unsent));
+    const room = Math.min(this.#host.settings.maxUnacked - inHand - nacked, MAX_UNCOMMITTED - unsent);
+    if (room > 0) return room;
+    this.#full = true;
+    return 0;
   }
 
   #allowance(lot: Lot): number {
     const room = this.#room;
     if (room === 0 || !this.#keeper.isStale(lot)) return room;
-    this.#keeper.verify(); // which serves the inbox again
+    this.#full = true;
+    this.#keeper.verify(); // after which there is room again
     return 0;
   }
 
@@ -382,9 +407,10 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     this.#eased();
   }
 
-  /** Fewer messages are in the user's hands, or more may be handed out: who waits may be served. */
+  /** Fewer messages are in the user's hands, or more may be handed out: who was refused is served. Cheap where nobody was. */
   #eased(): void {
-    if (!this.#inbox.asked && this.#inbox.queued > 0) return;
+    if (!this.#full) return;
+    this.#full = false;
     this.#inbox.serve();
     this.#reader.fill();
   }
@@ -425,7 +451,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   /** What is held of a shard whose group is gone is pending nowhere, and kept by nobody but us. */
   #orphan(shard: GroupShard): void {
     for (const lot of this.#ledger.lotsOf(shard)) lot.orphaned = true;
-    this.#eased();
+    this.#eased(); // they need no looking at any more
   }
 
   /** One at a time. */
@@ -435,6 +461,9 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     return result;
   }
 }
+
+/** Longest that an end waits for the server to end a blocked read; where it is slower, entries may be handed to nobody. */
+const UNBLOCK_LIMIT = 1_000;
 
 function notMoved(): StreamerError {
   return new StreamerError("UNSUPPORTED", "Cannot move a consumer in a group as that is not built yet");

@@ -10,8 +10,9 @@ import { Connection } from "../../resp/connection/connection.ts";
 import { Fence } from "../../resp/connection/fence.ts";
 import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
 import { isGroupMissing } from "../commands/scripts.ts";
-import { readPage } from "../commands/xread.ts";
+import { checkPage, findPage } from "../commands/xread.ts";
 import { type GroupMember, xreadgroupArguments } from "../commands/xreadgroup.ts";
+import { abortable } from "./abortable.ts";
 import type { AnchorPorts } from "./anchor.ts";
 import type { Groups } from "./groups.ts";
 import type { GroupSettings } from "./group_options.ts";
@@ -70,6 +71,7 @@ export class GroupReader {
   #inFlight = 0;
   #reads = 0; // sent
   #answered = 0; // of those, or lost
+  #arriving = 0; // messages that are not yet in the inbox
   #refusedSince: number | undefined;
   #unreadable = 0; // replies in a row that broke the protocol
   #pausing = false; // after a refusal
@@ -128,12 +130,11 @@ export class GroupReader {
     if (open === undefined || this.#pausing) return;
     const shards = this.#shards.filter(({ state }) => state === "ready");
     if (shards.length === 0) return;
-    let sent = false;
-    while (this.#hasRoom(this.#inFlight)) {
-      this.#read(open, shards);
-      sent = true;
-    }
-    if (sent) open.pipeline.flush(); // the server works on the next page while the last one is handed out
+    const idle = this.#inFlight === 0;
+    while (this.#hasRoom(this.#inFlight)) this.#read(open, shards);
+    // The server works on the next page while the last one is handed out. Where it has another to work on, there is no
+    // hurry: what is asked for within one tick goes in one write, which costs more than all else of a small page.
+    if (idle && this.#inFlight > 0) open.pipeline.flush();
   }
 
   /** A shard can be read that was not there when the blocked read was sent: that one is ended. */
@@ -149,6 +150,18 @@ export class GroupReader {
     });
   }
 
+  /**
+   * Has the server end the read that blocks there, before the connection is closed: until the server notices that, it would
+   * hand out entries to nobody. Nothing more is read by then, since the inbox is over.
+   */
+  async finish(signal: AbortSignal): Promise<void> {
+    const open = this.#open;
+    const last = this.#reads;
+    const isBlocked = () => this.#open === open && this.#answered < last;
+    if (open === undefined || this.#closing.signal.aborted || !isBlocked()) return;
+    await abortable(endBlockedRead(open, { anchor: this.#ports.anchor, signal, isBlocked }), signal).catch(() => {});
+  }
+
   /** Closes the connection. Twice is harmless. */
   close(reason: StreamerError): void {
     this.#closing.abort(reason);
@@ -158,7 +171,9 @@ export class GroupReader {
 
   #hasRoom(inFlight: number): boolean {
     const { inbox, settings, isFull } = this.#ports;
-    const { pages, queued, queuedBytes, asked } = inbox;
+    const { queuedBytes, asked } = inbox;
+    const pages = inbox.pages + Number(this.#arriving > 0);
+    const queued = inbox.queued + this.#arriving;
     if (inbox.over !== undefined || isFull() || queuedBytes >= settings.maxBufferedBytes) return false;
     const { prefetch, mode } = settings;
     const shared = mode === "load-balanced";
@@ -247,30 +262,40 @@ export class GroupReader {
   }
 
   #arrived(decoder: RespDecoder, reading: Reading): void {
-    const frame = decoder.detach();
-    const found = readPage(frame);
+    const lent = decoder.borrow();
+    const found = findPage(lent);
     const { inbox, intake, settings } = this.#ports;
     const asked = new Map(reading.shards.map((shard) => [shard.redisKey, shard]));
-    const total = found.reduce((sum, { entries }) => sum + entries.length, 0);
-    const starving = inbox.pages === 0 && inbox.asked;
-    if (starving) this.#pacedAt = this.#clock.now(); // from here on they are worked on
-    const deliveries = found.map(({ redisKey, entries }) => {
+    const arrived = found.map(({ redisKey, entries, lastId }) => {
       const shard = asked.get(redisKey);
       if (shard === undefined || !asked.delete(redisKey)) {
         throw wrongShape("XREADGROUP", "entries of the keys asked for");
       }
-      return { shard, frame, entries, bytes: Math.ceil(frame.byteLength * entries.length / total) };
+      return { shard, entries, lastId };
     });
-    found.forEach(({ lastId }, i) => deliveries[i].shard.position = lastId);
-    const most = found.reduce((max, { entries }) => Math.max(max, entries.length), 0);
+    const total = arrived.reduce((sum, { entries }) => sum + entries.length, 0);
+    const most = arrived.reduce((max, { entries }) => Math.max(max, entries.length), 0);
+    const starving = inbox.pages === 0 && inbox.asked;
+    if (starving) this.#pacedAt = this.#clock.now(); // from here on they are worked on
     if (total > 0) {
-      const size = { entries: most, total, bytes: frame.byteLength, streams: reading.shards.length };
+      const size = { entries: most, total, bytes: lent.byteLength, streams: reading.shards.length };
       this.#count = nextCount(this.#count, size, { batchSize: settings.batchSize, pageBytes: this.#pageBytes });
+    }
+    const sign = { full: most >= reading.count, starving, pages: inbox.pages + Number(total > 0) };
+    this.#depth = nextDepth(this.#depth, sign);
+    this.#arriving = total;
+    this.fill(); // the server works on the next page while this one is copied and handed out
+    this.#arriving = 0;
+    checkPage(lent, found);
+    if (total > 0) {
+      const frame = decoder.detach();
+      for (const { shard, lastId } of arrived) shard.position = lastId;
+      const bytesOf = (entries: Int32Array) => Math.ceil(frame.byteLength * entries.length / total);
+      const deliveries = arrived.map(({ shard, entries }) => ({ shard, frame, entries, bytes: bytesOf(entries) }));
       intake.add(deliveries, { acknowledged: this.#noAck, readAt: reading.at });
     }
-    this.#depth = nextDepth(this.#depth, { full: most >= reading.count, starving, pages: inbox.pages });
-    this.fill();
     inbox.serve();
+    if (total === 0) this.fill();
   }
 
   /** A refusal: looks for a lost group, waits for what passes, or ends; then goes on. */

@@ -101,14 +101,18 @@ export class Intake {
   #handing(lot: Lot): Handing {
     const { clock, ledger, committer, allowance } = this.#ports;
     const byTime = this.#byTime;
+    let now = 0; // of the last look at the allowance: those taken at once are taken at one time
     return {
       take(index) {
-        if (!ledger.take(lot, index, Math.floor(clock.now()))) return false;
+        if (!ledger.take(lot, index, now)) return false;
         if (byTime) committer.touch();
         return true;
       },
       deliveriesOf: (index) => lot.deliveriesOf(index),
-      allowance: () => allowance(lot),
+      allowance() {
+        now = Math.floor(clock.now());
+        return allowance(lot);
+      },
     };
   }
 }

@@ -18,6 +18,8 @@ export interface AckBatch {
   readonly count: number;
   /** Which entries they are: lot, from, to. */
   readonly parts: readonly AckPart[];
+  /** Those that are in no lot. */
+  readonly foreign: readonly MessageId[];
 }
 
 interface AckPart {
@@ -225,7 +227,7 @@ export class Ledger {
   /** Entries that are not held are to be acknowledged at once; {@linkcode confirm} or {@linkcode restore} ends that. */
   dismiss(shard: GroupShard, ids: readonly MessageId[]): AckBatch {
     this.#sending += ids.length;
-    return { shard, ids: joined(ids.map(encodedId)), count: ids.length, parts: [] };
+    return { shard, ids: joined(ids.map(encodedId)), count: ids.length, parts: [], foreign: ids };
   }
 
   /** The server has acknowledged a batch. */
@@ -249,7 +251,8 @@ export class Ledger {
       this.#acked.add(lot);
     }
     this.#sending -= batch.count;
-    this.#unsent += own; // an identifier of an earlier life is its caller's to give again
+    this.#unsent += own;
+    for (const id of batch.foreign) this.ackForeign(batch.shard, id);
   }
 
   #leave(lot: Lot, index: number): void {
@@ -269,6 +272,7 @@ class BatchBuilder {
   readonly #shard: GroupShard;
   readonly #batches: AckBatch[];
   #parts: AckPart[] = [];
+  #foreign: MessageId[] = [];
   #chunks: Uint8Array[] = [];
   #count = 0;
 
@@ -288,14 +292,16 @@ class BatchBuilder {
   }
 
   addId(id: MessageId): void {
+    this.#foreign.push(id);
     this.#push(encodedId(id), 1);
   }
 
   close(): void {
     if (this.#count === 0) return;
     const ids = joined(this.#chunks);
-    this.#batches.push({ shard: this.#shard, ids, count: this.#count, parts: this.#parts });
+    this.#batches.push({ shard: this.#shard, ids, count: this.#count, parts: this.#parts, foreign: this.#foreign });
     this.#parts = [];
+    this.#foreign = [];
     this.#chunks = [];
     this.#count = 0;
   }

@@ -3,12 +3,13 @@
 
 import { ProtocolError, type StreamerError } from "../../resp/errors.ts";
 import type { RespDecoder } from "../../resp/decoder.ts";
+import type { RespFrame } from "../../resp/frame.ts";
 import { reconnectDelay } from "../../resp/connection/backoff.ts";
 import { type Clock, sleep } from "../../resp/connection/clock.ts";
 import { type Command, isErrorReply, readError, wrongShape } from "../../resp/connection/command.ts";
 import { Connection } from "../../resp/connection/connection.ts";
 import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
-import { readPage, xreadArguments } from "../commands/xread.ts";
+import { checkPage, findPage, type PageSection, xreadArguments } from "../commands/xread.ts";
 import { compareIds, type MessageId, type TimestampFormat } from "../model/id.ts";
 import type { AnchorPorts } from "./anchor.ts";
 import type { Inbox, Page } from "./inbox.ts";
@@ -62,6 +63,18 @@ interface Reading {
   readonly generation: number;
 }
 
+/** The entries of one shard in the page that has just come. */
+interface Arrived {
+  readonly shard: ShardPosition;
+  readonly entries: Int32Array;
+  /** The shard's position before it, and the highest id it was known to have reached. */
+  readonly before: MessageId;
+  readonly reached: MessageId;
+  readonly bytes: number;
+}
+
+const NOTHING: readonly Arrived[] = [];
+
 /** Keeps an inbox filled. */
 export class Reader {
   readonly #options: ReaderOptions;
@@ -76,6 +89,7 @@ export class Reader {
   #count: CountState;
   #turn: Turn = { kind: "all" };
   #reading: Reading | undefined;
+  #arriving: readonly Arrived[] = NOTHING; // what is not yet in the inbox
   #generation = 0; // of the positions: what was asked under an older one is thrown away
   #holds = 0;
   #refusedSince: number | undefined;
@@ -127,8 +141,10 @@ export class Reader {
     const { inbox, settings } = this.#options;
     const open = this.#open;
     if (open === undefined || this.#reading !== undefined || this.#holds > 0 || this.#pausing) return;
-    if (inbox.over !== undefined || inbox.queuedBytes >= settings.maxBufferedBytes) return;
-    if (settings.prefetch === 0 ? inbox.pages > 0 || !inbox.asked : inbox.pages > settings.prefetch) return;
+    const arriving = this.#arriving.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (inbox.over !== undefined || inbox.queuedBytes + arriving >= settings.maxBufferedBytes) return;
+    const pages = inbox.pages + (arriving > 0 ? 1 : 0);
+    if (settings.prefetch === 0 ? pages > 0 || !inbox.asked : pages > settings.prefetch) return;
     this.#read(open);
   }
 
@@ -208,10 +224,10 @@ export class Reader {
   }
 
   #arrived(decoder: RespDecoder, reading: Reading): void {
-    const frame = decoder.detach();
-    const found = readPage(frame);
+    const lent = decoder.borrow();
+    const found = findPage(lent);
     if (reading.generation !== this.#generation) return this.fill();
-    const { inbox, settings, timestampFormat, field } = this.#options;
+    const { inbox, settings } = this.#options;
     const asked = new Map(reading.shards.map((one) => [one.redisKey, one]));
     const total = found.reduce((sum, section) => sum + section.entries.length, 0);
     for (const { redisKey, lastId } of found) { // all of it, before anything is taken from it
@@ -225,28 +241,54 @@ export class Reader {
       if (shard?.gone && !this.#watch.returned(shard)) return;
     }
     if (reading.generation !== this.#generation) return this.fill(); // a listener who was told has moved us
-    const page: Page = { sections: [] };
+    const arrived: Arrived[] = [];
     let most = 0;
     for (const { redisKey, entries, lastId } of found) {
       const shard = shards.get(redisKey);
       if (shard === undefined) continue;
-      const { streamKey, shardId, position: before } = shard;
-      const bytes = Math.ceil(frame.byteLength * entries.length / total);
-      const source = { frame, streamKey, shardId, timestampFormat, field };
-      page.sections.push({ source, entries, taken: 0, before, bytes });
+      const bytes = Math.ceil(lent.byteLength * entries.length / total);
+      arrived.push({ shard, entries, before: shard.position, reached: shard.reached, bytes });
       shard.position = shard.reached = lastId;
       most = Math.max(most, entries.length);
     }
     if (total > 0) {
-      const size = { entries: most, total, bytes: frame.byteLength, streams: reading.shards.length };
+      const size = { entries: most, total, bytes: lent.byteLength, streams: reading.shards.length };
       this.#count = nextCount(this.#count, size, { batchSize: settings.batchSize, pageBytes: this.#pageBytes });
     }
     this.#turn = nextTurn(this.#turn, { total }, this.#shards.length);
-    inbox.add(page);
-    this.fill(); // the server works on the next page while this one is handed out
+    this.#arriving = arrived;
+    this.fill(); // the server works on the next page while this one is copied and handed out
     this.#open?.pipeline.flush();
+    this.#arriving = NOTHING;
+    this.#check(lent, found, arrived);
+    if (arrived.length > 0) inbox.add(this.#page(decoder, arrived));
     inbox.serve();
     this.#watch.look(total === 0 ? 0 : HEARTBEAT);
+  }
+
+  /** Throws for what is no page: what was asked for behind it is then asked for once more. */
+  #check(lent: RespFrame, found: readonly PageSection[], arrived: readonly Arrived[]): void {
+    try {
+      checkPage(lent, found);
+    } catch (error) {
+      for (const { shard, before, reached } of arrived) {
+        shard.position = before;
+        shard.reached = reached;
+      }
+      throw error;
+    }
+  }
+
+  /** What has arrived, as a page that lasts. */
+  #page(decoder: RespDecoder, arrived: readonly Arrived[]): Page {
+    const { timestampFormat, field } = this.#options;
+    const frame = decoder.detach();
+    return {
+      sections: arrived.map(({ shard, entries, before, bytes }) => {
+        const { streamKey, shardId } = shard;
+        return { source: { frame, streamKey, shardId, timestampFormat, field }, entries, taken: 0, before, bytes };
+      }),
+    };
   }
 
   /** A read was lost: with `PROTOCOL` by its own reply, which once may be an accident. One that is too large is asked for in parts. */

@@ -64,7 +64,12 @@ export class Replay {
       if (gone.length > 0) onGone(shard, gone);
       const ids = Array.from(entries, (at) => frame.textAt(at + 2));
       if (ids.length > 0) {
-        const range = { start: ids[0], end: ids[ids.length - 1], count: ids.length, consumer: member.consumer };
+        const range = {
+          start: ids[0],
+          end: ids[ids.length - 1],
+          count: ids.length + gone.length,
+          consumer: member.consumer,
+        };
         const rows = await pipeline.call(xpending({ redisKey, group: member.group, ...range }));
         const deliveries = deliveriesOf(ids, rows);
         this.#add([{ shard, frame, entries, deliveries, bytes: frame.byteLength }], readAt);

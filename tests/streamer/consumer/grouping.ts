@@ -1,0 +1,68 @@
+// Owns what tests of groups have in common: a look at what the server holds as pending, and other members of a group that
+// are no library. Must not decide what is right.
+
+import type { RedisStreamer, StreamerEventDetails } from "../../../mod.ts";
+import { until } from "../../support/events.ts";
+import { uniqueKey } from "../../support/keys.ts";
+import type { Server } from "../../support/server.ts";
+
+/** One row of XPENDING. */
+export interface Row {
+  readonly id: string;
+  readonly consumer: string;
+  readonly idle: number;
+  readonly deliveries: number;
+}
+
+/** What is pending in a group, or for one consumer of it. */
+export async function pendingRows(server: Server, key: string, group: string, consumer?: string): Promise<Row[]> {
+  const reply = await server.command("XPENDING", key, group, "-", "+", 100_000, ...(consumer ? [consumer] : []));
+  if (!Array.isArray(reply)) throw new Error("XPENDING gave no array");
+  return reply.map((row) => {
+    const [id, owner, idle, deliveries] = Array.isArray(row) ? row : [];
+    return { id: String(id), consumer: String(owner), idle: Number(idle), deliveries: Number(deliveries) };
+  });
+}
+
+/** The ids of what is pending. */
+export async function pendingIds(server: Server, key: string, group: string, consumer?: string): Promise<string[]> {
+  return (await pendingRows(server, key, group, consumer)).map(({ id }) => id);
+}
+
+/** Resolves when so many are pending. */
+export async function untilPending(server: Server, key: string, group: string, count: number): Promise<void> {
+  await until(async () => (await pendingIds(server, key, group)).length === count, { what: `${count} are pending` });
+}
+
+/** Makes a group at the beginning of a stream that holds `count` entries `0`, `1` …; gives the key and the ids. */
+export async function groupOf(server: Server, group: string, count: number): Promise<{ key: string; ids: string[] }> {
+  const key = uniqueKey();
+  await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
+  const added = Array.from({ length: count }, (_, i) => ["XADD", key, "*", "msg", `${i}`]);
+  return { key, ids: (await server.commands(added)).map(String) };
+}
+
+/** Another member of the group takes what is new, and leaves it lying. */
+export async function readBy(
+  server: Server,
+  { key, group, consumer, count = 100_000 }: { key: string; group: string; consumer: string; count?: number },
+): Promise<void> {
+  await server.command("XREADGROUP", "GROUP", group, consumer, "COUNT", count, "STREAMS", key, ">");
+}
+
+/** The names of a group's consumers. */
+export async function consumerNames(server: Server, key: string, group: string): Promise<string[]> {
+  const reply = await server.command("XINFO", "CONSUMERS", key, group);
+  if (!Array.isArray(reply)) throw new Error("XINFO gave no array");
+  return reply.map((row) => String(Array.isArray(row) ? row[1] : row));
+}
+
+/** The details of the events of a name so far. */
+export function eventsOf<Name extends keyof StreamerEventDetails>(
+  streamer: RedisStreamer,
+  name: Name,
+): StreamerEventDetails[Name][] {
+  const details: StreamerEventDetails[Name][] = [];
+  streamer.addEventListener(name, ({ detail }) => void details.push(detail));
+  return details;
+}
