@@ -11,21 +11,24 @@ import type { GroupMember } from "./xreadgroup.ts";
 /** Most ids given to one script: what it takes is far below the limits of the server's interpreter, and blocks no one for long. */
 export const SCRIPT_IDS = 500;
 
-/** What became of an entry whose idle time was to be reset. */
-export type KeptState = "kept" | "not-ours" | "gone";
+/**
+ * What became of an entry whose idle time was to be reset. `"gone"`: from the stream. `"not-ours"`: another consumer has it.
+ * `"nowhere"`: it is pending for nobody, since it was acknowledged, or since its group is another one of the same name.
+ */
+export type KeptState = "kept" | "not-ours" | "gone" | "nowhere";
 
-const KEPT: readonly KeptState[] = ["not-ours", "kept", "gone"];
+const KEPT: readonly KeptState[] = ["not-ours", "kept", "gone", "nowhere"];
 
 const KEEP_ALIVE = `
 local states, own, place = {}, {}, {}
 for i = 3, #ARGV do
-  local row = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
-  if row[1] then
+  local row = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)[1]
+  if row and row[2] == ARGV[2] then
     own[#own + 1] = ARGV[i]
     place[ARGV[i]] = i - 2
     states[i - 2] = 2
   else
-    states[i - 2] = 0
+    states[i - 2] = row and 0 or 3
   end
 end
 if #own > 0 then
@@ -47,7 +50,7 @@ export function keepAlive(member: GroupMember, redisKey: string, ids: readonly M
       if (!Array.isArray(value) || value.length !== ids.length) throw wrongShape("EVAL", "a state for each id");
       return value.map((state) => {
         const kept = typeof state === "number" ? KEPT[state] : undefined;
-        if (kept === undefined) throw wrongShape("EVAL", "states from 0 to 2");
+        if (kept === undefined) throw wrongShape("EVAL", "states from 0 to 3");
         return kept;
       });
     },

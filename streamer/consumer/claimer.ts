@@ -7,7 +7,7 @@ import type { Command } from "../../resp/connection/command.ts";
 import { areScriptsForbidden, isGroupMissing, removeIdle } from "../commands/scripts.ts";
 import { xclaim, xrangeOne } from "../commands/xclaim.ts";
 import { isStreamMissing, xinfoConsumers } from "../commands/xgroup.ts";
-import { type PendingEntry, xpending, xpendingSummary } from "../commands/xpending.ts";
+import { type PendingEntry, xpending, type XpendingOptions, xpendingSummary } from "../commands/xpending.ts";
 import type { GroupMember } from "../commands/xreadgroup.ts";
 import { FIRST_ID, type MessageId, nextId } from "../model/id.ts";
 import { type AnchorPorts, persist } from "./anchor.ts";
@@ -54,6 +54,7 @@ export class Claimer {
   readonly #ports: ClaimerPorts;
   #claimed = 0;
   #scripts = true; // until the server refuses them
+  #tellsIdle = true; // until the server does not know how
 
   constructor(ports: ClaimerPorts) {
     this.#ports = ports;
@@ -64,22 +65,20 @@ export class Claimer {
     return this.#claimed;
   }
 
-  /** Begins; the first look is after one interval. Resolves when the consumer ends. */
-  async start(): Promise<void> {
-    const { settings, anchor, signal } = this.#ports;
-    const { autoClaimInterval = Infinity, consumerExpiry = Infinity } = settings;
-    const expiryInterval = Math.min(consumerExpiry, LONGEST_EXPIRY_INTERVAL);
-    const interval = Math.min(autoClaimInterval, expiryInterval);
-    if (consumerExpiry === Infinity && interval === Infinity) return;
-    let lookedForIdle = anchor.clock.now();
+  /** Begins; the first look is after one interval. */
+  start(): void {
+    const { autoClaimInterval, consumerExpiry } = this.#ports.settings;
+    if (autoClaimInterval !== undefined) this.#every(autoClaimInterval, (shard) => this.#claimFromAll(shard));
+    if (consumerExpiry === undefined) return;
+    this.#every(Math.min(consumerExpiry, LONGEST_EXPIRY_INTERVAL), (shard) => this.#removeIdle(shard, consumerExpiry));
+  }
+
+  async #every(interval: number, look: (shard: GroupShard) => Promise<void>): Promise<void> {
+    const { anchor, signal } = this.#ports;
     try {
       for (;;) {
         await sleep(anchor.clock, interval * (1 + JITTER * (anchor.clock.random() - 0.5)), signal);
-        if (autoClaimInterval !== Infinity) await this.#forEach((shard) => this.#claimFromAll(shard));
-        const now = anchor.clock.now();
-        if (consumerExpiry === Infinity || now - lookedForIdle < expiryInterval * (1 - JITTER)) continue;
-        lookedForIdle = now;
-        await this.#forEach((shard) => this.#removeIdle(shard, consumerExpiry));
+        await this.#forEach(look);
       }
     } catch {
       // The end.
@@ -125,11 +124,24 @@ export class Claimer {
       const first: MessageId = start;
       start = await exclusively(async () => {
         const page = { redisKey, group: member.group, consumer: from, start: first, count: count() };
-        const rows = await this.#run(xpending({ ...page, idle: settings.autoClaimIdle }));
-        await this.#claim(shard, from, rows);
+        const rows = await this.#pendingFor(page, settings.autoClaimIdle);
+        await this.#claim(shard, from, rows.filter(({ idle }) => idle >= settings.autoClaimIdle));
         return rows.length < page.count ? undefined : nextId(rows[rows.length - 1].id);
       });
     }
+  }
+
+  /** A page of what has been pending for so long; before Redis 6.2, of what is pending at all. */
+  async #pendingFor(page: XpendingOptions, idle: number): Promise<PendingEntry[]> {
+    if (this.#tellsIdle) {
+      try {
+        return await this.#run(xpending({ ...page, idle }));
+      } catch (error) {
+        if (!(error instanceof RedisError) || error.code !== "ERR") throw error;
+        this.#tellsIdle = false;
+      }
+    }
+    return await this.#run(xpending(page));
   }
 
   /** What belongs to nobody, since somebody gave it back to the group, is in no consumer's list: all of it is walked. */

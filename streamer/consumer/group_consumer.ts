@@ -181,6 +181,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
       shards: readyShards,
       onLost: tell(events.lost),
       onReleased: tell(events.released),
+      onOrphaned: (shard) => this.#orphan(shard),
       onVerified: () => this.#eased(),
     });
     const groups = new Groups({

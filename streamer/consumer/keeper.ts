@@ -24,6 +24,8 @@ export interface KeeperPorts {
   readonly signal: AbortSignal;
   /** These are in the user's hands and belong to another consumer now. */
   readonly onLost: (shard: GroupShard, ids: readonly MessageId[]) => void;
+  /** The group of this shard was made anew by another: what is held of it is pending nowhere. */
+  readonly onOrphaned: (shard: GroupShard) => void;
   /** These are in the user's hands for too long. */
   readonly onReleased: (shard: GroupShard, ids: readonly MessageId[]) => void;
   /** What is read ahead has been looked at. */
@@ -95,11 +97,19 @@ export class Keeper {
   }
 
   async #keep(shard: GroupShard): Promise<void> {
-    const { ledger, anchor } = this.#ports;
+    const { ledger, anchor, settings, onOrphaned } = this.#ports;
     const since = anchor.clock.now();
     const lots = [...ledger.lotsOf(shard)].filter(({ orphaned }) => !orphaned);
     const held = this.#held(shard, lots);
-    for (let at = 0; at < held.length; at += SCRIPT_IDS) await this.#remind(shard, held.slice(at, at + SCRIPT_IDS));
+    const states: KeptState[] = [];
+    for (let at = 0; at < held.length; at += SCRIPT_IDS) {
+      const ids = held.slice(at, at + SCRIPT_IDS).map(({ id }) => id);
+      states.push(...await this.#ask(shard, ids));
+    }
+    const fresh = lots.every(({ confirmedAt }) => since - confirmedAt <= settings.autoClaimIdle);
+    const still = held.map(({ lot, index }, i) => lot.states[index] <= HELD.ending ? states[i] : undefined);
+    if (fresh && isGroupAnother(still)) return onOrphaned(shard);
+    this.#giveUp(shard, held.filter((_, i) => states[i] === "not-ours" || states[i] === "nowhere"));
     for (const lot of lots) lot.confirmedAt = since;
   }
 
@@ -124,12 +134,11 @@ export class Keeper {
     return held;
   }
 
-  async #remind(shard: GroupShard, held: readonly Held[]): Promise<void> {
+  /** What is another's, or was acknowledged by another. What is gone from the stream is still good in our hands. */
+  #giveUp(shard: GroupShard, held: readonly Held[]): void {
     const { ledger, onLost } = this.#ports;
-    const states = await this.#ask(shard, held.map(({ id }) => id));
     const lost: MessageId[] = [];
-    held.forEach(({ lot, index, id }, i) => {
-      if (states[i] !== "not-ours") return; // what is gone from the stream is still good in our hands
+    for (const { lot, index, id } of held) {
       const state = lot.states[index];
       if (state === HELD.returned) {
         ledger.move(lot, index, HELD.released);
@@ -137,7 +146,7 @@ export class Keeper {
       } else if (state < HELD.ending) {
         ledger.finish(lot, index);
       }
-    });
+    }
     if (lost.length > 0) onLost(shard, lost);
   }
 
@@ -167,6 +176,19 @@ export class Keeper {
     }
     const kept = ids.filter((id) => own.has(id));
     if (kept.length > 0) await anchor.run(xclaimJustId(member, redisKey, kept), { signal });
-    return ids.map((id) => own.has(id) ? "kept" : "not-ours");
+    return await Promise.all(ids.map(async (id): Promise<KeptState> => {
+      if (own.has(id)) return "kept";
+      const one = xpending({ redisKey, group, start: id, end: id, count: 1 });
+      const [row] = await persist(anchor, signal, () => anchor.run(one, { signal }));
+      return row === undefined ? "nowhere" : row.consumer === consumer ? "kept" : "not-ours";
+    }));
   }
+}
+
+/**
+ * Whether a group is another one of the same name: then what was pending in the old one is pending nowhere. One entry that is
+ * pending shows that it is not. Asked only while nobody else can have claimed and acknowledged all of them.
+ */
+function isGroupAnother(states: readonly (KeptState | undefined)[]): boolean {
+  return states.includes("nowhere") && states.every((state) => state === undefined || state === "nowhere");
 }
