@@ -94,8 +94,13 @@ export interface LoadBalanced extends GroupReadingOptions {
   readonly consumerExpiry?: number | null;
 }
 
+/** None of these: without an `autoCommit` to tell the ways of acknowledging apart, the compiler would take them for another's. */
+type Without<Options> = { readonly [Name in keyof Options]?: undefined };
+
 /** Options of a consumer whose messages are acknowledged by time. */
-export type DelayedOptions = (Resumable & DelayedCommit) | (LoadBalanced & DelayedCommit & DeadLetterOptions);
+export type DelayedOptions =
+  | (Resumable & DelayedCommit & Without<DeadLetterOptions>)
+  | (LoadBalanced & DelayedCommit & DeadLetterOptions);
 /** Options of a consumer whose messages are acknowledged as they are read. */
 export type ImmediateOptions = (Resumable | LoadBalanced) & ImmediateCommit;
 /** Options of a consumer with `ack`. */
