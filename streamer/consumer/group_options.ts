@@ -94,12 +94,10 @@ export interface LoadBalanced extends GroupReadingOptions {
   readonly consumerExpiry?: number | null;
 }
 
-/** None of these: without an `autoCommit` to tell the ways of acknowledging apart, the compiler would take them for another's. */
-type Without<Options> = { readonly [Name in keyof Options]?: undefined };
-
 /** Options of a consumer whose messages are acknowledged by time. */
 export type DelayedOptions =
-  | (Resumable & DelayedCommit & Without<DeadLetterOptions>)
+  // without an autoCommit that tells them apart, the compiler would take these for another's
+  | (Resumable & DelayedCommit & { readonly maxDeliveries?: undefined; readonly deadLetter?: undefined })
   | (LoadBalanced & DelayedCommit & DeadLetterOptions);
 /** Options of a consumer whose messages are acknowledged as they are read. */
 export type ImmediateOptions = (Resumable | LoadBalanced) & ImmediateCommit;
