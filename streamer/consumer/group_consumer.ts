@@ -264,6 +264,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     const delay = checkNumber("delay", options.delay, 0, { min: 0 });
     const place = this.#placeOf(message);
     if (place === undefined) return void this.#shardOf(message); // not ours to hold: whoever has it delivers it
+    if (place.lot.states[place.index] !== HELD.returned) return;
     if (message.deliveries >= this.#host.settings.maxDeliveries) {
       return this.#graveyard.bury(message, place, { deliveries: message.deliveries, reason: MAX_DELIVERIES });
     }

@@ -95,7 +95,10 @@ export interface LoadBalanced extends GroupReadingOptions {
 }
 
 /** Options of a consumer whose messages are acknowledged by time. */
-export type DelayedOptions = (Resumable & DelayedCommit) | (LoadBalanced & DelayedCommit & DeadLetterOptions);
+export type DelayedOptions =
+  // without an autoCommit that tells them apart, the compiler would take these for another's
+  | (Resumable & DelayedCommit & { readonly maxDeliveries?: undefined; readonly deadLetter?: undefined })
+  | (LoadBalanced & DelayedCommit & DeadLetterOptions);
 /** Options of a consumer whose messages are acknowledged as they are read. */
 export type ImmediateOptions = (Resumable | LoadBalanced) & ImmediateCommit;
 /** Options of a consumer with `ack`. */

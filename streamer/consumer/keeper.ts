@@ -67,8 +67,11 @@ export class Keeper {
 
   /** Looks at everything that is held, now. */
   async verify(): Promise<void> {
-    this.#timer?.stop();
-    await (this.#round ??= this.#keepAll());
+    if (this.#round === undefined) {
+      this.#timer?.stop();
+      this.#round = this.#keepAll().finally(() => this.#round = undefined); // later, also where there was nothing to ask
+    }
+    await this.#round;
   }
 
   /** Ends. */
@@ -91,8 +94,6 @@ export class Keeper {
       const passes = !(error instanceof StreamerError) || error.code === "DISCONNECTED" || isGroupMissing(error);
       if (!signal.aborted && !passes) onFatal(error);
       this.#schedule(Math.min(settings.autoClaimIdle / ROUNDS, anchor.reconnect.maxDelay));
-    } finally {
-      this.#round = undefined;
     }
   }
 

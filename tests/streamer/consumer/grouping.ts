@@ -37,9 +37,9 @@ export async function untilPending(server: Server, key: string, group: string, c
 /** Makes a group at the beginning of a stream that holds `count` entries `0`, `1` …; gives the key and the ids. */
 export async function groupOf(server: Server, group: string, count: number): Promise<{ key: string; ids: string[] }> {
   const key = uniqueKey();
-  await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
   const added = Array.from({ length: count }, (_, i) => ["XADD", key, "*", "msg", `${i}`]);
-  return { key, ids: (await server.commands(added)).map(String) };
+  const [, ...ids] = await server.commands([["XGROUP", "CREATE", key, group, "0", "MKSTREAM"], ...added]);
+  return { key, ids: ids.map(String) };
 }
 
 /** Another member of the group takes what is new, and leaves it lying. */
