@@ -203,13 +203,14 @@ test("keeping alive answers for each id, in their order", () => {
   const command = keepAlive(member, "s", ["1-0", "2-0", "3-0"]);
   assertEquals(words(command).slice(2), ["1", "s", "g", "c", "1-0", "2-0", "3-0"]);
   assertEquals(read(command, "*3\r\n:1\r\n:0\r\n:2\r\n"), ["kept", "not-ours", "gone"]);
+  assertEquals(read(command, "*3\r\n:3\r\n:3\r\n:1\r\n"), ["nowhere", "nowhere", "kept"]);
   refused(
     command,
     ...OTHERS,
     "_\r\n",
     "*2\r\n:1\r\n:1\r\n",
     "*4\r\n:1\r\n:1\r\n:1\r\n:1\r\n",
-    "*3\r\n:1\r\n:1\r\n:3\r\n",
+    "*3\r\n:1\r\n:1\r\n:4\r\n",
   );
   refused(
     command,

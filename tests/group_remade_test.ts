@@ -1,0 +1,48 @@
+// Owns the group that another consumer has made again: what was read ahead of the old one reaches the application.
+
+import { assertEquals } from "@std/assert";
+import { connect } from "../mod.ts";
+import { addMany } from "./streamer/consumer/reading.ts";
+import { nextEvent } from "./support/events.ts";
+import { uniqueKey } from "./support/keys.ts";
+import { test } from "./support/runner.ts";
+import { sharedServer } from "./support/server.ts";
+
+const server = await sharedServer();
+
+test("what was read ahead of a group is handed out after another consumer has made the group again", async () => {
+  const key = uniqueKey();
+  await using slow = await connect(server.url);
+  await using quick = await connect(server.url);
+  const options = {
+    mode: "load-balanced",
+    group: "g",
+    autoCommit: "rolling",
+    autoStreamReset: "earliest",
+    mkstream: true,
+    autoClaimIdle: 200,
+    autoClaimInterval: 50,
+  } as const;
+  const lazy = await slow.createConsumer(key, { ...options, consumerId: "lazy" });
+  await addMany(server, key, 20);
+  const seen = [(await lazy.next()).text()]; // nine more are read ahead, and nothing is being read
+  const eager = await quick.createConsumer(key, { ...options, consumerId: "eager" });
+  for (let i = 0; i < 10; i++) {
+    const message = await eager.next();
+    seen.push(message.text());
+    eager.ack(message);
+  }
+  const later = eager.next(); // so that it hears of the loss
+  const recreated = nextEvent(quick, "group-recreated");
+  await server.command("XGROUP", "DESTROY", key, "g");
+  await recreated;
+  const lost: unknown[] = [];
+  slow.addEventListener("lost", (event) => void lost.push(event.detail));
+  // Rounds of keep-alive have passed once this one, which was written after the loss, has come through the new group.
+  await addMany(server, key, 1, "new");
+  seen.push((await later).text());
+  await server.command("CLIENT", "PAUSE", "300", "WRITE");
+  for (let i = 0; i < 9; i++) seen.push((await lazy.next()).text());
+  assertEquals(new Set(seen).size, 21);
+  assertEquals(lost, []);
+});
