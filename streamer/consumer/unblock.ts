@@ -24,8 +24,9 @@ export async function endBlockedRead({ info, pipeline }: OpenConnection, options
   const { identity } = info;
   try {
     while (identity !== undefined && isBlocked()) {
-      await anchor.run(clientUnblock(identity.id), { signal });
-      if (isBlocked()) await sleep(anchor.clock, UNBLOCK_AGAIN, signal);
+      const unblocked = await anchor.run(clientUnblock(identity.id), { signal });
+      // Behind a read that was ended another may block by now, which need not be waited for.
+      if (unblocked !== 1 && isBlocked()) await sleep(anchor.clock, UNBLOCK_AGAIN, signal);
     }
   } catch {
     // Not allowed, or we are ending: a fresh connection does as well.
