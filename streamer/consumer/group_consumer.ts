@@ -180,6 +180,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
       shards: readyShards,
       onLost: tell(events.lost),
       onReleased: tell(events.released),
+      onGroupMissing: (shard, cause) => groups.lookFor([shard], cause),
       onVerified: () => this.#eased(),
     });
     const groups = new Groups({
