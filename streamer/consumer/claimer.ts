@@ -84,7 +84,7 @@ export class Claimer {
   async #look(claims: boolean): Promise<void> {
     const { shards, signal, onFatal } = this.#ports;
     for (const shard of shards()) {
-      if (shard.state !== "ready") continue;
+      if (shard.state !== "ready" || !shard.replayed) continue; // what is claimed must not be replayed
       try {
         await this.#lookAt(shard, claims);
       } catch (error) {

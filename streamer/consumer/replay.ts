@@ -48,7 +48,8 @@ export class Replay {
   async bring(shard: GroupShard, pipeline: Pipeline, room: () => Promise<void>): Promise<void> {
     if (shard.replayed) return await this.#swallowed(shard, pipeline, room);
     shard.replayed = true; // from here on a lost connection may have swallowed some
-    await this.#earlierLife(shard, pipeline, room);
+    // All of it at once: what was claimed in between would be in the same list, and come twice.
+    await this.#ports.exclusively(() => this.#earlierLife(shard, pipeline, room));
   }
 
   /** What an earlier life has left: each counts as delivered once more. */
