@@ -371,6 +371,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     try {
       const missing = this.#shards.filter(({ state }) => state === "missing");
       await Promise.all(missing.map((shard) => beginGroup(shard, this.#host, signal)));
+      for (const shard of missing) shard.replayed = true; // there was no stream, and so no earlier life
       this.#reader.joined();
     } catch (error) {
       if (!signal.aborted && error instanceof StreamerError) this.fail(error);
