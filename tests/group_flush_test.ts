@@ -2,7 +2,7 @@
 // is delivered, events tell, other streams go on, and nobody asks in a busy loop.
 
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
-import { type ConsumerOptions, type Message, type OnGroupLost, type RedisStreamer } from "../mod.ts";
+import type { ConsumerOptions, Message, OnGroupLost, RedisStreamer } from "../mod.ts";
 import { callsOf, connectEagerly, eventsOf, nothingPending } from "./streamer/consumer/grouping.ts";
 import { addAt, addMany, idsInRange, takeIds, takeTexts, texts } from "./streamer/consumer/reading.ts";
 import { until } from "./support/events.ts";
