@@ -54,18 +54,19 @@ export class Replay {
 
   /** What an earlier life has left: each counts as delivered once more. */
   async #earlierLife(shard: GroupShard, pipeline: Pipeline, room: () => Promise<void>): Promise<void> {
-    const { member, clock, count, onGone } = this.#ports;
+    const { member, clock, onGone } = this.#ports;
     const { redisKey } = shard;
     for (let after = FIRST_ID;;) {
       await room();
       const readAt = clock.now();
-      const wanted = count();
+      const wanted = this.#ports.count();
       const page = await pipeline.call(xreadgroupPending(member, { redisKey, after, count: wanted }));
       const { frame, entries, gone } = page;
       if (gone.length > 0) onGone(shard, gone);
       const ids = Array.from(entries, (at) => frame.textAt(at + 2));
       if (ids.length > 0) {
-        const range = { start: ids[0], end: ids[ids.length - 1], count: ids.length, consumer: member.consumer };
+        const count = ids.length + gone.length; // those that are gone are still listed
+        const range = { start: ids[0], end: ids[ids.length - 1], count, consumer: member.consumer };
         const rows = await pipeline.call(xpending({ redisKey, group: member.group, ...range }));
         const deliveries = deliveriesOf(ids, rows);
         this.#add([{ shard, frame, entries, deliveries, bytes: frame.byteLength }], readAt);
