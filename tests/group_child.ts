@@ -3,24 +3,28 @@
 
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { connect, type Message } from "../mod.ts";
+import { connect, type DisabledOptions, type Message } from "../mod.ts";
 
 const [, , url, key, name, text] = process.argv;
 const tell = (what: string, detail: object = {}) => process.stdout.write(`${JSON.stringify({ what, ...detail })}\n`);
-const { reading, ...options } = JSON.parse(text);
+// A checked border: the tests' own options.
+const options = JSON.parse(text) as Partial<DisabledOptions>;
 
 const streamer = await connect(url, { reconnect: { initialDelay: 1, maxDelay: 50 } });
 for (const type of ["claimed", "lost", "gap", "released"] as const) {
   streamer.addEventListener(type, ({ detail }) => tell(type, detail));
 }
-const consumer = await streamer.createConsumer(key, {
-  mode: "load-balanced",
-  group: "g",
-  consumerId: name,
-  autoCommit: "disabled",
-  batchSize: 5,
-  ...options,
-});
+const consumer = await streamer.createConsumer(
+  key,
+  <DisabledOptions> {
+    mode: "load-balanced",
+    group: "g",
+    consumerId: name,
+    autoCommit: "disabled",
+    batchSize: 5,
+    ...options,
+  },
+);
 const held = new Map<string, Message>();
 const commands: Record<string, (argument: string) => unknown> = {
   /** Takes so many messages. */
@@ -68,5 +72,4 @@ lines.on("line", async (line) => {
     tell("error", { code: Object(error).code, message: Object(error).message });
   }
 });
-if (reading) commands.take(reading);
 tell("ready");

@@ -2,7 +2,7 @@
 // decide what is right.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { execPath } from "node:process";
+import { execPath, kill } from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Server } from "../../support/server.ts";
@@ -101,12 +101,13 @@ export class Child implements AsyncDisposable {
     }
   }
 
+  /** Sends a signal. By its id: a child process of Deno takes no second signal. */
   signal(signal: "SIGKILL" | "SIGSTOP" | "SIGCONT"): void {
-    this.#process.kill(signal);
+    if (!this.#gone && this.#process.pid !== undefined) kill(this.#process.pid, signal);
   }
 
   async kill(): Promise<void> {
-    this.#process.kill("SIGKILL");
+    this.signal("SIGKILL");
     await this.#exit;
   }
 
