@@ -62,7 +62,8 @@ export class Keeper {
   /** Whether it is long since the server said that these are ours: another may have claimed them while this process slept. */
   isStale(lot: Lot): boolean {
     const { settings, anchor } = this.#ports;
-    return settings.keepAlive && !lot.orphaned && anchor.clock.now() - lot.confirmedAt > settings.autoClaimIdle;
+    if (!settings.keepAlive || lot.orphaned || lot.open === 0) return false; // of what is all gone, nobody asks the server
+    return anchor.clock.now() - lot.confirmedAt > settings.autoClaimIdle;
   }
 
   /** Looks at everything that is held, now. */
