@@ -5,6 +5,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import {
   connectEagerly,
   countPending,
+  eventsOf,
   groupInfo,
   inOrder,
   nothingPending,
