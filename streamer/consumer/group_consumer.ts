@@ -186,7 +186,10 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     const groups = new Groups({
       ...shared,
       onLost: (shard) => this.#orphan(shard),
-      onReady: () => this.#reader.joined(),
+      onReady: (shard) => {
+        shard.replayed = true; // what an earlier life had left is gone with its group
+        this.#reader.joined();
+      },
       onRecreated: events.groupRecreated,
       onReset: events.streamReset,
     });
