@@ -3,28 +3,26 @@
 
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { connect, type DisabledOptions, type Message } from "../mod.ts";
+import { connect, type DisabledOptions, type LoadBalanced, type Message } from "../mod.ts";
 
 const [, , url, key, name, text] = process.argv;
 const tell = (what: string, detail: object = {}) => process.stdout.write(`${JSON.stringify({ what, ...detail })}\n`);
-// A checked border: the tests' own options.
-const options = JSON.parse(text) as Partial<DisabledOptions>;
+// A checked border: it comes from a test.
+const options = JSON.parse(text) as Pick<LoadBalanced, "autoClaimIdle" | "autoClaimInterval" | "prefetch">;
 
 const streamer = await connect(url, { reconnect: { initialDelay: 1, maxDelay: 50 } });
 for (const type of ["claimed", "lost", "gap", "released"] as const) {
   streamer.addEventListener(type, ({ detail }) => tell(type, detail));
 }
-const consumer = await streamer.createConsumer(
-  key,
-  <DisabledOptions> {
-    mode: "load-balanced",
-    group: "g",
-    consumerId: name,
-    autoCommit: "disabled",
-    batchSize: 5,
-    ...options,
-  },
-);
+const settings: DisabledOptions = {
+  mode: "load-balanced",
+  group: "g",
+  consumerId: name,
+  autoCommit: "disabled",
+  batchSize: 5,
+  ...options,
+};
+const consumer = await streamer.createConsumer(key, settings);
 const held = new Map<string, Message>();
 const commands: Record<string, (argument: string) => unknown> = {
   /** Takes so many messages. */
