@@ -2,15 +2,18 @@
 // one that lives and holds as many.
 
 import { assertEquals } from "@std/assert";
+import { Random } from "./resp/drive.ts";
 import { connectEagerly, countPending, eventsOf, pendingOf, readAndDie } from "./streamer/consumer/grouping.ts";
-import { addVeryMany, take } from "./streamer/consumer/reading.ts";
+import { addVeryMany, restUpToMark, take } from "./streamer/consumer/reading.ts";
 import { until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
+import { startProxy } from "./support/proxy.ts";
 import { test } from "./support/runner.ts";
 import { sharedServer } from "./support/server.ts";
 
 const server = await sharedServer();
 const group = "g";
+const SEED = Math.floor(Math.random() * 1e9);
 const MANY = 10_000;
 const options = { mode: "load-balanced", group, autoCommit: "disabled", batchSize: 500, prefetch: 0 } as const;
 
@@ -64,3 +67,33 @@ test(
   },
   { timeout: 60_000 },
 );
+
+test(`claims whose answers are lost (seed ${SEED}) lose and double nothing, and count once`, async () => {
+  const random = new Random(SEED);
+  for (let round = 0; round < 10; round++) {
+    const key = uniqueKey();
+    await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
+    await addVeryMany(server, key, 60);
+    const dead = await readAndDie(server, { key, group, consumer: "dead" });
+    await using proxy = await startProxy(server);
+    await using streamer = await connectEagerly(proxy.url);
+    const claimed = eventsOf(streamer, "claimed");
+    let left = 4;
+    streamer.addEventListener("disconnect", () => {
+      if (left-- > 0) proxy.toClient.cutAfter(1 + random.below(5_000));
+    });
+    const times = { autoClaimIdle: 150, autoClaimInterval: 20 };
+    const heir = await streamer.createConsumer(key, { ...options, ...times, batchSize: 20, consumerId: "heir" });
+    proxy.toClient.cutAfter(1 + random.below(3_000));
+    const messages = await take(heir, 60);
+    left = 0;
+    proxy.toClient.cutAfter(Infinity);
+    assertEquals(messages.map(({ id, deliveries }) => `${id} ${deliveries}`), dead.map((id) => `${id} 2`));
+    const counted = await pendingOf(server, key, group);
+    assertEquals(counted.map(({ consumer, deliveries }) => `${consumer} ${deliveries}`), dead.map(() => "heir 2"));
+    for (const message of messages) heir.ack(message);
+    await heir.commit();
+    assertEquals(await restUpToMark(server, heir, key), []);
+    assertEquals(claimed.every(({ from }) => from === "dead"), true);
+  }
+});
