@@ -105,3 +105,26 @@ test("what was swallowed by a lost connection and deleted then is told as a gap,
   const [next] = await addMany(server, key, 1);
   assertEquals(await takeIds(consumer, 1), [next]);
 });
+
+test("what was deleted while it waited to be delivered again is told as a gap also when that answer is lost", async () => {
+  const key = uniqueKey();
+  const ids = await addMany(server, key, 1);
+  await using proxy = await startProxy(server);
+  await using streamer = await connectEagerly(proxy.url);
+  const gaps = eventsOf(streamer, "gap");
+  const consumer = await streamer.createConsumer(key, {
+    mode: "resumable",
+    group,
+    autoStreamReset: "earliest",
+    autoCommit: "rolling",
+  });
+  const [message] = await take(consumer, 1);
+  await server.command("XDEL", key, ids[0]);
+  proxy.toClient.hold();
+  consumer.nack(message);
+  await nothingPending(server, key, group);
+  await proxy.cut();
+  proxy.toClient.release();
+  await until(() => gaps.length > 0);
+  assertEquals(gaps[0].ids, ids);
+});
