@@ -89,7 +89,7 @@ export class Claimer {
   async #forEach(look: (shard: GroupShard) => Promise<void>): Promise<void> {
     const { shards, signal, onFatal } = this.#ports;
     for (const shard of shards()) {
-      if (shard.state !== "ready") continue;
+      if (shard.state !== "ready" || !shard.replayed) continue; // what is claimed must not be replayed
       try {
         await look(shard);
       } catch (error) {

@@ -182,12 +182,16 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
       onLost: tell(events.lost),
       onReleased: tell(events.released),
       onOrphaned: (shard) => this.#orphan(shard),
+      onGroupMissing: (shard, cause) => groups.lookFor([shard], cause),
       onVerified: () => this.#eased(),
     });
     const groups = new Groups({
       ...shared,
       onLost: (shard) => this.#orphan(shard),
-      onReady: () => this.#reader.joined(),
+      onReady: (shard) => {
+        shard.replayed = true; // what an earlier life had left is gone with its group
+        this.#reader.joined();
+      },
       onRecreated: events.groupRecreated,
       onReset: events.streamReset,
     });
@@ -397,6 +401,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     try {
       const missing = this.#shards.filter(({ state }) => state === "missing");
       await Promise.all(missing.map((shard) => beginGroup(shard, this.#host, signal)));
+      for (const shard of missing) shard.replayed = true; // there was no stream, and so no earlier life
       this.#reader.joined();
     } catch (error) {
       if (!signal.aborted && error instanceof StreamerError) this.fail(error);

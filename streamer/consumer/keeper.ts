@@ -28,6 +28,8 @@ export interface KeeperPorts {
   readonly onOrphaned: (shard: GroupShard) => void;
   /** These are in the user's hands for too long. */
   readonly onReleased: (shard: GroupShard, ids: readonly MessageId[]) => void;
+  /** The server says that a group is gone: without this, what was read ahead of it would be looked at in vain for ever. */
+  readonly onGroupMissing: (shard: GroupShard, cause: StreamerError) => Promise<void>;
   /** What is read ahead has been looked at. */
   readonly onVerified: () => void;
   readonly onFatal: (error: StreamerError) => void;
@@ -62,7 +64,8 @@ export class Keeper {
   /** Whether it is long since the server said that these are ours: another may have claimed them while this process slept. */
   isStale(lot: Lot): boolean {
     const { settings, anchor } = this.#ports;
-    return settings.keepAlive && !lot.orphaned && anchor.clock.now() - lot.confirmedAt > settings.autoClaimIdle;
+    if (!settings.keepAlive || lot.orphaned || lot.open === 0) return false; // of what is all gone, nobody asks the server
+    return anchor.clock.now() - lot.confirmedAt > settings.autoClaimIdle;
   }
 
   /** Looks at everything that is held, now. */
@@ -87,13 +90,23 @@ export class Keeper {
   async #keepAll(): Promise<void> {
     const { anchor, settings, shards, signal, onVerified, onFatal } = this.#ports;
     try {
-      for (const shard of shards()) if (shard.state === "ready") await this.#keep(shard);
+      for (const shard of shards()) if (shard.state === "ready") await this.#keepShard(shard);
       this.#schedule();
       onVerified();
     } catch (error) {
-      const passes = !(error instanceof StreamerError) || error.code === "DISCONNECTED" || isGroupMissing(error);
+      const passes = !(error instanceof StreamerError) || error.code === "DISCONNECTED";
       if (!signal.aborted && !passes) onFatal(error);
       this.#schedule(Math.min(settings.autoClaimIdle / ROUNDS, anchor.reconnect.maxDelay));
+    }
+  }
+
+  /** Keeps what is held of one shard; that its group is gone is no reason to forget the others. */
+  async #keepShard(shard: GroupShard): Promise<void> {
+    try {
+      await this.#keep(shard);
+    } catch (error) {
+      if (!(error instanceof StreamerError) || !isGroupMissing(error)) throw error;
+      await this.#ports.onGroupMissing(shard, error);
     }
   }
 

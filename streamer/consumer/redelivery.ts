@@ -84,14 +84,25 @@ export class RedeliveryQueue {
     const { redisKey } = shard;
     const { orphaned } = lot; // without its group it is pending nowhere, and still to be delivered
     const page = orphaned ? await this.#run(xrangeOne(redisKey, id)) : await this.#claim({ redisKey, id, deliveries });
+    const isGone = page === undefined ? await this.#isGone(redisKey, id) : page.entries.length === 0;
     if (lot.states[index] !== HELD.nacked) return;
     ledger.finish(lot, index);
+    if (isGone) return onGone(shard, [id]);
     if (page === undefined) return; // another's
     const { frame, entries } = page;
-    if (entries.length === 0) return onGone(shard, [id]);
     const again = { shard, frame, entries, deliveries: [deliveries], bytes: frame.byteLength, orphaned };
     intake.add([again], { readAt });
     inbox.serve();
+  }
+
+  /** Whether an entry is in nobody's list and not in its stream: claiming it removed it, and that answer was lost. */
+  async #isGone(redisKey: string, id: MessageId): Promise<boolean> {
+    const { group } = this.#ports.member;
+    const [rows, { entries }] = await Promise.all([
+      this.#run(xpending({ redisKey, group, start: id, end: id, count: 1 })),
+      this.#run(xrangeOne(redisKey, id)),
+    ]);
+    return rows.length === 0 && entries.length === 0;
   }
 
   /** The entry, delivered once more; none where it is another's. */

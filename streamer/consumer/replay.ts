@@ -27,9 +27,18 @@ export interface ReplayPorts {
   readonly onGone: (shard: GroupShard, ids: readonly MessageId[]) => void;
 }
 
+/** How far the replay of an earlier life has come. */
+interface Progress {
+  /** All up to here have been brought in. */
+  after: MessageId;
+  /** The page that is under way, as it was listed before it was asked for. */
+  asked: readonly PendingEntry[];
+}
+
 /** Brings pending entries in. */
 export class Replay {
   readonly #ports: ReplayPorts;
+  readonly #progress = new Map<GroupShard, Progress>();
   #replayed = 0;
 
   constructor(ports: ReplayPorts) {
@@ -47,37 +56,68 @@ export class Replay {
    */
   async bring(shard: GroupShard, pipeline: Pipeline, room: () => Promise<void>): Promise<void> {
     if (shard.replayed) return await this.#swallowed(shard, pipeline, room);
-    shard.replayed = true; // from here on a lost connection may have swallowed some
-    await this.#earlierLife(shard, pipeline, room);
+    let progress = this.#progress.get(shard);
+    if (progress === undefined) this.#progress.set(shard, progress = { after: FIRST_ID, asked: [] });
+    await this.#earlierLife(shard, progress, { pipeline, room });
+    this.#progress.delete(shard);
+    shard.replayed = true; // from here on a lost connection may have swallowed some, and others' may be claimed
   }
 
-  /** What an earlier life has left: each counts as delivered once more. */
-  async #earlierLife(shard: GroupShard, pipeline: Pipeline, room: () => Promise<void>): Promise<void> {
-    const { member, clock, count, onGone } = this.#ports;
+  /** What an earlier life has left: each counts as delivered once more, also if connections are lost meanwhile. */
+  async #earlierLife(
+    shard: GroupShard,
+    progress: Progress,
+    { pipeline, room }: { readonly pipeline: Pipeline; readonly room: () => Promise<void> },
+  ): Promise<void> {
+    const { member, clock, onGone } = this.#ports;
     const { redisKey } = shard;
-    for (let after = FIRST_ID;;) {
+    const { group, consumer } = member;
+    await this.#lostPage(shard, progress, { pipeline, room });
+    for (;;) {
       await room();
       const readAt = clock.now();
-      const wanted = count();
+      const wanted = this.#ports.count();
+      const { after } = progress;
+      progress.asked = await pipeline.call(
+        xpending({ redisKey, group, consumer, start: nextId(after) ?? after, count: wanted }),
+      );
       const page = await pipeline.call(xreadgroupPending(member, { redisKey, after, count: wanted }));
       const { frame, entries, gone } = page;
-      if (gone.length > 0) onGone(shard, gone);
       const ids = Array.from(entries, (at) => frame.textAt(at + 2));
       if (ids.length > 0) {
-        const range = {
-          start: ids[0],
-          end: ids[ids.length - 1],
-          count: ids.length + gone.length,
-          consumer: member.consumer,
-        };
-        const rows = await pipeline.call(xpending({ redisKey, group: member.group, ...range }));
-        const deliveries = deliveriesOf(ids, rows);
-        this.#add([{ shard, frame, entries, deliveries, bytes: frame.byteLength }], readAt);
+        const count = ids.length + gone.length; // those that are gone are still listed
+        const range = { start: ids[0], end: ids[ids.length - 1], count };
+        const rows = await pipeline.call(xpending({ redisKey, group, consumer, ...range }));
+        this.#add([{ shard, frame, entries, deliveries: deliveriesOf(ids, rows), bytes: frame.byteLength }], readAt);
       }
+      if (gone.length > 0) onGone(shard, gone);
+      progress.asked = [];
       const last = [ids.at(-1), gone.at(-1)].filter((id) => id !== undefined).sort(compareIds).at(-1);
       if (last === undefined) return;
-      after = last;
+      progress.after = last;
     }
+  }
+
+  /** A page of an earlier life was lost with its connection: if the server has counted it, it must not be read once more. */
+  async #lostPage(
+    shard: GroupShard,
+    progress: Progress,
+    { pipeline, room }: { readonly pipeline: Pipeline; readonly room: () => Promise<void> },
+  ): Promise<void> {
+    const { asked } = progress;
+    if (asked.length === 0) return;
+    await room();
+    const { group, consumer } = this.#ports.member;
+    const [start, end] = [asked[0].id, asked[asked.length - 1].id];
+    const before = new Map(asked.map(({ id, deliveries }) => [id, deliveries]));
+    const rows = await pipeline.call(
+      xpending({ redisKey: shard.redisKey, group, consumer, start, end, count: asked.length }),
+    );
+    if (rows.some(({ id, deliveries }) => deliveries > (before.get(id) ?? deliveries))) {
+      await this.#fetch(shard, rows, pipeline);
+      progress.after = end;
+    }
+    progress.asked = [];
   }
 
   /** What is pending here and is not held: a reply that was lost had it. It does not count as delivered again. */
