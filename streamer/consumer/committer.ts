@@ -116,8 +116,7 @@ export class Committer {
     const { signal } = this.#closing;
     const command = xack(batch.shard.redisKey, group, batch.ids, batch.count);
     try {
-      await persist(anchor, signal, () => anchor.run(command, { signal }));
-      ledger.confirm(batch);
+      ledger.confirm(batch, await persist(anchor, signal, () => anchor.run(command, { signal })));
       onSent();
     } catch (error) {
       ledger.restore(batch);

@@ -230,15 +230,18 @@ export class Ledger {
     return { shard, ids: joined(ids.map(encodedId)), count: ids.length, parts: [], foreign: ids };
   }
 
-  /** The server has acknowledged a batch. */
-  confirm(batch: AckBatch): void {
-    this.#confirmed += batch.count;
+  /**
+   * The server has acknowledged a batch, `fresh` of which were pending still. What is held counts in any case, since an answer
+   * may have been lost; what is not held may have been acknowledged long ago.
+   */
+  confirm(batch: AckBatch, fresh: number = batch.count): void {
     let own = 0;
     for (const { lot, from, to } of batch.parts) {
       own += to - from;
       for (let i = from; i < to; i++) this.finish(lot, i);
     }
     this.#sending -= batch.count - own; // those of earlier lives
+    this.#confirmed += own + Math.min(Math.max(fresh - own, 0), batch.count - own);
   }
 
   /** A batch could not be sent for good: it is to be acknowledged still. */

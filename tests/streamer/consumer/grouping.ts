@@ -50,6 +50,17 @@ export async function readBy(
   await server.command("XREADGROUP", "GROUP", group, consumer, "COUNT", count, "STREAMS", key, ">");
 }
 
+/** The same, an hour ago. */
+export async function leftBy(
+  server: Server,
+  options: { key: string; group: string; consumer: string; count?: number },
+): Promise<void> {
+  const { key, group, consumer } = options;
+  await readBy(server, options);
+  const ids = await pendingIds(server, key, group, consumer);
+  await server.command("XCLAIM", key, group, consumer, 0, ...ids, "IDLE", 3_600_000, "JUSTID");
+}
+
 /** The names of a group's consumers. */
 export async function consumerNames(server: Server, key: string, group: string): Promise<string[]> {
   const reply = await server.command("XINFO", "CONSUMERS", key, group);
