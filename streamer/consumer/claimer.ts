@@ -89,7 +89,7 @@ export class Claimer {
   async #forEach(look: (shard: GroupShard) => Promise<void>): Promise<void> {
     const { shards, signal, onFatal } = this.#ports;
     for (const shard of shards()) {
-      if (shard.state !== "ready" || !shard.replayed) continue; // what is claimed must not be replayed
+      if (shard.state !== "ready") continue;
       try {
         await look(shard);
       } catch (error) {
@@ -103,6 +103,7 @@ export class Claimer {
 
   async #claimFromAll(shard: GroupShard): Promise<void> {
     const { member } = this.#ports;
+    if (!shard.replayed) return; // what is claimed must not be replayed
     const { total, consumers } = await this.#run(xpendingSummary(shard.redisKey, member.group));
     for (const { name } of consumers) if (name !== member.consumer) await this.#claimFrom(shard, name);
     if (total > consumers.reduce((sum, { pending }) => sum + pending, 0)) await this.#claimUnowned(shard);

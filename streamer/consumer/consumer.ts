@@ -168,8 +168,9 @@ export interface AckConsumer extends GroupConsumer {
   /**
    * The message is done with. It is only noted here, and sent as `autoCommit` says. Any order will do; twice is harmless.
    *
-   * @throws {StreamerError} `STREAM_KEY_NOT_FOUND` for a message of a shard that is not read; `CONSUMER_ENDED` after `end()`,
-   * when nothing is sent any more.
+   * After `end()` it is accepted and comes to nothing: the message stays pending.
+   *
+   * @throws {StreamerError} `STREAM_KEY_NOT_FOUND` for a message of a shard that is not read.
    */
   ack(message: Message): void;
   /** The same by what names the message; one of an earlier life is acknowledged as asked. */

@@ -247,7 +247,6 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   override ack(message: Message): void {
     if (!this.#hasVerbs) return super.ack(message);
-    this.#checkOpen();
     const place = this.#placeOf(message);
     if (place === undefined || !this.#ledger.ack(place.lot, place.index)) {
       if (place === undefined || place.lot.states[place.index] === HELD.done) return this.#ackById(message.identifier);
@@ -258,13 +257,11 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   override ackWith(identifier: Pick<MessageIdentifier, "streamKey" | "shardId" | "id">): void {
     if (!this.#hasVerbs) return super.ackWith(identifier);
-    this.#checkOpen();
     this.#ackById(identifier);
   }
 
   override nack(message: Message, options: NackOptions = {}): void {
     if (!this.#hasVerbs) return super.nack(message, options);
-    this.#checkOpen();
     const delay = checkNumber("delay", options.delay, 0, { min: 0 });
     const place = this.#placeOf(message);
     if (place === undefined) return void this.#shardOf(message); // not ours to hold: whoever has it delivers it
@@ -277,7 +274,6 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   override term(message: Message, reason = "terminated"): void {
     if (!this.#hasVerbs) return super.term(message, reason);
-    this.#checkOpen();
     if (typeof reason !== "string") throw invalidOption("reason", reason, "a string");
     const place = this.#placeOf(message);
     if (place === undefined) return void this.#shardOf(message);
@@ -364,11 +360,6 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   get #hasVerbs(): boolean {
     return this.autoCommit === "rolling" || this.autoCommit === "disabled";
-  }
-
-  /** After the end nothing is sent any more: who acknowledges then has to know that it comes to nothing. */
-  #checkOpen(): void {
-    if (this.#ending !== undefined) throw consumerEnded();
   }
 
   /** How many more messages may be handed out; where none may, whoever asked is told when that has changed. */
