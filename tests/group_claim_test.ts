@@ -43,7 +43,7 @@ test("the whole pending list is walked, over pages, deleted entries and every sh
   const idsOf = (key: string) => messages.filter(({ streamKey }) => streamKey === key).map(({ id }) => id);
   assertEquals(idsOf(a.key), [...a.ids.slice(0, 20), ...a.ids.slice(60)]);
   assertEquals(idsOf(b.key), b.ids);
-  assertEquals(gaps.flatMap(({ ids }) => ids).sort(), a.ids.slice(20, 60));
+  assertEquals(gaps.flatMap(({ ids }) => ids).sort(), a.ids.slice(20, 60).sort());
   assert(messages.every(({ deliveries }) => deliveries === 2));
 });
 
