@@ -99,7 +99,7 @@ test("at the end what waits for its delay stays pending, for the next life", asy
   assertEquals([again.text(), again.deliveries], ["0", 2]);
 });
 
-test("what waits for its delay is kept alive, and counts as unacked", async () => {
+test("what waits for its delay is kept alive", async () => {
   const { key } = await groupOf(server, group, 2);
   await using streamer = await connect(server.url);
   const claims = eventsOf(streamer, "claimed");
@@ -111,6 +111,16 @@ test("what waits for its delay is kept alive, and counts as unacked", async () =
   assertEquals((await waiting).text(), "1", "the other one gets what this one may not");
   assertEquals((await consumer.next()).deliveries, 2);
   assertEquals(claims, []);
+});
+
+test("what waits for its delay takes room of what may be unacked", async () => {
+  const { key } = await groupOf(server, group, 3);
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, { ...disabled, maxUnacked: 2 });
+  const [first, second] = await take(consumer, 2);
+  consumer.nack(first, { delay: 100 });
+  consumer.nack(second, { delay: 50 });
+  assertEquals(await takeTexts(consumer, 2), ["1", "0"]);
 });
 
 test("a message that was deleted while its delay ran is told as a gap, and acked", async () => {
