@@ -17,11 +17,12 @@ export interface RespReplyBytes {
 }
 
 /**
- * A whole reply that owns its bytes and its tape, so that values can be read out of it lazily. An index `at` is that
+ * A whole reply, its bytes and its tape, so that values can be read out of it lazily. Both are its own where the decoder has
+ * given it away, and lent where it was borrowed. An index `at` is that
  * of a value's first integer on the tape; the value behind a scalar is at `at + 2`.
  */
 export class RespFrame implements RespReplyBytes {
-  /** The bytes, owned by this frame. */
+  /** The bytes. */
   readonly bytes: Uint8Array;
   /** Where in `bytes` the reply starts. */
   readonly start: number;
@@ -32,7 +33,7 @@ export class RespFrame implements RespReplyBytes {
   /** Bytes of the wire this reply took. */
   readonly byteLength: number;
 
-  /** Takes over these bytes. */
+  /** Of these bytes, which it does not copy. */
   constructor(reply: RespReplyBytes, byteLength: number) {
     this.bytes = reply.bytes;
     this.start = reply.start;

@@ -29,7 +29,7 @@ import { ProcessRun } from "./process_run.ts";
  * while the producer's `desiredSize` is used up.
  *
  * **End.** On the signal no new handler starts, running ones finish, their outputs are sent, acks are committed, and it
- * resolves; what was taken and not started is given back with no delay, which counts as a delivery. It waits for receipts as long as the producer's
+ * resolves; what was taken and not started is given back, which counts as no delivery. It waits for receipts as long as the producer's
  * `sendTimeout` lets them. Neither consumer nor producer is ended. When the consumer ends it resolves likewise, but what is
  * acked after that fails; when the consumer fails, it rejects with that error.
  *

@@ -27,6 +27,10 @@ export interface AckedConsumer extends ProcessableConsumer {
   readonly autoCommit: "rolling" | "disabled";
   /** Sends what was acked; resolves when the server has said so. */
   flushAcks(): Promise<void>;
+  /** Takes a message back that no handler has seen: it comes again, and that counts as no delivery. */
+  putBack(message: Message): void;
+  /** Whether nothing is acked any more. */
+  readonly isEnded: boolean;
 }
 
 /** A message to be sent for one that was handled. */

@@ -170,6 +170,7 @@ export class ProcessRun {
 
   #ack({ message }: Task): void {
     try {
+      if (this.#consumer.isEnded) throw ended();
       this.#consumer.ack(message);
       this.#handled++;
       this.#acked = true;
@@ -239,12 +240,16 @@ export class ProcessRun {
 
   /** What has not been started is to be delivered again. */
   #release(): void {
-    for (const message of this.#turns.drain()) this.#nack(message, 0);
+    for (const message of this.#turns.drain()) this.#consumer.putBack(message);
   }
 }
 
 function isPromise(returned: Output | Promise<Output>): returned is Promise<Output> {
   return typeof returned === "object" && returned !== null && "then" in returned && typeof returned.then === "function";
+}
+
+function ended(): StreamerError {
+  return new StreamerError("CONSUMER_ENDED", "Cannot ack as the consumer has ended");
 }
 
 function isEnd(error: unknown): boolean {

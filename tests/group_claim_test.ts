@@ -142,7 +142,7 @@ test("where scripts are forbidden no consumer is removed, and claiming works", a
   await using monitor = await Monitor.open(server);
   const consumer = await streamer.createConsumer(key, { ...claiming, consumerExpiry: 1 });
   assertEquals((await consumer.next()).text(), "0");
-  await until(() => monitor.count("XINFO", key) > 5, { what: "several looks have passed" });
+  await until(() => monitor.count("XPENDING", key) > 8, { what: "several looks have passed" });
   assertEquals(monitor.count("XGROUP", "DELCONSUMER"), 0);
   assert((await consumerNames(server, key, group)).includes("empty"));
 });

@@ -32,7 +32,7 @@ test("what was answered at the moment of the abort is given back at once, unhand
   consumer.put(...messages(3));
   controller.abort();
   assertEquals(await done, { handled: 0, failed: 0 });
-  assertEquals([calls, consumer.nacked], [0, ["0 0", "1 0", "2 0"]]);
+  assertEquals([calls, consumer.nacked], [0, ["0 back", "1 back", "2 back"]]);
 });
 
 test("an answer that comes long after the abort is waited for and given back", async () => {
@@ -52,7 +52,7 @@ test("an answer that comes long after the abort is waited for and given back", a
   assertEquals(over, false);
   answer.resolve({ value: messages(2), done: false });
   assertEquals(await done, { handled: 0, failed: 0 });
-  assertEquals(consumer.nacked, ["0 0", "1 0"]);
+  assertEquals(consumer.nacked, ["0 back", "1 back"]);
 });
 
 test("an abort while handlers run tells them, and they finish, send and are acked; those that wait are given back", async () => {
@@ -75,7 +75,7 @@ test("an abort while handlers run tells them, and they finish, send and are acke
   handlers.throw("a0", new Error("aborted"));
   assertEquals(await done, { handled: 1, failed: 1 });
   assertEquals(producer.payloads, ["out"]);
-  assertEquals([consumer.acked, consumer.nacked], [["b0"], ["a1 0", "a2 0", "b1 0", "a0 1000"]]);
+  assertEquals([consumer.acked, consumer.nacked], [["b0"], ["a1 back", "a2 back", "b1 back", "a0 1000"]]);
   assertEquals(consumer.commits.at(-1), 1);
 });
 
@@ -88,7 +88,7 @@ test("a handler may abort its own run", async () => {
       return asynchronous ? Promise.resolve() : undefined;
     }, { signal: controller.signal });
     assertEquals(await done, { handled: 1, failed: 0 });
-    assertEquals([consumer.acked, consumer.nacked], [["0"], ["1 0", "2 0"]]);
+    assertEquals([consumer.acked, consumer.nacked], [["0"], ["1 back", "2 back"]]);
   }
 });
 
@@ -118,7 +118,7 @@ test("an abort while the producer has no room ends it", async () => {
   await quiet();
   controller.abort();
   assertEquals(await done, { handled: 0, failed: 0 });
-  assertEquals(consumer.nacked, ["a 0"]);
+  assertEquals(consumer.nacked, ["a back"]);
   producer.drain();
   await quiet();
   assertEquals(producer.sent, []);

@@ -69,7 +69,7 @@ test("when the consumer fails what runs is finished, and it rejects with that er
   assertEquals([over, handlers.running], [false, ["0"]]);
   handlers.finish("0");
   await rejected;
-  assertEquals([consumer.acked, consumer.nacked, consumer.commits], [["0"], ["1 0"], [1]]);
+  assertEquals([consumer.acked, consumer.nacked, consumer.commits], [["0"], ["1 back"], [1]]);
 });
 
 test("no listener stays at the signal, however it ends", async () => {

@@ -84,7 +84,7 @@ async function run(seed: number, orderBy: ProcessOrder): Promise<void> {
   assertEquals(new Set(settled).size, settled.length, "a message was settled twice");
   assertEquals(settled.length, consumer.taken, "every message that was taken is acked or given back");
   assertEquals(counts, { handled: consumer.acked.length, failed: failures.length });
-  assertEquals(consumer.nacked.filter((line) => !line.endsWith(" 0")).length, failures.length);
+  assertEquals(consumer.nacked.filter((line) => !line.endsWith(" back")).length, failures.length);
   for (const error of failures) assert(["lost", "thrown"].includes((error as Error).message), String(error));
   for (const text of consumer.acked) assert(returned.has(text), `${text} was acked and its handler has not returned`);
   const lost = new Set(

@@ -71,11 +71,6 @@ export class Connection {
     this.#open?.pipeline.end(new StreamerError("DISCONNECTED", "The connection was closed by its owner"));
   }
 
-  /** Replaces a connection that is under doubt; the owner is told as of any loss. */
-  replace(cause: StreamerError): void {
-    this.#open?.pipeline.end(cause);
-  }
-
   async #run(opened: OpenConnection | undefined): Promise<never> {
     const { signal } = this.#closing;
     for (let open = opened;; open = undefined) {

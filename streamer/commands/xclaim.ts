@@ -19,14 +19,18 @@ export interface XclaimOptions {
   readonly ids: readonly MessageId[];
   /** Only those idle for so many milliseconds at least. */
   readonly minIdle: number;
+  /** Sets the count of deliveries in place of adding to it. */
+  readonly deliveries?: number;
 }
 
 /**
  * Takes entries over from whoever holds them; each counts as delivered once more. Gives those that were: of the rest some
  * were not idle enough, or not pending, or are no longer in the stream.
  */
-export function xclaim(member: GroupMember, { redisKey, ids, minIdle }: XclaimOptions): Command<EntryPage> {
+export function xclaim(member: GroupMember, options: XclaimOptions): Command<EntryPage> {
+  const { redisKey, ids, minIdle, deliveries } = options;
   const args: RespArgument[] = ["XCLAIM", redisKey, member.group, member.consumer, Math.ceil(minIdle), ...ids];
+  if (deliveries !== undefined) args.push("RETRYCOUNT", deliveries);
   // Sent twice, the second time finds them idle no more, and gives none: whoever asks has to look whose they are.
   return { args, key: redisKey, repeatable: true, read: (decoder) => entryPage(decoder.detach(), "XCLAIM") };
 }

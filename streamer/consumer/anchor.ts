@@ -34,6 +34,12 @@ export async function findEnd(redisKey: string, ports: AnchorPorts, signal: Abor
   });
 }
 
+/** The code of a refusal; before Redis 7, what a command inside of a script was refused with stands within the script's own error. */
+function refusalCode({ code, message }: RedisError): string {
+  if (code !== "ERR" || !message.startsWith("ERR Error running script")) return code;
+  return /: -?([A-Z]+) /.exec(message)?.[1] ?? code;
+}
+
 /** Asks again, paced, while the server refuses for the time being. Rejects with what it refuses for good, or the signal's reason. */
 export async function persist<T>(
   { clock, reconnect }: Pick<AnchorPorts, "clock" | "reconnect">,
@@ -45,7 +51,7 @@ export async function persist<T>(
     try {
       return await ask();
     } catch (error) {
-      if (!(error instanceof RedisError) || isFatal(error.code)) throw error;
+      if (!(error instanceof RedisError) || isFatal(refusalCode(error))) throw error;
       const now = clock.now();
       refusedSince ??= now;
       await sleep(clock, reconnectDelay(reconnect, now - refusedSince, clock.random()), signal);

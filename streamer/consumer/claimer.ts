@@ -16,6 +16,7 @@ import { type GroupShard, shardName } from "./group_shard.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Delivery, Intake } from "./intake.ts";
 import type { Ledger } from "./ledger.ts";
+import { isAway } from "./policy.ts";
 
 /** Messages that were taken over. */
 export interface ClaimedDetail {
@@ -74,14 +75,15 @@ export class Claimer {
   }
 
   async #every(interval: number, look: (shard: GroupShard) => Promise<void>): Promise<void> {
-    const { anchor, signal } = this.#ports;
+    const { anchor, signal, onFatal } = this.#ports;
     try {
       for (;;) {
         await sleep(anchor.clock, interval * (1 + JITTER * (anchor.clock.random() - 0.5)), signal);
         await this.#forEach(look);
       }
-    } catch {
-      // The end.
+    } catch (error) {
+      if (signal.aborted) return; // the end
+      onFatal(error instanceof StreamerError ? error : new StreamerError("PROTOCOL", "Cannot claim", { cause: error }));
     }
   }
 
@@ -95,7 +97,7 @@ export class Claimer {
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof StreamerError)) throw error;
-        if (error.code === "DISCONNECTED" || isGroupMissing(error) || isStreamMissing(error)) continue;
+        if (isAway(error) || isGroupMissing(error) || isStreamMissing(error)) continue;
         return onFatal(error);
       }
     }
@@ -111,8 +113,15 @@ export class Claimer {
 
   async #removeIdle(shard: GroupShard, expiry: number): Promise<void> {
     const { member } = this.#ports;
-    for (const { name, pending, idle } of await this.#run(xinfoConsumers(shard.redisKey, member.group))) {
-      if (name !== member.consumer && pending === 0 && idle >= expiry) await this.#remove(shard, name, expiry);
+    if (!this.#scripts) return; // looked at and removed in two steps, one that has just begun to read could lose what it has
+    try {
+      for (const { name, pending, idle } of await this.#run(xinfoConsumers(shard.redisKey, member.group))) {
+        if (name === member.consumer || pending > 0 || idle < expiry) continue;
+        await this.#run(removeIdle({ group: member.group, consumer: name }, shard.redisKey, expiry));
+      }
+    } catch (error) {
+      if (!areScriptsForbidden(error)) throw error;
+      this.#scripts = false; // or this user may not see or remove consumers: it is no more than tidiness
     }
   }
 
@@ -200,16 +209,6 @@ export class Claimer {
     if (!isOurs) return undefined;
     const { frame, entries } = page;
     return { shard, frame, entries, deliveries: [now?.deliveries ?? deliveries + 1], bytes: frame.byteLength };
-  }
-
-  async #remove(shard: GroupShard, consumer: string, expiry: number): Promise<void> {
-    if (!this.#scripts) return; // looked at and removed in two steps, one that has just begun to read could lose what it has
-    try {
-      await this.#run(removeIdle({ group: this.#ports.member.group, consumer }, shard.redisKey, expiry));
-    } catch (error) {
-      if (!(error instanceof RedisError) || !areScriptsForbidden(error)) throw error;
-      this.#scripts = false;
-    }
   }
 
   #run<T>(command: Command<T>): Promise<T> {

@@ -9,7 +9,7 @@ export interface CommitPolicy {
   readonly autoCommit: AutoCommit;
   /** From when a message was returned. Only `"delayed"`. */
   readonly delay: number;
-  /** Least time between two sendings. */
+  /** Least time between two sendings, of which {@linkcode MAX_UNSENT} make an exception. */
   readonly interval: number;
 }
 

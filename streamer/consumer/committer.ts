@@ -10,6 +10,7 @@ import { type AnchorPorts, persist } from "./anchor.ts";
 import { type CommitPolicy, decideCommit, MAX_UNSENT } from "./commit_policy.ts";
 import type { GroupShard } from "./group_shard.ts";
 import type { AckBatch, Ledger } from "./ledger.ts";
+import { isAway } from "./policy.ts";
 
 /** What a committer needs, and whom it tells. */
 export interface CommitterPorts {
@@ -121,7 +122,7 @@ export class Committer {
     } catch (error) {
       ledger.restore(batch);
       if (signal.aborted) throw error;
-      if (error instanceof StreamerError && error.code === "DISCONNECTED") this.touch(); // they may be had later
+      if (isAway(error)) this.touch(); // it may be had later
       else if (error instanceof StreamerError) onFatal(error);
       throw error;
     }

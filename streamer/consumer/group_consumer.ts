@@ -128,7 +128,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     this.#inbox = inbox;
     const onFatal = (error: StreamerError) => this.fail(error);
     const onGone = (shard: GroupShard, ids: readonly MessageId[]) => this.#gone(shard, ids);
-    const readyShards = () => this.#shards;
+    const allShards = () => this.#shards;
     const count = () => this.#reader.count;
     const exclusively = <T>(work: () => Promise<T>) => this.#exclusively(work);
     const { signal } = this.#closing;
@@ -168,20 +168,20 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     const shared = { anchor, settings, member, ledger, inbox, intake, signal, count, exclusively, onGone, onFatal };
     const tell = (event: (detail: EntriesDetail) => void) => (shard: GroupShard, ids: readonly MessageId[]) =>
       event({ ...shardName(shard), group: member.group, ids });
-    this.#replay = new Replay({ ...shared, clock: anchor.clock });
+    const onSized = (entries: number, bytes: number) => this.#reader.sized(entries, bytes);
+    this.#replay = new Replay({ ...shared, clock: anchor.clock, onSized });
     this.#claimer = new Claimer({
       ...shared,
-      shards: readyShards,
+      shards: allShards,
       room: () => this.#reader.room(),
       onClaimed: events.claimed,
     });
-    this.#redelivery = new RedeliveryQueue(shared);
+    this.#redelivery = new RedeliveryQueue({ ...shared, onDropped: () => this.#eased() });
     this.#keeper = new Keeper({
       ...shared,
-      shards: readyShards,
+      shards: allShards,
       onLost: tell(events.lost),
       onReleased: tell(events.released),
-      onOrphaned: (shard) => this.#orphan(shard),
       onGroupMissing: (shard, cause) => groups.lookFor([shard], cause),
       onVerified: () => this.#eased(),
     });
@@ -249,7 +249,10 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     if (!this.#hasVerbs) return super.ack(message);
     const place = this.#placeOf(message);
     if (place === undefined || !this.#ledger.ack(place.lot, place.index)) {
-      if (place === undefined || place.lot.states[place.index] === HELD.done) return this.#ackById(message.identifier);
+      const state = place?.lot.states[place.index];
+      if (state === undefined || state === HELD.done || state === HELD.released) {
+        return this.#ackById(message.identifier);
+      }
       return; // it is on its way
     }
     this.#acked();
@@ -269,7 +272,19 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     if (message.deliveries >= this.#host.settings.maxDeliveries) {
       return this.#graveyard.bury(message, place, { deliveries: message.deliveries, reason: MAX_DELIVERIES });
     }
-    if (this.#ledger.move(place.lot, place.index, HELD.nacked)) this.#redelivery.add(place, delay);
+    if (this.#ledger.move(place.lot, place.index, HELD.nacked)) this.#redelivery.add(place, { delay });
+  }
+
+  /** @internal Takes a message back that nobody has looked at: it comes again, and that counts as no delivery. */
+  putBack(message: Message): void {
+    const place = this.#placeOf(message);
+    if (place === undefined || !this.#ledger.move(place.lot, place.index, HELD.nacked)) return;
+    this.#redelivery.add(place, { delay: 0, seen: false });
+  }
+
+  /** @internal Whether nothing is acknowledged any more. */
+  get isEnded(): boolean {
+    return this.#ending !== undefined;
   }
 
   override term(message: Message, reason = "terminated"): void {
@@ -289,8 +304,8 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   /** @internal Sends what was acknowledged, whatever the policy; resolves when the server has said so. */
   async flushAcks(options: WaitOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
-    await abortable(this.#graveyard.settle(), options.signal);
-    await this.#committer.flush(options.signal);
+    const buried = abortable(this.#graveyard.settle(), options.signal); // a dead letter that has no room holds up no ack
+    await Promise.all([this.#committer.flush(options.signal), buried]);
   }
 
   stats(): ConsumerStats {

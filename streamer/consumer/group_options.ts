@@ -40,7 +40,7 @@ export interface DelayedCommit {
   readonly autoCommit?: "delayed";
   /** Milliseconds. @default {5000} */
   readonly autoCommitDelay?: number;
-  /** Least milliseconds between two acknowledgements sent. @default {1000} */
+  /** Least milliseconds between two acknowledgements sent; a thousand that wait are sent at once. @default {1000} */
   readonly autoCommitInterval?: number;
 }
 
@@ -62,7 +62,7 @@ export interface DeadLetterOptions {
 export interface RollingCommit extends DeadLetterOptions {
   /** What was acknowledged by `ack` is sent by itself. */
   readonly autoCommit: "rolling";
-  /** Least milliseconds between two acknowledgements sent. @default {1000} */
+  /** Least milliseconds between two acknowledgements sent; a thousand that wait are sent at once. @default {1000} */
   readonly autoCommitInterval?: number;
 }
 
@@ -88,7 +88,7 @@ export interface LoadBalanced extends GroupReadingOptions {
   readonly autoClaimIdle?: number;
   /** Whether consumers share shards or own them; owning is not built yet: `UNSUPPORTED`. @default {"shared"} */
   readonly shardOwnership?: "shared" | "owned";
-  /** For how long a message that was returned is kept from the others at most. @default {600000} */
+  /** For how long a message that was returned, or read ahead, is kept from the others at most. @default {600000} */
   readonly maxHold?: number;
   /** After how long without a sign of life a consumer that holds nothing is removed from the group; `null` for never. @default {86400000} */
   readonly consumerExpiry?: number | null;

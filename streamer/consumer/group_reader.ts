@@ -65,10 +65,13 @@ export class GroupReader {
   readonly #pageBytes: number;
   readonly #noAck: boolean;
   readonly #shards: readonly GroupShard[];
-  #open: OpenConnection | undefined; // while what is new may be read
+  #connected: OpenConnection | undefined;
+  #preparing: OpenConnection | undefined;
+  #open: OpenConnection | undefined; // the connected one, once what is new may be read
   #count: CountState;
   #depth = 1;
   #inFlight = 0;
+  #stalled = 0; // reads in flight at the last cut: each may block on the server for as long as it may
   #reads = 0; // sent
   #answered = 0; // of those, or lost
   #arriving = 0; // messages that are not yet in the inbox
@@ -91,7 +94,7 @@ export class GroupReader {
     const pages = settings.prefetch + MAX_DEPTH;
     this.#pageBytes = Math.min(settings.maxBufferedBytes / pages, node.limits.reply * REPLY_SHARE);
     this.#connection = new Connection(node, {
-      up: (open) => void this.#prepare(open),
+      up: (open) => this.#up(open),
       down: (cause, open) => this.#down(cause, open),
       failed: onFatal,
       writable: () => this.fill(),
@@ -106,6 +109,14 @@ export class GroupReader {
   /** Entries of a page that may be asked for now. */
   get count(): number {
     return Math.min(this.#count.count, this.#ports.settings.maxUnacked);
+  }
+
+  /** A page of one shard has come by another way: the next ones are fitted to the size of its entries. */
+  sized(entries: number, bytes: number): void {
+    const { settings } = this.#ports;
+    const size = { entries, total: entries, bytes, streams: 1 };
+    const grown = nextCount(this.#count, size, { batchSize: settings.batchSize, pageBytes: this.#pageBytes });
+    this.#count = { ...grown, count: Math.min(grown.count, this.#count.count) };
   }
 
   /** Resolves when there is room for a page; rejects when reading has ended. */
@@ -196,33 +207,81 @@ export class GroupReader {
     this.#pacedDelivered = delivered;
   }
 
+  #up(open: OpenConnection): void {
+    this.#connected = open;
+    this.#goOn();
+  }
+
+  /** Reads on, or first prepares a connection that is not prepared yet, unless a refusal is being waited out. */
+  #goOn(): void {
+    const connected = this.#connected;
+    if (connected === undefined || this.#pausing || this.#preparing === connected) return;
+    if (this.#open === connected) return this.fill();
+    this.#preparing = connected;
+    this.#prepare(connected).finally(() => {
+      if (this.#preparing === connected) this.#preparing = undefined;
+      if (this.#connected !== connected || this.#open !== connected) this.#goOn();
+    });
+  }
+
   /** Before what is new: old connections are put to silence, and what is pending for this consumer is brought in. */
   async #prepare(open: OpenConnection): Promise<void> {
-    const { replay, onFenceUnavailable } = this.#ports;
+    const { onFenceUnavailable, onFatal } = this.#ports;
     const { signal } = this.#closing;
     const { pipeline } = open;
+    let silenced = true;
     try {
       if (this.#fence.needed) {
-        const onUnavailable = (cause: unknown) => onFenceUnavailable({ node: this.#connection.node.name, cause });
+        const onUnavailable = (cause: unknown) => {
+          silenced = false;
+          onFenceUnavailable({ node: this.#connection.node.name, cause });
+        };
         await this.#fence.raise(pipeline, { clock: this.#clock, signal, onUnavailable });
       }
-      for (const shard of this.#shards) {
-        if (shard.state === "ready") await replay.bring(shard, pipeline, () => this.room());
-      }
+      await this.#bring(open);
     } catch (error) {
-      if (signal.aborted || pipeline.ending !== undefined) return; // there will be another connection, or none
-      if (!(error instanceof StreamerError)) throw error;
-      return void this.#refused(error, () => this.#prepare(open));
+      if (signal.aborted) return;
+      if (pipeline.ending !== undefined) { // there will be another connection, or none
+        const unreadable = pipeline.ending.code === "PROTOCOL" && error === pipeline.ending;
+        if (unreadable && ++this.#unreadable > 1) onFatal(pipeline.ending);
+        return;
+      }
+      if (error instanceof StreamerError) return void this.#refused(error);
+      return onFatal(new StreamerError("PROTOCOL", "Cannot make sense of what is pending", { cause: error }));
     }
     if (pipeline.ending !== undefined || signal.aborted) return;
     this.#refusedSince = undefined;
     this.#open = open;
+    if (!silenced) this.#bringAgain();
     this.fill();
   }
 
+  async #bring({ pipeline }: OpenConnection): Promise<void> {
+    for (const shard of this.#shards) {
+      if (shard.state === "ready") await this.#ports.replay.bring(shard, pipeline, () => this.room());
+    }
+  }
+
+  /**
+   * A lost connection that could not be killed may go on blocking on the server, and be handed what comes. When its reads
+   * must have ended, what it was given is brought in.
+   */
+  async #bringAgain(): Promise<void> {
+    const { signal } = this.#closing;
+    try {
+      await sleep(this.#clock, this.#stalled * this.#heartbeat, signal);
+      if (this.#open !== undefined) await this.#bring(this.#open);
+    } catch {
+      // The end; or one more lost connection, after which it is brought in all the same.
+    }
+  }
+
   #down(cause: StreamerError, { info }: OpenConnection): void {
-    if (this.#inFlight > 0) this.#fence.add(info.identity);
-    this.#open = undefined;
+    if (this.#inFlight > 0) {
+      this.#fence.add(info.identity);
+      this.#stalled = this.#inFlight;
+    }
+    this.#open = this.#connected = undefined;
     this.#inFlight = 0;
     this.#answered = this.#reads;
     this.#depth = 1;
@@ -249,7 +308,7 @@ export class GroupReader {
       reply: (decoder) => {
         this.#inFlight--;
         this.#answered++;
-        if (isErrorReply(decoder)) return void this.#refused(readError(decoder, command), () => this.fill());
+        if (isErrorReply(decoder)) return void this.#refused(readError(decoder, command));
         this.#arrived(decoder, reading);
         this.#refusedSince = undefined;
         this.#unreadable = 0;
@@ -298,15 +357,15 @@ export class GroupReader {
     if (total === 0) this.fill();
   }
 
-  /** A refusal: looks for a lost group, waits for what passes, or ends; then goes on. */
-  async #refused(error: StreamerError, resume: () => void): Promise<void> {
+  /** A refusal: looks for a lost group, waits for what passes, or ends; then goes on with whatever connection there is. */
+  async #refused(error: StreamerError): Promise<void> {
     const { groups, anchor, onFatal } = this.#ports;
     const { signal } = this.#closing;
     const lost = isGroupMissing(error);
     if (!lost && (!(error instanceof RedisError) || isFatal(error.code))) return onFatal(error);
     const now = this.#clock.now();
     this.#refusedSince ??= now;
-    if (this.#pausing) return; // one of several reads in flight has said so before
+    if (this.#pausing) return; // whoever was refused first waits for all
     this.#pausing = true;
     try {
       if (lost) await groups.lookFor(this.#shards.filter(({ state }) => state === "ready"), error);
@@ -317,6 +376,6 @@ export class GroupReader {
     } finally {
       this.#pausing = false;
     }
-    resume();
+    this.#goOn();
   }
 }

@@ -49,6 +49,12 @@ export async function beginGroup(
   const fromStart = settings.autoStreamReset === "earliest" || shard.state === "missing"; // all of it is newer than we are
   const options = { position: fromStart ? FIRST_ID : "$", mkstream: settings.mkstream } as const;
   const waiting = shard.state === "missing";
+  const before = await lastDelivered(shard, ports, signal);
+  if (before !== undefined) { // asked first, since a server that is full refuses to make even what is there
+    shard.position = before;
+    shard.state = "ready";
+    return;
+  }
   try {
     await persist(anchor, signal, () => anchor.run(xgroupCreate(shard.redisKey, member.group, options), { signal }));
   } catch (error) {
@@ -120,8 +126,8 @@ export class Groups {
       );
       if (verdict.kind === "fail") return onFatal(cause);
       const { position, anew } = verdict;
-      const made = missing && !settings.mkstream ? "stream missing" : await this.#create(shard, position);
-      if (made !== "stream missing") {
+      const made = missing && !settings.mkstream ? "not yet" : await this.#create(shard, position);
+      if (made !== "not yet") {
         shard.position = made === "made" ? position : await lastDelivered(shard, this.#ports, signal) ?? position;
         shard.state = "ready";
         if (made === "made") onRecreated({ ...shardName(shard), group: member.group, position });
@@ -132,8 +138,8 @@ export class Groups {
     }
   }
 
-  /** Makes a group, unless another consumer was faster or its stream is not there. */
-  async #create(shard: GroupShard, position: MessageId): Promise<"made" | "there" | "stream missing"> {
+  /** Makes a group, unless another consumer was faster, or it cannot be made yet. */
+  async #create(shard: GroupShard, position: MessageId): Promise<"made" | "there" | "not yet"> {
     const { anchor, settings, member, signal } = this.#ports;
     const create = xgroupCreate(shard.redisKey, member.group, { position, mkstream: settings.mkstream });
     try {
@@ -141,7 +147,8 @@ export class Groups {
       return "made";
     } catch (error) {
       if (isGroupThere(error)) return "there";
-      if (isStreamMissing(error)) return "stream missing";
+      const full = error instanceof RedisError && error.code === "OOM";
+      if (full || isStreamMissing(error)) return "not yet";
       throw error;
     }
   }

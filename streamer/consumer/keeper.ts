@@ -3,9 +3,10 @@
 
 import { StreamerError } from "../../resp/errors.ts";
 import type { Timer } from "../../resp/connection/clock.ts";
+import type { Command } from "../../resp/connection/command.ts";
 import { areScriptsForbidden, isGroupMissing, keepAlive, type KeptState, SCRIPT_IDS } from "../commands/scripts.ts";
 import { xclaimJustId } from "../commands/xclaim.ts";
-import { xpending } from "../commands/xpending.ts";
+import { type PendingEntry, xpending, type XpendingOptions } from "../commands/xpending.ts";
 import type { GroupMember } from "../commands/xreadgroup.ts";
 import { FIRST_ID, type MessageId, nextId } from "../model/id.ts";
 import { type AnchorPorts, persist } from "./anchor.ts";
@@ -13,6 +14,7 @@ import type { GroupSettings } from "./group_options.ts";
 import type { GroupShard } from "./group_shard.ts";
 import type { Ledger } from "./ledger.ts";
 import { HELD, type Lot } from "./lot.ts";
+import { isAway } from "./policy.ts";
 
 /** What a keeper needs, and whom it tells. */
 export interface KeeperPorts {
@@ -24,8 +26,6 @@ export interface KeeperPorts {
   readonly signal: AbortSignal;
   /** These are in the user's hands and belong to another consumer now. */
   readonly onLost: (shard: GroupShard, ids: readonly MessageId[]) => void;
-  /** The group of this shard was made anew by another: what is held of it is pending nowhere. */
-  readonly onOrphaned: (shard: GroupShard) => void;
   /** These are in the user's hands for too long. */
   readonly onReleased: (shard: GroupShard, ids: readonly MessageId[]) => void;
   /** The server says that a group is gone: without this, what was read ahead of it would be looked at in vain for ever. */
@@ -51,6 +51,7 @@ export class Keeper {
   #timer: Timer | undefined;
   #round: Promise<void> | undefined;
   #scripts = true; // until the server refuses them
+  #own: Set<MessageId> | undefined; // what the server lists as ours, where that has to be asked
 
   constructor(ports: KeeperPorts) {
     this.#ports = ports;
@@ -88,15 +89,20 @@ export class Keeper {
   }
 
   async #keepAll(): Promise<void> {
-    const { anchor, settings, shards, signal, onVerified, onFatal } = this.#ports;
+    const { anchor, shards, signal, settings, onVerified, onFatal } = this.#ports;
+    const round = settings.autoClaimIdle / ROUNDS;
     try {
+      const since = anchor.clock.now();
       for (const shard of shards()) if (shard.state === "ready") await this.#keepShard(shard);
-      this.#schedule();
+      // Where the server was away meanwhile, what has been confirmed is old already.
+      this.#schedule(anchor.clock.now() - since > round ? 0 : round);
       onVerified();
     } catch (error) {
-      const passes = !(error instanceof StreamerError) || error.code === "DISCONNECTED";
-      if (!signal.aborted && !passes) onFatal(error);
-      this.#schedule(Math.min(settings.autoClaimIdle / ROUNDS, anchor.reconnect.maxDelay));
+      const known = error instanceof StreamerError
+        ? error
+        : new StreamerError("PROTOCOL", "Cannot keep what is held", { cause: error });
+      if (!signal.aborted && !isAway(error)) onFatal(known);
+      this.#schedule(Math.min(round, anchor.reconnect.maxDelay));
     }
   }
 
@@ -111,41 +117,55 @@ export class Keeper {
   }
 
   async #keep(shard: GroupShard): Promise<void> {
-    const { ledger, anchor, settings, onOrphaned } = this.#ports;
+    const { anchor, ledger, settings } = this.#ports;
     const since = anchor.clock.now();
-    const lots = [...ledger.lotsOf(shard)].filter(({ orphaned }) => !orphaned);
-    const held = this.#held(shard, lots);
-    const states: KeptState[] = [];
-    for (let at = 0; at < held.length; at += SCRIPT_IDS) {
-      const ids = held.slice(at, at + SCRIPT_IDS).map(({ id }) => id);
-      states.push(...await this.#ask(shard, ids));
+    this.#own = undefined;
+    // What was read within the last half of a round comes with the next one: much of it will be done with by then.
+    const young = settings.autoClaimIdle / ROUNDS / 2;
+    const lots = [...ledger.lotsOf(shard)].filter((lot) => !lot.orphaned && since - lot.confirmedAt >= young);
+    const nowhere = new Map<Lot, Held[]>();
+    const listed = new Set<Lot>(); // of which the server lists something
+    for (const held of this.#held(shard, lots)) {
+      const states = await this.#ask(shard, held.map(({ id }) => id));
+      held.forEach((one, i) => {
+        if (states[i] === "nowhere") nowhere.set(one.lot, [...nowhere.get(one.lot) ?? [], one]);
+        else listed.add(one.lot);
+      });
+      this.#giveUp(shard, held.filter((_, i) => states[i] === "not-ours"));
     }
-    const fresh = lots.every(({ confirmedAt }) => since - confirmedAt <= settings.autoClaimIdle);
-    const still = held.map(({ lot, index }, i) => lot.states[index] <= HELD.ending ? states[i] : undefined);
-    if (fresh && isGroupAnother(still)) return onOrphaned(shard);
-    this.#giveUp(shard, held.filter((_, i) => states[i] === "not-ours" || states[i] === "nowhere"));
+    const now = anchor.clock.now();
+    for (const [lot, held] of nowhere) {
+      // Nobody else can have claimed and acknowledged all of a page this soon: then its group is another one of that name.
+      if (!listed.has(lot) && now - lot.confirmedAt <= settings.autoClaimIdle) lot.orphaned = true;
+      else this.#giveUp(shard, held);
+    }
     for (const lot of lots) lot.confirmedAt = since;
   }
 
-  /** What is to be kept; what was in the user's hands for too long is released. */
-  #held(shard: GroupShard, lots: readonly Lot[]): Held[] {
+  /** What is to be kept, some at a time; what was held for too long is released. */
+  *#held(shard: GroupShard, lots: readonly Lot[]): Generator<Held[]> {
     const { anchor, settings, ledger, onReleased } = this.#ports;
-    const now = anchor.clock.now();
-    const held: Held[] = [];
-    const released: MessageId[] = [];
+    let held: Held[] = [];
     for (const lot of lots) {
+      const released: MessageId[] = [];
       for (let index = 0; index < lot.size; index++) {
         const state = lot.states[index];
-        if (state === HELD.returned && now - lot.returnedAt(index) > settings.maxHold) {
-          ledger.move(lot, index, HELD.released);
-          released.push(lot.idAt(index));
-        } else if (state <= HELD.ending) {
-          held.push({ lot, index, id: lot.idAt(index) });
+        if (state > HELD.ending) continue;
+        const id = lot.idAt(index);
+        const tooLong = anchor.clock.now() - lot.heldSince(index) > settings.maxHold;
+        if (tooLong && state === HELD.returned) {
+          ledger.release(lot, index);
+          released.push(id);
+        } else if (tooLong && state === HELD.queued) {
+          ledger.finish(lot, index); // nobody asks for it here
+        } else if (held.push({ lot, index, id }) === SCRIPT_IDS) {
+          yield held;
+          held = [];
         }
       }
+      if (released.length > 0) onReleased(shard, released);
     }
-    if (released.length > 0) onReleased(shard, released);
-    return held;
+    if (held.length > 0) yield held;
   }
 
   /** What is another's, or was acknowledged by another. What is gone from the stream is still good in our hands. */
@@ -155,7 +175,7 @@ export class Keeper {
     for (const { lot, index, id } of held) {
       const state = lot.states[index];
       if (state === HELD.returned) {
-        ledger.move(lot, index, HELD.released);
+        ledger.release(lot, index);
         lost.push(id);
       } else if (state < HELD.ending) {
         ledger.finish(lot, index);
@@ -165,10 +185,10 @@ export class Keeper {
   }
 
   async #ask({ redisKey }: GroupShard, ids: readonly MessageId[]): Promise<readonly KeptState[]> {
-    const { anchor, member, signal } = this.#ports;
+    const { member } = this.#ports;
     if (this.#scripts) {
       try {
-        return await persist(anchor, signal, () => anchor.run(keepAlive(member, redisKey, ids), { signal }));
+        return await this.#run(keepAlive(member, redisKey, ids));
       } catch (error) {
         if (!areScriptsForbidden(error)) throw error;
         this.#scripts = false;
@@ -179,30 +199,34 @@ export class Keeper {
 
   /** Looks first and resets then: what is claimed by another in between is taken back from it, and worked on twice. */
   async #askWithoutScripts(redisKey: string, ids: readonly MessageId[]): Promise<readonly KeptState[]> {
-    const { anchor, member, signal } = this.#ports;
-    const { group, consumer } = member;
-    const own = new Set<MessageId>();
-    for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
-      const page = xpending({ redisKey, group, consumer, start, count: SCRIPT_IDS });
-      const rows = await persist(anchor, signal, () => anchor.run(page, { signal }));
-      for (const { id } of rows) own.add(id);
-      start = rows.length < SCRIPT_IDS ? undefined : nextId(rows[rows.length - 1].id);
-    }
+    const { member } = this.#ports;
+    const own = this.#own ??= await this.#listOwn(redisKey);
     const kept = ids.filter((id) => own.has(id));
-    if (kept.length > 0) await anchor.run(xclaimJustId(member, redisKey, kept), { signal });
+    if (kept.length > 0) await this.#run(xclaimJustId(member, redisKey, kept));
     return await Promise.all(ids.map(async (id): Promise<KeptState> => {
       if (own.has(id)) return "kept";
-      const one = xpending({ redisKey, group, start: id, end: id, count: 1 });
-      const [row] = await persist(anchor, signal, () => anchor.run(one, { signal }));
-      return row === undefined ? "nowhere" : row.consumer === consumer ? "kept" : "not-ours";
+      const [row] = await this.#run(xpending({ redisKey, group: member.group, start: id, end: id, count: 1 }));
+      return row === undefined ? "nowhere" : row.consumer === member.consumer ? "kept" : "not-ours";
     }));
+  }
+
+  /** What the server lists as this consumer's. */
+  async #listOwn(redisKey: string): Promise<Set<MessageId>> {
+    const own = new Set<MessageId>();
+    for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
+      const page: XpendingOptions = { redisKey, ...this.#ports.member, start, count: LISTED };
+      const rows: PendingEntry[] = await this.#run(xpending(page));
+      for (const { id } of rows) own.add(id);
+      start = rows.length < LISTED ? undefined : nextId(rows[rows.length - 1].id);
+    }
+    return own;
+  }
+
+  #run<T>(command: Command<T>): Promise<T> {
+    const { anchor, signal } = this.#ports;
+    return persist(anchor, signal, () => anchor.run(command, { signal }));
   }
 }
 
-/**
- * Whether a group is another one of the same name: then what was pending in the old one is pending nowhere. One entry that is
- * pending shows that it is not. Asked only while nobody else can have claimed and acknowledged all of them.
- */
-function isGroupAnother(states: readonly (KeptState | undefined)[]): boolean {
-  return states.includes("nowhere") && states.every((state) => state === undefined || state === "nowhere");
-}
+/** Entries listed at once. */
+const LISTED = 1_000;

@@ -106,7 +106,7 @@ export class Ledger {
     const time = timeOf(id);
     for (const lot of this.lotsOf(shard)) {
       const index = lot.find(id, time);
-      if (index >= 0 && lot.states[index] !== HELD.done) return { lot, index };
+      if (index >= 0 && isHeld(lot.states[index])) return { lot, index };
     }
     return undefined;
   }
@@ -132,7 +132,6 @@ export class Ledger {
       case HELD.returned:
       case HELD.queued:
       case HELD.nacked:
-      case HELD.released:
         this.#leave(lot, index);
         lot.states[index] = HELD.acked;
         lot.acked++;
@@ -153,9 +152,9 @@ export class Ledger {
   }
 
   /** An entry in the user's hands goes another way than by being acknowledged; false where it is not in them any more. */
-  move(lot: Lot, index: number, to: typeof HELD.nacked | typeof HELD.ending | typeof HELD.released): boolean {
+  move(lot: Lot, index: number, to: typeof HELD.nacked | typeof HELD.ending): boolean {
     const state = lot.states[index];
-    const mayEnd = to === HELD.ending && (state === HELD.nacked || state === HELD.queued || state === HELD.released);
+    const mayEnd = to === HELD.ending && (state === HELD.nacked || state === HELD.queued);
     if (state !== HELD.returned && !mayEnd) return false;
     this.#leave(lot, index);
     if (to === HELD.nacked) this.#nacked++;
@@ -163,10 +162,16 @@ export class Ledger {
     return true;
   }
 
+  /** An entry in the user's hands is no longer held: what becomes of it is another consumer's business. */
+  release(lot: Lot, index: number): void {
+    this.finish(lot, index);
+    lot.states[index] = HELD.released;
+  }
+
   /** Nothing is left to do about an entry. */
   finish(lot: Lot, index: number): void {
     const state = lot.states[index];
-    if (state === HELD.done) return;
+    if (!isHeld(state)) return;
     this.#leave(lot, index);
     if (state === HELD.acked) {
       lot.acked--;
@@ -262,6 +267,10 @@ export class Ledger {
     if (lot.states[index] === HELD.returned) this.#inHand--;
     else if (lot.states[index] === HELD.nacked) this.#nacked--;
   }
+}
+
+function isHeld(state: number): boolean {
+  return state !== HELD.done && state !== HELD.released;
 }
 
 /** Where an entry is held. */

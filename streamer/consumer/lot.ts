@@ -8,7 +8,7 @@ import type { GroupShard } from "./group_shard.ts";
 
 /**
  * How far an entry has come. `queued`: read ahead. `returned`: in the user's hands. `nacked`: to be delivered again.
- * `ending`: on its way to the dead letters. `released`: in the user's hands, and no longer this consumer's. `acked`: to be
+ * `ending`: on its way to the dead letters. `released`: in the user's hands, and held no longer. `acked`: to be
  * acknowledged. `sending`: that is under way. `done`: nothing is left to do.
  */
 export const HELD = Object.freeze({
@@ -71,8 +71,8 @@ export class Lot {
     this.#returned[index] = now - this.#readAt;
   }
 
-  /** When an entry was returned, in milliseconds of the clock. */
-  returnedAt(index: number): number {
+  /** Since when an entry has been where it is, read ahead or in the user's hands, in milliseconds of the clock. */
+  heldSince(index: number): number {
     return this.#readAt + (this.#returned?.[index] ?? 0);
   }
 

@@ -1,5 +1,6 @@
 // How much to read, and what an error or a stream's end means: pure decisions. It must not know who carries them out.
 
+import { StreamerError } from "../../resp/errors.ts";
 import type { OnStreamReset } from "./options.ts";
 import type { StreamEnd } from "../commands/last_id.ts";
 import { compareIds, FIRST_ID, type MessageId } from "../model/id.ts";
@@ -96,6 +97,14 @@ const PASSING: ReadonlySet<string> = new Set([
   "MISCONF",
   "NOREPLICAS",
 ]);
+
+/**
+ * Whether an error means that the server cannot be asked for the time being: it is given up, or too much waits for it already.
+ * What is not urgent is asked again later.
+ */
+export function isAway(error: unknown): boolean {
+  return error instanceof StreamerError && (error.code === "DISCONNECTED" || error.code === "BUFFER_FULL");
+}
 
 /** Whether a refused read can never succeed. */
 export function isFatal(code: string): boolean {

@@ -13,8 +13,10 @@ import { type AnchorPorts, persist } from "./anchor.ts";
 import type { GroupShard } from "./group_shard.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Intake } from "./intake.ts";
+import type { GroupSettings } from "./group_options.ts";
 import type { AckPlace, Ledger } from "./ledger.ts";
-import { HELD } from "./lot.ts";
+import { HELD, type Lot } from "./lot.ts";
+import { isAway } from "./policy.ts";
 
 /** What redelivery needs, and whom it tells. */
 export interface RedeliveryPorts {
@@ -23,11 +25,23 @@ export interface RedeliveryPorts {
   readonly ledger: Ledger;
   readonly inbox: Inbox;
   readonly intake: Intake;
+  readonly settings: GroupSettings;
   readonly signal: AbortSignal;
+  /** One is held no more, and there is nothing to hand out for it. */
+  readonly onDropped: () => void;
   /** This one is no longer in its stream. */
   readonly onGone: (shard: GroupShard, ids: readonly MessageId[]) => void;
   readonly onFatal: (error: StreamerError) => void;
 }
+
+/** An entry that waits, and whether its user has seen it. */
+interface Waiting {
+  readonly place: AckPlace;
+  readonly seen: boolean;
+}
+
+/** Entries asked for at once. */
+const AT_ONCE = 100;
 
 /** Delays that end within so many milliseconds end together. */
 const GRAIN = 5;
@@ -35,23 +49,25 @@ const GRAIN = 5;
 /** What waits to be delivered again. */
 export class RedeliveryQueue {
   readonly #ports: RedeliveryPorts;
-  readonly #due = new Map<number, { readonly places: AckPlace[]; readonly timer: Timer }>(); // by the end of their delay
+  readonly #due = new Map<number, { readonly waiting: Waiting[]; readonly timer: Timer }>(); // by the end of their delay
   #scripts = true; // until the server refuses them
 
   constructor(ports: RedeliveryPorts) {
     this.#ports = ports;
   }
 
-  /** An entry is to be delivered again after so many milliseconds. */
-  add(place: AckPlace, delay: number): void {
-    const { clock } = this.#ports.anchor;
+  /** An entry is to be delivered again after so many milliseconds; as a delivery more, unless nobody has seen it. */
+  add(place: AckPlace, { delay, seen = true }: { readonly delay: number; readonly seen?: boolean }): void {
+    const { anchor, signal } = this.#ports;
+    if (signal.aborted) return; // it stays pending
+    const { clock } = anchor;
     const at = Math.ceil((clock.now() + delay) / GRAIN) * GRAIN;
     let bucket = this.#due.get(at);
     if (bucket === undefined) {
-      const timer = clock.after(at - clock.now(), () => this.#deliver(at));
-      this.#due.set(at, bucket = { places: [], timer });
+      const timer = clock.after(at - clock.now(), () => void this.#deliver(at));
+      this.#due.set(at, bucket = { waiting: [], timer });
     }
-    bucket.places.push(place);
+    bucket.waiting.push({ place, seen });
   }
 
   /** Forgets all. */
@@ -60,49 +76,66 @@ export class RedeliveryQueue {
     this.#due.clear();
   }
 
-  #deliver(at: number): void {
-    const places = this.#due.get(at)?.places ?? [];
+  /** Delivers what is due, some at a time. */
+  async #deliver(at: number): Promise<void> {
+    const waiting = this.#due.get(at)?.waiting ?? [];
     this.#due.delete(at);
-    const { signal, onFatal, anchor } = this.#ports;
-    for (const place of places) {
-      this.#again(place).catch((error) => {
-        if (signal.aborted) return;
-        if (!(error instanceof StreamerError)) throw error;
-        if (error.code === "DISCONNECTED" || isGroupMissing(error)) this.add(place, anchor.reconnect.maxDelay);
-        else onFatal(error);
-      });
+    for (let from = 0; from < waiting.length; from += AT_ONCE) {
+      await Promise.all(waiting.slice(from, from + AT_ONCE).map((one) => this.#try(one)));
     }
   }
 
-  async #again({ lot, index }: AckPlace): Promise<void> {
-    const { anchor, ledger, intake, inbox, onGone } = this.#ports;
+  async #try(waiting: Waiting): Promise<void> {
+    const { signal, onFatal, anchor } = this.#ports;
+    try {
+      await this.#again(waiting);
+    } catch (error) {
+      if (signal.aborted) return;
+      const { place, seen } = waiting;
+      if (isAway(error) || isGroupMissing(error)) this.add(place, { delay: anchor.reconnect.maxDelay, seen });
+      else onFatal(error instanceof StreamerError ? error : unexpected(error));
+    }
+  }
+
+  async #again({ place: { lot, index }, seen }: Waiting): Promise<void> {
+    const { anchor, ledger, intake, inbox, onGone, onDropped } = this.#ports;
     if (lot.states[index] !== HELD.nacked) return; // acknowledged meanwhile, or lost
     const { shard } = lot;
     const id = lot.idAt(index);
-    const deliveries = lot.deliveriesOf(index) + 1;
+    const deliveries = lot.deliveriesOf(index) + Number(seen);
     const readAt = anchor.clock.now();
-    const { redisKey } = shard;
-    const { orphaned } = lot; // without its group it is pending nowhere, and still to be delivered
-    const page = orphaned ? await this.#run(xrangeOne(redisKey, id)) : await this.#claim({ redisKey, id, deliveries });
-    const isGone = page === undefined ? await this.#isGone(redisKey, id) : page.entries.length === 0;
+    const { page, orphaned } = await this.#fetch(lot, { redisKey: shard.redisKey, id, deliveries });
     if (lot.states[index] !== HELD.nacked) return;
     ledger.finish(lot, index);
-    if (isGone) return onGone(shard, [id]);
-    if (page === undefined) return; // another's
+    if (page === undefined) return onDropped();
     const { frame, entries } = page;
+    if (entries.length === 0) {
+      onGone(shard, [id]);
+      return onDropped();
+    }
     const again = { shard, frame, entries, deliveries: [deliveries], bytes: frame.byteLength, orphaned };
     intake.add([again], { readAt });
     inbox.serve();
   }
 
-  /** Whether an entry is in nobody's list and not in its stream: claiming it removed it, and that answer was lost. */
-  async #isGone(redisKey: string, id: MessageId): Promise<boolean> {
-    const { group } = this.#ports.member;
-    const [rows, { entries }] = await Promise.all([
-      this.#run(xpending({ redisKey, group, start: id, end: id, count: 1 })),
+  /**
+   * The entry, delivered once more: none where it is another's, an empty page where it is gone. Where it is pending for nobody,
+   * another may have claimed and acknowledged it while this process stood still; else its group is another one of the same
+   * name, without which it is still to be delivered.
+   */
+  async #fetch(lot: Lot, redelivery: Redelivery): Promise<{ readonly page?: EntryPage; readonly orphaned: boolean }> {
+    const { anchor, settings, member } = this.#ports;
+    const { redisKey, id } = redelivery;
+    if (lot.orphaned) return { page: await this.#run(xrangeOne(redisKey, id)), orphaned: true };
+    const claimed = await this.#claim(redelivery);
+    if (claimed !== undefined) return { page: claimed, orphaned: false };
+    const [rows, page] = await Promise.all([
+      this.#run(xpending({ redisKey, group: member.group, start: id, end: id, count: 1 })),
       this.#run(xrangeOne(redisKey, id)),
     ]);
-    return rows.length === 0 && entries.length === 0;
+    if (rows.length > 0) return { orphaned: false };
+    const fresh = anchor.clock.now() - lot.confirmedAt <= settings.autoClaimIdle;
+    return page.entries.length === 0 || fresh ? { page, orphaned: true } : { orphaned: false };
   }
 
   /** The entry, delivered once more; none where it is another's. */
@@ -120,11 +153,16 @@ export class RedeliveryQueue {
     const { redisKey, id } = redelivery;
     const { group, consumer } = member;
     const [own] = await this.#run(xpending({ redisKey, group, consumer, start: id, end: id, count: 1 }));
-    return own && await this.#run(xclaim(member, { redisKey, ids: [id], minIdle: 0 }));
+    return own &&
+      await this.#run(xclaim(member, { redisKey, ids: [id], minIdle: 0, deliveries: redelivery.deliveries }));
   }
 
   #run<T>(command: Command<T>): Promise<T> {
     const { anchor, signal } = this.#ports;
     return persist(anchor, signal, () => anchor.run(command, { signal }));
   }
+}
+
+function unexpected(cause: unknown): StreamerError {
+  return new StreamerError("PROTOCOL", "Cannot deliver a message again", { cause });
 }

@@ -23,6 +23,8 @@ export interface ReplayPorts {
   readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>;
   /** Most entries to ask for now. */
   readonly count: () => number;
+  /** So many entries took so many bytes. */
+  readonly onSized: (entries: number, bytes: number) => void;
   /** These are pending and no longer in their stream. */
   readonly onGone: (shard: GroupShard, ids: readonly MessageId[]) => void;
 }
@@ -85,6 +87,7 @@ export class Replay {
       const { frame, entries, gone } = page;
       const ids = Array.from(entries, (at) => frame.textAt(at + 2));
       if (ids.length > 0) {
+        this.#ports.onSized(ids.length, frame.byteLength);
         const count = ids.length + gone.length; // those that are gone are still listed
         const range = { start: ids[0], end: ids[ids.length - 1], count };
         const rows = await pipeline.call(xpending({ redisKey, group, consumer, ...range }));
@@ -173,7 +176,7 @@ export class Replay {
 }
 
 /** Entries listed at once at least: a list is small, whatever the entries are. */
-const LEAST_LISTED = 100;
+const LEAST_LISTED = 1_000;
 /** Entries fetched at once. */
 const FETCHED = 100;
 

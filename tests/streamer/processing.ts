@@ -46,7 +46,8 @@ export class FakeConsumer implements AckedConsumer {
   readonly autoCommit: "rolling" | "disabled";
   /** Texts in the order of the acks. */
   readonly acked: string[] = [];
-  /** Texts with their delays in the order of the nacks. */
+  readonly isEnded = false;
+  /** Texts with their delays in the order of the nacks, or with "back" where nobody had looked at them. */
   readonly nacked: string[] = [];
   /** How many acks each commit found. */
   readonly commits: number[] = [];
@@ -118,6 +119,10 @@ export class FakeConsumer implements AckedConsumer {
   nack(one: Message, { delay = 0 }: { readonly delay?: number } = {}): void {
     if (this.refusal.nack !== undefined) throw this.refusal.nack;
     this.nacked.push(`${one.text()} ${delay}`);
+  }
+
+  putBack(one: Message): void {
+    this.nacked.push(`${one.text()} back`);
   }
 
   async flushAcks(): Promise<void> {

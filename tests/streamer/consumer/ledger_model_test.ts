@@ -7,7 +7,7 @@ import { Random } from "../../resp/drive.ts";
 import { test } from "../../support/runner.ts";
 import { idsOf, lotOf, shardOf } from "./lots.ts";
 
-type State = "queued" | "returned" | "nacked" | "released" | "acked" | "sending" | "done";
+type State = "queued" | "returned" | "nacked" | "acked" | "sending" | "done";
 
 interface Entry {
   readonly lot: Lot;
@@ -44,7 +44,7 @@ class Model {
     if (kind === 0 || entry === undefined) this.#read();
     else if (kind < 9) this.#take(entry);
     else if (kind < 13) this.#ack(entry);
-    else if (kind === 13) this.#move(entry, random.of(["nacked", "released"]));
+    else if (kind === 13) random.below(2) === 0 ? this.#nack(entry) : this.#release(entry);
     else if (kind === 14) this.#finish(entry);
     else if (kind === 15) this.#ackForeign();
     else if (kind === 16 && this.#byTime) this.#ackReturned(this.#now - random.below(20));
@@ -81,10 +81,16 @@ class Model {
     if (may) entry.state = "acked";
   }
 
-  #move(entry: Entry, to: "nacked" | "released"): void {
+  #nack(entry: Entry): void {
     const may = entry.state === "returned";
-    assertEquals(this.ledger.move(entry.lot, entry.index, HELD[to]), may);
-    if (may) entry.state = to;
+    assertEquals(this.ledger.move(entry.lot, entry.index, HELD.nacked), may);
+    if (may) entry.state = "nacked";
+  }
+
+  #release(entry: Entry): void {
+    if (entry.state !== "returned") return;
+    this.ledger.release(entry.lot, entry.index);
+    entry.state = "done";
   }
 
   #finish(entry: Entry): void {

@@ -61,7 +61,7 @@ test("when each was returned is known to the millisecond, hours after it was rea
   lot.returned(0, 1_000);
   lot.returned(1, 1_001);
   lot.returned(2, 1_000 + hours);
-  assertEquals([0, 1, 2].map((i) => Math.round(lot.returnedAt(i))), [1_000, 1_001, 1_000 + hours]);
+  assertEquals([0, 1, 2].map((i) => Math.round(lot.heldSince(i))), [1_000, 1_001, 1_000 + hours]);
 });
 
 test("all of them are read ahead and open at first", () => {

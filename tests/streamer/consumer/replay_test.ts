@@ -39,6 +39,7 @@ test("deleted entries in a page, still listed as pending, do not push the counts
     intake: { add: (some: readonly Delivery[]) => void delivered.push(...some) } as unknown as Intake,
     exclusively: (work) => work(),
     count: () => 100,
+    onSized: () => {},
     onGone: (_, ids) => void gone.push(...ids),
   });
   await replay.bring({ ...shardOf("s"), replayed: false }, { call } as unknown as Pipeline, () => Promise.resolve());
