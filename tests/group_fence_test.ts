@@ -25,11 +25,13 @@ test("what a lost connection is given that cannot be killed is not left pending"
     mkstream: true,
   });
   const next = consumer.next();
-  const blocked = async () => /^blocked_clients:1/m.test(String(await server.command("INFO", "clients")));
-  await until(blocked);
+  const blocked = async (count: number) =>
+    new RegExp(`^blocked_clients:${count}`, "m").test(String(await server.command("INFO", "clients")));
+  await until(() => blocked(1));
   const unavailable = nextEvent(streamer, "fence-unavailable");
   await proxy.cutClients(); // the server's side of it stays, and its read goes on blocking
   await unavailable;
+  await until(() => blocked(2)); // that one, and the new connection's
   const [id] = await addMany(server, key, 1); // which the old read gets
   assertEquals((await next).id, id);
 }, { timeout: 40_000 });
