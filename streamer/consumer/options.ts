@@ -1,6 +1,7 @@
 // The options of every consumer, and those of one without a group: their defaults, checked once, at the edge. It must not
 // know how they are carried out.
 
+import { MAX_SHARDS } from "../model/key.ts";
 import { checkNames, checkNumber, checkOneOf, invalidOption } from "../model/options.ts";
 
 /** Where a consumer begins that knows no position: behind what is there, or before everything. */
@@ -43,9 +44,6 @@ export interface ReadingSettings {
   readonly maxBufferedBytes: number;
   readonly onStreamReset: OnStreamReset;
 }
-
-/** Most shards of one stream. */
-export const MAX_SHARDS = 1024;
 
 /** The names of what every consumer can be told. */
 export const READING_NAMES: readonly string[] = [

@@ -1,7 +1,7 @@
 // One shard that is read: its Redis key, and how far it was read. It must not know who reads it.
 
 import type { MessageId } from "../model/id.ts";
-import type { StreamShard } from "../model/key.ts";
+import { shardRedisKey, type StreamShard } from "../model/key.ts";
 import { invalidOption } from "../model/options.ts";
 
 /** A shard of a subscription, and the Redis key it stands for. */
@@ -26,7 +26,7 @@ export function subscribedShard(
   sharded: readonly number[] | undefined,
 ): SubscribedShard {
   const plain = sharded === undefined && shardId === 0;
-  return { streamKey, shardId, redisKey: plain ? streamKey : `${streamKey}:${shardId}` };
+  return { streamKey, shardId, redisKey: plain ? streamKey : shardRedisKey(streamKey, shardId) };
 }
 
 /** Two shards of one subscription may not stand for the same Redis key: neither could tell whose its messages are. */

@@ -13,6 +13,8 @@ export interface StreamShard {
 
 /** Longest stream key. */
 export const MAX_STREAM_KEY = 249;
+/** Most shards of one stream. */
+export const MAX_SHARDS = 1_024;
 
 const ALLOWED = /^[A-Za-z0-9._\-:/{}]{1,249}$/;
 /** The original library takes a message to this stream for a command to itself. */
@@ -32,4 +34,18 @@ export function checkStreamKey(key: unknown): string {
     );
   }
   return key;
+}
+
+/** The Redis key of a stream's shard. */
+export function shardRedisKey(streamKey: string, shardId: number): string {
+  return `${streamKey}:${shardId}`;
+}
+
+/** The number of the shard that a Redis key is of this stream, as {@linkcode shardRedisKey} writes it; `undefined` for any other key. */
+export function shardOfKey(redisKey: string, streamKey: string): number | undefined {
+  if (!redisKey.startsWith(`${streamKey}:`)) return undefined;
+  const suffix = redisKey.slice(streamKey.length + 1);
+  if (!/^(0|[1-9]\d{0,15})$/.test(suffix)) return undefined;
+  const number = Number(suffix);
+  return Number.isSafeInteger(number) ? number : undefined;
 }

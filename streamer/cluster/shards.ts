@@ -1,0 +1,123 @@
+// Finds the shards of a stream among the keys of all primaries, without blocking any of them. It must not know who reads or
+// writes them.
+
+import { RedisError } from "../../resp/errors.ts";
+import type { Command } from "../../resp/connection/command.ts";
+import { globOf, scanStreams, typeOfKey } from "../commands/scan.ts";
+import { MAX_SHARDS, shardOfKey, shardRedisKey } from "../model/key.ts";
+import { invalidOption } from "../model/options.ts";
+
+/** Keys that a server looks at in one go, about: well below a millisecond of its time. */
+const SCAN_COUNT = 1_000;
+
+/** Numbers behind the highest known that a later look asks for, so that one shard which comes late hides no others. */
+const LOOKAHEAD = 16;
+
+/** Runs a command that never blocks. */
+export type RunCommand = <T>(command: Command<T>) => Promise<T>;
+
+/** How the servers that hold a stream's shards are asked. */
+export interface ShardServers {
+  /** Where a command goes by its key. */
+  readonly run: RunCommand;
+  /** Every primary; without a cluster the one server there is. */
+  readonly primaries: readonly RunCommand[];
+}
+
+/** The shards of a stream. */
+export interface FoundShards {
+  /** Their numbers, ascending; none where the stream lives in its plain key, or nowhere. */
+  readonly numbers: readonly number[];
+  /** Whether the plain key is a stream as well; `undefined` where that was not asked, since there are no shards or it is forbidden. */
+  readonly plain: boolean | undefined;
+  /** What forbids looking for them, where it is forbidden: then there seem to be none. */
+  readonly forbidden?: RedisError;
+}
+
+/**
+ * Looks at the keys of every primary for streams named `key:N`.
+ *
+ * Rejects with `INVALID_OPTION` where there are more than {@linkcode MAX_SHARDS}, and with what the servers refuse, except
+ * for `NOPERM`.
+ */
+export async function findShards(streamKey: string, servers: ShardServers): Promise<FoundShards> {
+  const numbers = new Set<number>();
+  try {
+    await Promise.all(servers.primaries.map((run) => scanShards(streamKey, run, numbers)));
+  } catch (error) {
+    if (isForbidden(error)) return { numbers: [], plain: undefined, forbidden: error };
+    throw error;
+  }
+  const plain = numbers.size === 0 ? undefined : await isStream(streamKey, servers.run);
+  return { numbers: [...numbers].sort((one, other) => one - other), plain };
+}
+
+async function scanShards(streamKey: string, run: RunCommand, numbers: Set<number>): Promise<void> {
+  const options = { match: `${globOf(streamKey)}:*`, count: SCAN_COUNT };
+  let cursor = "0";
+  do {
+    const page = await run(scanStreams(cursor, options));
+    for (const key of page.keys) {
+      const number = shardOfKey(key, streamKey);
+      if (number !== undefined) numbers.add(number);
+    }
+    checkShardCount(streamKey, numbers.size);
+    cursor = page.cursor;
+  } while (cursor !== "0");
+}
+
+/**
+ * The numbers of shards that have come since, by asking for single keys: the gaps among the known ones, and those behind
+ * the highest until there are {@linkcode LOOKAHEAD} in a row that are none. Rejects with `INVALID_OPTION` where there are
+ * more than {@linkcode MAX_SHARDS} then, and with what the servers refuse.
+ */
+export async function probeShards(
+  streamKey: string,
+  known: readonly number[],
+  servers: Pick<ShardServers, "run">,
+): Promise<number[]> {
+  const found: number[] = [];
+  const all = new Set(known);
+  let highest = Math.max(-1, ...known);
+  let from = Math.max(0, highest - MAX_SHARDS); // a number may be a date: there are no gaps worth asking for then
+  for (let last = lookTo(highest); from <= last; last = lookTo(highest)) {
+    const first = from;
+    const numbers = Array.from({ length: last + 1 - first }, (_, index) => first + index);
+    const unknown = numbers.filter((number) => !all.has(number));
+    from = last + 1;
+    const there = await Promise.all(
+      unknown.map(async (number) => await isStream(shardRedisKey(streamKey, number), servers.run)),
+    );
+    for (const number of unknown.filter((_, index) => there[index])) {
+      found.push(number);
+      all.add(number);
+      highest = Math.max(highest, number);
+    }
+    checkShardCount(streamKey, all.size);
+  }
+  return found;
+}
+
+/** The last number that is asked for. */
+function lookTo(highest: number): number {
+  return Math.min(highest + LOOKAHEAD, Number.MAX_SAFE_INTEGER);
+}
+
+/** Whether a key is a stream; `undefined` where TYPE is forbidden. */
+async function isStream(key: string, run: RunCommand): Promise<boolean | undefined> {
+  try {
+    return await run(typeOfKey(key)) === "stream";
+  } catch (error) {
+    if (isForbidden(error)) return undefined;
+    throw error;
+  }
+}
+
+function isForbidden(error: unknown): error is RedisError {
+  return error instanceof RedisError && error.code === "NOPERM";
+}
+
+function checkShardCount(streamKey: string, count: number): void {
+  if (count <= MAX_SHARDS) return;
+  throw invalidOption("shards", "discover", `numbers where a stream, as ${streamKey}, has more than ${MAX_SHARDS}`);
+}

@@ -1,0 +1,103 @@
+// Owns how the shards of a stream are found among the keys of its servers: which keys count, which look alike, and what is forbidden.
+// Must not need a server.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { RedisError, StreamerError } from "../../../resp/errors.ts";
+import type { Command } from "../../../resp/connection/command.ts";
+import { findShards, probeShards, type RunCommand } from "../../../streamer/cluster/shards.ts";
+import { globOf } from "../../../streamer/commands/scan.ts";
+import { array, bulk, standing } from "../commands/frames.ts";
+import { test } from "../../support/runner.ts";
+
+interface FakeServer {
+  readonly run: RunCommand;
+  readonly asked: string[][];
+}
+
+/** A server with these streams, which gives two keys at a time, the last one again each time, and an empty page in between. */
+function serverWith(streams: readonly string[], forbidden: readonly string[] = []): FakeServer {
+  const asked: string[][] = [];
+  const reply = ([name, first, ...rest]: string[]): string => {
+    if (name === "TYPE") return streams.includes(first) ? "+stream\r\n" : "+none\r\n";
+    const prefix = rest[rest.indexOf("MATCH") + 1].slice(0, -1).replace(/\\(.)/g, "$1");
+    const from = Number(first) >> 1;
+    const keys = streams.slice(Math.max(0, from * 2 - 1), from * 2 + 2).filter((key) => key.startsWith(prefix));
+    const empty = Number(first) % 2 === 1; // an empty page with a cursor before the next full one
+    const next = empty ? Number(first) + 1 : from * 2 + 2 >= streams.length ? 0 : Number(first) + 1;
+    return array(bulk(String(next)), array(...(empty ? [] : keys).map(bulk)));
+  };
+  const run = <T>(command: Command<T>): Promise<T> => {
+    const words = command.args.map(String);
+    asked.push(words);
+    if (forbidden.includes(words[0])) return Promise.reject(new RedisError("NOPERM no", { command: words[0] }));
+    return Promise.resolve(command.read(standing(reply(words))));
+  };
+  return { run, asked };
+}
+
+const alone = (server: FakeServer) => ({ run: server.run, primaries: [server.run] });
+
+test("streams named key:N are shards, in the order of their numbers; what looks alike is none", async () => {
+  const lookAlikes = [
+    "a:01",
+    "a:",
+    "a:-1",
+    "a:1.5",
+    "a:x",
+    "a:1:2",
+    "a:9007199254740993",
+    "a:99999999999999999999",
+    "ab:3",
+  ];
+  const server = serverWith(["a:10", ...lookAlikes, "a:9", "a:0", "b:4", "a:9007199254740991"]);
+  assertEquals(await findShards("a", alone(server)), { numbers: [0, 9, 10, 9007199254740991], plain: false });
+  assertEquals(server.asked[0], ["SCAN", "0", "MATCH", "a:*", "COUNT", "1000", "TYPE", "stream"]);
+  assert(server.asked.filter(([name]) => name === "SCAN").length > 5, "it followed the cursor");
+});
+
+test("every primary is asked, and a shard that two of them name counts once", async () => {
+  const [one, other] = [serverWith(["a:1", "a:0"]), serverWith(["a:1", "a:2", "a"])];
+  const found = await findShards("a", { run: other.run, primaries: [one.run, other.run] });
+  assertEquals(found, { numbers: [0, 1, 2], plain: true });
+});
+
+test("without shards nothing is said about the plain key", async () => {
+  const server = serverWith(["a", "a:b"]);
+  assertEquals(await findShards("a", alone(server)), { numbers: [], plain: undefined });
+});
+
+test("where SCAN is forbidden there seem to be none, and where TYPE is forbidden nothing is said about the plain key", async () => {
+  const found = await findShards("a", alone(serverWith(["a:1"], ["SCAN"])));
+  assertEquals([found.numbers, found.plain, found.forbidden?.code], [[], undefined, "NOPERM"]);
+  assertEquals(await findShards("a", alone(serverWith(["a:1", "a"], ["TYPE"]))), { numbers: [1], plain: undefined });
+});
+
+test("more than 1,024 shards are refused, 1,024 are not", async () => {
+  const most = Array.from({ length: 1_024 }, (_, shard) => `a:${shard}`);
+  assertEquals((await findShards("a", alone(serverWith(most)))).numbers.length, 1_024);
+  const error = await assertRejects(() => findShards("a", alone(serverWith([...most, "a:5000"]))), StreamerError);
+  assertEquals(error.code, "INVALID_OPTION");
+  const known = most.map((_, shard) => shard);
+  const more = await assertRejects(() => probeShards("a", known, serverWith([...most, "a:1024"])), StreamerError);
+  assertEquals(more.code, "INVALID_OPTION");
+});
+
+test("shards that came later are found behind the highest, in its gaps, and as long as there are more", async () => {
+  const streams = ["a:0", "a:2", "a:5", "a:18", "a:34", "a:51", "a:1000", "a"];
+  assertEquals(await probeShards("a", [2], serverWith(streams)), [0, 5, 18, 34]); // 51 is 17 behind 34
+  assertEquals(await probeShards("a", [], serverWith(["a:16", "a:15"])), [15, 16]);
+  assertEquals(await probeShards("a", [], serverWith(["a"])), []);
+  assertEquals(await probeShards("a", [0, 2, 5], serverWith(["a:0", "a:2", "a:5"])), []);
+});
+
+test("a number far away makes no one ask for everything below it", async () => {
+  const server = serverWith(["a:20260101", "a:20260103"]);
+  assertEquals(await probeShards("a", [20260101], server), [20260103]);
+  assert(server.asked.length < 1_100, String(server.asked.length));
+  assertEquals(await probeShards("a", [Number.MAX_SAFE_INTEGER], serverWith([])), []);
+});
+
+test("a glob matches its text alone", () => {
+  assertEquals(globOf("a*b?[c]\\^d"), "a\\*b\\?\\[c\\]\\\\\\^d");
+  assertEquals(globOf("{a}:b/c-d_e.f"), "{a}:b/c-d_e.f");
+});
