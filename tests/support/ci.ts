@@ -14,7 +14,14 @@ interface Verdict {
   readonly name: string;
   readonly passed: number;
   readonly failed: number;
+  /** What is worth saying once more: the tests that failed, each with the beginning of what it said. */
+  readonly notes: readonly string[];
 }
+
+/** Characters of a step's output that are kept for its verdict. */
+const TAIL = 20_000;
+/** Lines of what a failed test said that stand in the verdict. */
+const NOTE_LINES = 4;
 
 async function steps(): Promise<Step[]> {
   const { exports } = JSON.parse(await readFile(join(root, "deno.json"), "utf8"));
@@ -47,23 +54,30 @@ async function run({ name, args }: Step): Promise<Verdict> {
     const decoder = new TextDecoder();
     for await (const chunk of child.stdout) {
       await writeAll(chunk);
-      tail = (tail + decoder.decode(chunk, { stream: true })).slice(-1_000);
+      tail = (tail + decoder.decode(chunk, { stream: true })).slice(-TAIL);
     }
   }
   const { success } = await child.status;
   const counts = counting ? /(\d+) passed, (\d+) failed\s*$/.exec(tail) : null;
   const passed = counts ? Number(counts[1]) : Number(success);
   const failed = Math.max(counts ? Number(counts[2]) : 0, Number(!success));
-  return { name, passed, failed };
+  return { name, passed, failed, notes: failed > 0 ? notesIn(tail) : [] };
+}
+
+/** The failures that the test run names at its end, cut to a few lines each. */
+function notesIn(output: string): string[] {
+  return output.split(/^(?=(?:deno|bun|node) FAILED {2})/m).slice(1).map((part) =>
+    part.split("\n").filter((line) => line.trim() !== "").slice(0, NOTE_LINES).join("\n        ")
+  );
 }
 
 async function install(): Promise<Verdict> {
   try {
     await installPackages();
-    return { name: "packages", passed: 1, failed: 0 };
+    return { name: "packages", passed: 1, failed: 0, notes: [] };
   } catch (error) {
     console.error(error);
-    return { name: "packages", passed: 0, failed: 1 };
+    return { name: "packages", passed: 0, failed: 1, notes: [] };
   }
 }
 
@@ -75,7 +89,10 @@ async function main(): Promise<number> {
   const verdicts: Verdict[] = [await install()];
   for (const step of await steps()) verdicts.push(await run(step));
   console.log();
-  for (const { name, failed } of verdicts) console.log(`${failed > 0 ? "FAILED" : "ok    "}  ${name}`);
+  for (const { name, failed, notes } of verdicts) {
+    console.log(`${failed > 0 ? "FAILED" : "ok    "}  ${name}`);
+    for (const note of notes) console.log(`        ${note}`);
+  }
   const sum = (what: "passed" | "failed") => verdicts.reduce((total, verdict) => total + verdict[what], 0);
   console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
   return sum("failed") > 0 ? 1 : 0;

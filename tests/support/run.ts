@@ -6,12 +6,15 @@ import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import process from "node:process";
 import { argumentsFor } from "./invocation.ts";
-import { type Counts, countTests } from "./junit.ts";
+import { type Counts, countTests, type Failure, failuresOf } from "./junit.ts";
 import { findRuntime, installPackages, root, type Runtime, versionOf } from "./runtimes.ts";
 import { findServer } from "./server_binary.ts";
 
 /** Milliseconds after which a runtime's run counts as hanging. */
 const LIMIT = 15 * 60_000;
+
+/** Characters of what a failed test said that are said once more at the end. */
+const EXCERPT = 1_500;
 
 interface Plan {
   readonly runtimes: readonly Runtime[];
@@ -48,7 +51,12 @@ async function realImports(folder: string): Promise<string> {
   return file;
 }
 
-async function runOn(runtime: Runtime, plan: Plan, folder: string): Promise<Counts> {
+/** How a runtime's run ended. */
+interface Outcome extends Counts {
+  readonly failures: readonly Failure[];
+}
+
+async function runOn(runtime: Runtime, plan: Plan, folder: string): Promise<Outcome> {
   const program = await findRuntime(runtime);
   console.log(`\n=== ${runtime} ${await versionOf(program)} (${relative(root, program)})`);
   const report = join(folder, `${runtime}.xml`);
@@ -61,10 +69,13 @@ async function runOn(runtime: Runtime, plan: Plan, folder: string): Promise<Coun
   }, LIMIT);
   const { code } = await child.status;
   clearTimeout(timer);
-  const counts = countTests(await readFile(report, "utf8").catch(() => ""));
+  const xml = await readFile(report, "utf8").catch(() => "");
+  const counts = { ...countTests(xml), failures: failuresOf(xml) };
   // What fails outside of any test (a file that does not load, a crash, nothing that ran) is a failure too.
   const nothing = plan.filter === undefined && counts.passed === 0;
-  return counts.failed === 0 && (code !== 0 || nothing) ? { ...counts, failed: 1 } : counts;
+  if (counts.failed > 0 || (code === 0 && !nothing)) return counts;
+  const text = nothing ? "no test ran" : `it ended with code ${code} although no test failed`;
+  return { ...counts, failed: 1, failures: [{ name: "the run as a whole", text }] };
 }
 
 async function main(): Promise<number> {
@@ -76,18 +87,21 @@ async function main(): Promise<number> {
     `Server: ${process.env.REDIS_URL ? "REDIS_URL, " : ""}${server ? server.command.join(" ") : "a container"}`,
   );
   const folder = await mkdtemp(join(tmpdir(), "sea-run-"));
-  const all: [Runtime, Counts][] = [];
+  const all: [Runtime, Outcome][] = [];
   try {
     for (const runtime of todo.runtimes) {
       try {
         all.push([runtime, await runOn(runtime, todo, folder)]);
       } catch (error) {
-        console.error(error instanceof Error ? error.message : error);
-        all.push([runtime, { passed: 0, failed: 1, skipped: 0 }]);
+        const text = error instanceof Error ? error.message : String(error);
+        all.push([runtime, { passed: 0, failed: 1, skipped: 0, failures: [{ name: "the run as a whole", text }] }]);
       }
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+  for (const [runtime, { failures }] of all) {
+    for (const { name, text } of failures) console.log(`\n${runtime} FAILED  ${name}\n${text.slice(0, EXCERPT)}`);
   }
   console.log();
   for (const [runtime, { passed, failed, skipped }] of all) {

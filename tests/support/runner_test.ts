@@ -7,7 +7,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { argumentsFor } from "./invocation.ts";
-import { countTests } from "./junit.ts";
+import { countTests, failuresOf } from "./junit.ts";
 import { runtime, test } from "./runner.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -57,6 +57,9 @@ test("tests that pass, fail, hang and are left out are counted as such", async (
     test("is left out", () => assertEquals(1, 2), { ignore: true });
   `);
   assertEquals(countTests(report), { passed: 2, failed: 3, skipped: 1 }, output);
+  const failures = failuresOf(report);
+  assertEquals(failures.map(({ name }) => name), ["fails", "fails later", "hangs"], report);
+  assertStringIncludes(failures[1].text, "later <&>", report);
   assertStringIncludes(output, "The test did not end within 50 ms");
   assertNotEquals(code, 0);
 });
@@ -90,4 +93,5 @@ test("reports are counted whatever the texts in them", () => {
   </testsuite></testsuites>`;
   assertEquals(countTests(report), { passed: 2, failed: 1, skipped: 1 });
   assertEquals(countTests(""), { passed: 0, failed: 0, skipped: 0 });
+  assertEquals(failuresOf(report), [{ name: "a > b", text: "x" }]);
 });
