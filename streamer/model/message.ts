@@ -11,6 +11,8 @@ export interface MessageSource {
   readonly timestampFormat: TimestampFormat;
   /** The name of the field that holds the payload. */
   readonly field: Uint8Array;
+  /** What payloads become values by; without one, messages have none. */
+  readonly decode?: ((payload: Uint8Array) => unknown) | undefined;
   /** What the consumer keeps of the page, where its messages are acknowledged, and the tape's indices of its entries. */
   readonly delivered?: DeliveredPage;
 }
@@ -54,6 +56,7 @@ export interface MessagePlace {
 // Set by the class below, whose private parts they read.
 let placeOf: (message: Message) => MessagePlace | undefined;
 let fieldsOf: (message: Message) => Uint8Array[];
+let decodeOf: (message: Message) => MessageSource["decode"];
 
 /** Where a message came from; `undefined` for one that nobody acknowledges. */
 export function messagePlace(message: Message): MessagePlace | undefined {
@@ -169,9 +172,9 @@ export class Message {
     const own = new RespFrame({ bytes, start: 0, tape, tapeLength: tape.length }, bytes.length);
     const { delivered } = this.#source;
     const source = { ...this.#source, frame: own };
-    if (delivered === undefined) return new Message(source, 0, this.deliveries);
+    if (delivered === undefined) return messageAt(source, 0, this.deliveries);
     const copied = { lot: delivered.lot, entries: undefined, index: this.#index(delivered) };
-    return new Message({ ...source, delivered: copied }, 0, this.deliveries);
+    return messageAt({ ...source, delivered: copied }, 0, this.deliveries);
   }
 
   static {
@@ -179,6 +182,7 @@ export class Message {
       const { delivered } = message.#source;
       return delivered && { lot: delivered.lot, index: message.#index(delivered) };
     };
+    decodeOf = (message) => message.#source.decode;
     fieldsOf = (message) => {
       const { frame } = message.#source;
       const first = message.#at + FIRST_FIELD;
@@ -208,6 +212,33 @@ export class Message {
     }
     return -1;
   }
+}
+
+/** A message whose payload is read as a value by its consumer's codec. */
+export class TypedMessage<T> extends Message {
+  #decoded: { readonly value: T } | undefined;
+
+  /**
+   * What the codec makes of the payload: the same at every reading. Throws what the codec throws where the payload does
+   * not decode; {@linkcode bytes} has it all the same.
+   */
+  get value(): T {
+    // The consumer that made this message was given a codec of T.
+    this.#decoded ??= { value: decodeOf(this)?.(this.bytes()) as T };
+    return this.#decoded.value;
+  }
+
+  /** The same message in memory of its own, so that holding it does not hold its page. */
+  override copy(): TypedMessage<T> {
+    return super.copy() as TypedMessage<T>; // of the same source, and so of the same kind
+  }
+}
+
+/** The message that the tape of the source's frame holds at `at`: with a value, where there is what makes one. */
+export function messageAt(source: MessageSource, at: number, deliveries: number): Message {
+  return source.decode === undefined
+    ? new Message(source, at, deliveries)
+    : new TypedMessage<unknown>(source, at, deliveries);
 }
 
 function sameBytes(bytes: Uint8Array, from: number, name: Uint8Array): boolean {
