@@ -1,5 +1,6 @@
 // The loop most programs are: read, handle, write, acknowledge, all at the same time. It must not know how that is done.
 
+import type { Message } from "./model/message.ts";
 import {
   checkHandler,
   checkProcessable,
@@ -10,6 +11,7 @@ import {
   processSettings,
 } from "./process_options.ts";
 import { ProcessRun } from "./process_run.ts";
+import type { Payload } from "./producer/options.ts";
 
 /**
  * Reads, handles and writes at the same time, until the signal is aborted or the consumer ends.
@@ -53,13 +55,13 @@ import { ProcessRun } from "./process_run.ts";
  * console.log(`${handled} handled, ${failed} failed`);
  * ```
  */
-export async function processMessages(
-  consumer: ProcessableConsumer,
-  handler: ProcessHandler,
-  options: ProcessOptions = {},
+export async function processMessages<M extends Message = Message, T = Payload>(
+  consumer: ProcessableConsumer<M>,
+  handler: ProcessHandler<M, NoInfer<T>>,
+  options: ProcessOptions<T> = {},
 ): Promise<ProcessCounts> {
   const acked = checkProcessable(consumer);
-  checkHandler(handler);
+  const checked = checkHandler(handler);
   const settings = processSettings(options);
-  return await new ProcessRun({ consumer: acked, handler, settings }).run();
+  return await new ProcessRun({ consumer: acked, handler: checked, settings }).run();
 }
