@@ -2,16 +2,7 @@
 
 import { CHUNK_BYTES, type ChunkQueue } from "./chunks.ts";
 import { crc16, CRC_START } from "./crc.ts";
-import {
-  BEACON_BYTES,
-  END_OF_STREAM,
-  FIXED_BYTES,
-  FRAME_BYTES,
-  INTERNAL_KEY,
-  MARK,
-  markersPerBeacon,
-  TRAILER_BYTES,
-} from "./layout.ts";
+import { BEACON_BYTES, END_BYTES, FIXED_BYTES, FRAME_BYTES, MARK, markersPerBeacon, TRAILER_BYTES } from "./layout.ts";
 import { count, type Tally, type TallyEntry } from "./tally.ts";
 
 /** Messages up to this size are put together where they will stay, if no beacon comes between. */
@@ -20,8 +11,6 @@ const WHOLE = CHUNK_BYTES / 4;
 const MARKER_TAIL = 18;
 /** Largest marker. */
 const MAX_MARKER = 1 + 249 + 8 + MARKER_TAIL;
-/** Bytes of the message that ends the stream. */
-const END_BYTES = FRAME_BYTES + INTERNAL_KEY.length + END_OF_STREAM.length;
 
 /** What an encoder goes on with. */
 export interface EncoderStart {

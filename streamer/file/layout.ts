@@ -29,6 +29,8 @@ export const MIN_INTERVAL = 128;
 export const INTERNAL_KEY = "SEA_STREAMER_INTERNAL";
 /** The payload of the message that ends a file. */
 export const END_OF_STREAM: Uint8Array = new TextEncoder().encode("EOS");
+/** Bytes of the message that ends a file. */
+export const END_BYTES: number = FRAME_BYTES + INTERNAL_KEY.length + END_OF_STREAM.length;
 /** The payload of a message that only says that there is none; it does not belong into a file. */
 export const PULSE: Uint8Array = new TextEncoder().encode("PULSE");
 

@@ -1,6 +1,6 @@
 // Which beacon to begin at, by what beacons tell. Pure decisions over a function that reads one. It must not know files.
 
-import { type Beacon, type Marker, markersPerBeacon, shardOf } from "./layout.ts";
+import { type Beacon, END_BYTES, type Marker, markersPerBeacon, shardOf } from "./layout.ts";
 
 /** Beacons looked at in a row for a marker of the wanted shard; they take turns where there are more shards than fit. */
 const RUN = 128;
@@ -72,8 +72,8 @@ function isWanted({ streamKey, shard }: Marker, wanted: Wanted): boolean {
 }
 
 /**
- * The last beacon behind which a message can begin within the file's `size`, as a multiple of the interval; 0 for the
- * beginning of the file. From there on, everything to the end of the file can be read.
+ * The last beacon from which on everything to the end of the file, of this `size`, can be read, as a multiple of the interval;
+ * 0 for the beginning of the file. What the beacon interrupts ends within the file, and is not what ends the stream.
  */
 export async function lastBeginning(beacons: Beacons, size: number): Promise<number> {
   const { interval, last } = beacons;
@@ -81,7 +81,8 @@ export async function lastBeginning(beacons: Beacons, size: number): Promise<num
     const beacon = await beacons.read(number);
     if (beacon === undefined) continue;
     const begins = number * interval + beacon.size + beacon.remaining;
-    if (begins <= Math.min(size, (number + 1) * interval)) return number;
+    if (begins > Math.min(size, (number + 1) * interval)) continue;
+    if (begins < size || beacon.remaining > END_BYTES) return number;
   }
   return 0;
 }

@@ -235,7 +235,8 @@ export class MessageSink implements AsyncDisposable {
    * Writes what is left and, with `endOfStream`, the message that ends the stream, brings it to the disk (fsync, unless
    * `sync` is false), and gives the file back, also if any of that fails. A second call waits for the first, and does nothing.
    *
-   * @throws {FileError} `SEND_FAILED` where the system refuses, now or before.
+   * @throws {FileError} `SEND_FAILED` where the system refuses, now or before; `BUFFER_FULL` where `maxBytes` leaves no room for
+   * the end of the stream in a file that was appended to: all else is written then.
    * @throws {StreamerError} The signal's reason, with which only the waiting ends.
    */
   async close(options: { readonly sync?: boolean; readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -266,15 +267,23 @@ export class MessageSink implements AsyncDisposable {
   }
 
   async #close(sync: boolean): Promise<void> {
+    let refusal: unknown;
     try {
       if (this.#settings.endOfStream && this.#writing.failure === undefined) this.#writeEnd();
+    } catch (error) {
+      refusal = error; // what was accepted is written all the same
+    }
+    try {
       await this.#writing.flush(this.#encoder.offset, sync);
     } finally {
       await this.#writing.close();
     }
+    if (refusal !== undefined) throw refusal;
   }
 
   #writeEnd(): void {
+    const { offset } = this.#encoder;
+    this.#checkEnd(offset, this.#encoder.endRoom(offset));
     const entry = this.#tally.find(INTERNAL_KEY, 0) ?? this.#tally.add(INTERNAL_KEY, 0);
     this.#encoder.write(entry, 0n, BigInt(this.#now()), END_OF_STREAM);
   }
@@ -308,11 +317,16 @@ export class MessageSink implements AsyncDisposable {
       throw new StreamerError("BUFFER_FULL", `Cannot write a message as ${rule}`, { outcome: "not-written" });
     }
     if (maxBytes === Infinity) return;
+    const end = this.#encoder.offset + this.#encoder.growth(entry, payloadBytes);
+    this.#checkEnd(end, endOfStream ? this.#encoder.endRoom(end) : 0);
+  }
+
+  #checkEnd(end: number, reserve: number): void {
+    const { maxBytes } = this.#settings;
+    if (end + reserve <= maxBytes) return;
+    const needs = `it would have ${end}${reserve === 0 ? "" : `, and ${reserve} for the end of the stream`}`;
+    const rule = `the file must not become longer than ${maxBytes} bytes: ${needs}`;
     const { offset } = this.#encoder;
-    const end = offset + this.#encoder.growth(entry, payloadBytes);
-    const needed = end + (endOfStream ? this.#encoder.endRoom(end) : 0);
-    if (needed <= maxBytes) return;
-    const rule = `the file must not become longer than ${maxBytes} bytes: it would have ${needed}`;
     throw new FileError("limit", `Cannot write a message as ${rule}`, {
       path: this.#path,
       code: "BUFFER_FULL",

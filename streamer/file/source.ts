@@ -151,10 +151,11 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
           if (message !== undefined) return result(message);
         }
         for (;;) {
+          const { wakings } = this.#pause;
           const read = await this.#inTurn(() => this.#read());
           if (read !== WAIT) return result(read);
           // Not in turn, so that it can be moved meanwhile.
-          await this.#pause.for(this.#settings.pollInterval, this.#settings.signal);
+          await this.#pause.for(this.#settings.pollInterval, wakings, this.#settings.signal);
         }
       },
       return: () => {
@@ -313,13 +314,13 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
         await find();
         signal?.throwIfAborted();
         this.#tornAt = -1;
+        this.#pause.wake(); // there may be something to read now
       } catch (error) {
         this.#decoder.restore(state);
         this.#ended = ended;
         throw error;
       }
     });
-    this.#pause.wake(); // there may be something to read now
     await abortable(moving, signal);
   }
 

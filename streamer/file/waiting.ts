@@ -15,11 +15,17 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
 export class Pause {
   readonly #wakers = new Set<() => void>();
   #ended = false;
+  #wakings = 0;
 
-  /** Resolves after these milliseconds, or when woken; rejects with the signal's reason. */
-  async for(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  /** How often all were woken: to be asked before the look at what there is to wait for. */
+  get wakings(): number {
+    return this.#wakings;
+  }
+
+  /** Resolves after these milliseconds, or when woken since `wakings` was asked; rejects with the signal's reason. */
+  async for(milliseconds: number, wakings: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#ended) return;
+    if (this.#ended || wakings !== this.#wakings) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const wake = () => resolve();
     const timer = setTimeout(wake, milliseconds);
@@ -37,6 +43,7 @@ export class Pause {
 
   /** Ends the waiting of all who wait now. */
   wake(): void {
+    this.#wakings++;
     for (const waker of this.#wakers) waker();
   }
 

@@ -81,9 +81,9 @@ export class FileWriting {
 
   /** Gives the file back; what is not written is thrown away. */
   async close(): Promise<void> {
+    await this.#running;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    await this.#running;
     this.#out.clear();
     try {
       await this.#options.port.close();
@@ -100,14 +100,17 @@ export class FileWriting {
   }
 
   #start(): void {
-    if (this.#failure === undefined) this.#running ??= this.#run();
+    if (this.#running !== undefined || this.#failure !== undefined || !this.#isDue) return;
+    this.#running = this.#run(); // it writes, so that it does not end before this is set
+  }
+
+  get #isDue(): boolean {
+    return this.#out.buffered > 0 && (this.#out.hasFull || this.#written < this.#urgent);
   }
 
   async #run(): Promise<void> {
     try {
-      while (this.#out.hasFull || this.#written < this.#urgent) {
-        const chunk = this.#out.take();
-        if (chunk === undefined) break;
+      for (let chunk; this.#isDue && (chunk = this.#out.take()) !== undefined;) {
         await this.#write(chunk);
         if (this.#failure !== undefined) break; // of a flush to the disk
         this.#out.release(chunk);

@@ -2,6 +2,7 @@
 // Must not know what is tested.
 
 import { readFile } from "node:fs/promises";
+import { FileDecoder, STEP } from "../../../streamer/file/decoder.ts";
 import { FileError, type FileMessage, type FileRecord } from "../../../streamer/file/mod.ts";
 import { appendSink, createSink } from "../../../streamer/file/sink.ts";
 import type { MessageSink } from "../../../streamer/file/sink.ts";
@@ -116,4 +117,17 @@ export function randomRecords(random: Random, count: number, shards: number): Fi
 /** A golden file: bytes that the original's writer has made. */
 export async function golden(name: string): Promise<Uint8Array> {
   return new Uint8Array(await readFile(new URL(`../../fixtures/golden/${name}`, import.meta.url)));
+}
+
+/** Where the messages of a whole file begin, and where each ends, before a beacon that may come then. */
+export function framesOf(bytes: Uint8Array, interval: number): { readonly offset: number; readonly end: number }[] {
+  const decoder = new FileDecoder({ interval, maxPayload: bytes.length });
+  decoder.page.turn(0, bytes.length);
+  decoder.page.bytes.set(bytes);
+  decoder.page.length = bytes.length;
+  const frames: { readonly offset: number; readonly end: number }[] = [];
+  for (; decoder.locate() === STEP.frame; decoder.pass()) {
+    frames.push({ offset: decoder.position, end: decoder.frameEnd });
+  }
+  return frames;
 }
