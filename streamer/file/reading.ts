@@ -69,8 +69,13 @@ export class FileReading {
   async fill(decoder: FileDecoder, need: number): Promise<boolean> {
     const { page, position } = decoder;
     const bytes = need - position;
-    if (bytes > PAGE_BYTES && need > await this.size()) return false;
-    if (!page.reaches(position) || need > page.base + page.bytes.length) page.turn(position, bytes);
+    const size = bytes > PAGE_BYTES ? await this.size() : need;
+    if (need > size) return false;
+    if (!page.reaches(position) || need > page.base + page.bytes.length) {
+      // Beacons in a message may be larger than it: twice as much each time, so that it is not begun too often.
+      const twice = page.base === position ? Math.min(2 * page.length, size - position) : 0;
+      page.turn(position, Math.max(bytes, twice));
+    }
     while (page.end < need) {
       const count = await this.#read(page.bytes.subarray(page.length), page.end);
       if (count === 0) return false;

@@ -192,3 +192,26 @@ test("another version, a small interval, a long name and a wrong mark are refuse
     assert(error instanceof StreamerError);
   }
 });
+
+test("a message that is nearly all beacons is begun a few times, and not once for each piece", async () => {
+  const one = record({ payload: "x".repeat(100_000) });
+  const [plainly] = framesOf(await fileOf([one]), 1 << 20);
+  const message = (await fileOf([one])).slice(plainly.offset, plainly.end);
+  // Beacons of 127 bytes at a distance of 128, as no writer makes them: a byte of the message behind each.
+  const key = new Uint8Array(94).fill(0x61);
+  key[0] = 93;
+  const file = new Uint8Array(128 * (message.length + 1));
+  file.set((await fileOf([], { interval: 128 })).slice(0, 128));
+  for (const [i, byte] of message.entries()) {
+    const at = 128 * (i + 1);
+    new DataView(file.buffer).setUint32(at + 1, i === 0 ? 0 : message.length - i);
+    file[at] = file[at + 126] = 13;
+    file[at + 5] = 1;
+    file.set(key, at + 6);
+    file[at + 127] = byte;
+  }
+  await using source = await open(diskOf(file));
+  const { messages, errors } = await drain(source);
+  assertEquals([messages.map(plain), errors], [[plain(one)], []]);
+  assertLessOrEqual(source.stats().reads, 20);
+});
