@@ -9,6 +9,7 @@ import { type Command, isErrorReply, readError, wrongShape } from "../../resp/co
 import { Connection } from "../../resp/connection/connection.ts";
 import { Fence } from "../../resp/connection/fence.ts";
 import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
+import { type CountState, firstCount, halveCount, nextCount } from "../commands/page_count.ts";
 import { isGroupMissing } from "../commands/scripts.ts";
 import { checkPage, findPage } from "../commands/xread.ts";
 import { type GroupMember, xreadgroupArguments } from "../commands/xreadgroup.ts";
@@ -20,7 +21,7 @@ import { MAX_DEPTH, mayRead, nextDepth } from "./group_policy.ts";
 import type { GroupShard } from "./group_shard.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Intake } from "./intake.ts";
-import { type CountState, firstCount, halveCount, isFatal, nextCount } from "./policy.ts";
+import { isFatal } from "./policy.ts";
 import type { Replay } from "./replay.ts";
 import { endBlockedRead } from "./unblock.ts";
 

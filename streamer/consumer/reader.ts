@@ -9,21 +9,13 @@ import { type Clock, sleep } from "../../resp/connection/clock.ts";
 import { type Command, isErrorReply, readError, wrongShape } from "../../resp/connection/command.ts";
 import { Connection } from "../../resp/connection/connection.ts";
 import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
+import { type CountState, firstCount, halveCount, nextCount } from "../commands/page_count.ts";
 import { checkPage, findPage, type PageSection, xreadArguments } from "../commands/xread.ts";
 import { compareIds, type MessageId, type TimestampFormat } from "../model/id.ts";
 import type { AnchorPorts } from "./anchor.ts";
 import type { Inbox, Page } from "./inbox.ts";
 import type { ReadingSettings } from "./options.ts";
-import {
-  type CountState,
-  firstCount,
-  halveCount,
-  isFatal,
-  narrowTurn,
-  nextCount,
-  nextTurn,
-  type Turn,
-} from "./policy.ts";
+import { isFatal, narrowTurn, nextTurn, type Turn } from "./policy.ts";
 import type { ShardPosition } from "./shard.ts";
 import { endBlockedRead } from "./unblock.ts";
 import { StreamWatch } from "./watch.ts";
