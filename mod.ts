@@ -70,6 +70,23 @@ export type {
   NackOptions,
   WaitOptions,
 } from "./streamer/consumer/consumer.ts";
+export { Manager } from "./streamer/manager/manager.ts";
+export type {
+  CreateGroupOptions,
+  DeleteConsumerOptions,
+  ManagerTrimOptions,
+  RangeAllOptions,
+  RangeOptions,
+  ScannedStreams,
+  ScanStreamsOptions,
+  ShardChoice,
+  SignalOptions,
+  StreamConsumerInfo,
+  StreamGroupInfo,
+  StreamInfo,
+  StreamsOptions,
+} from "./streamer/manager/options.ts";
+export type { RangeBound, RangeStart } from "./streamer/model/span.ts";
 export { processMessages as process } from "./streamer/process.ts";
 export type {
   OneOutput,

@@ -24,6 +24,8 @@ import { memberOf } from "./consumer/member.ts";
 import { type RealTimeOptions, realTimeSettings } from "./consumer/options.ts";
 import { checkStreamKeys, createRealTimeConsumer, type RealTimeConsumer } from "./consumer/real_time.ts";
 import { type StreamerEventDetails, StreamerEventTarget } from "./events.ts";
+import { Manager } from "./manager/manager.ts";
+import type { RunOn } from "./manager/shard_keys.ts";
 import type { Codec } from "./model/codec.ts";
 import { checkStreamKey } from "./model/key.ts";
 import { fieldBytes } from "./model/message.ts";
@@ -214,9 +216,27 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     return consumer;
   }
 
-  /** Not built yet: rejects with `UNSUPPORTED`. */
-  createManager(): Promise<never> {
-    return Promise.reject(new StreamerError("UNSUPPORTED", "Cannot create a manager as that is not built yet"));
+  /**
+   * Makes a manager, on this streamer's own connection. It need not be ended.
+   *
+   * @throws {StreamerError} `DISCONNECTED` after `disconnect`.
+   */
+  // deno-lint-ignore require-await -- what it throws is to reject
+  async createManager(): Promise<Manager> {
+    this.#checkConnected();
+    const { timestampFormat, messageField, limits } = this.#settings;
+    const run: RunOn = async (command, options) => {
+      this.#checkConnected();
+      return await this.#lane.run(command, options);
+    };
+    const primaries = [{ name: this.#node.name, run }]; // of a cluster all, each with its own
+    return new Manager({
+      timestampFormat,
+      field: fieldBytes(messageField),
+      replyLimit: limits.reply,
+      run,
+      primaries: () => primaries,
+    });
   }
 
   /** What this streamer has made that has not ended. */

@@ -70,9 +70,3 @@ test("an error reply of any form is an error, not a reply", async () => {
   assertEquals([error.code, error.message], ["SYNTAX", "SYNTAX invalid syntax"]);
   await producer.send("after");
 });
-
-test("creating a manager is not built yet and says so", async () => {
-  await using redis = await FakeRedis.start();
-  await using streamer = await connect(redis.url);
-  assertEquals((await assertRejects(() => streamer.createManager(), StreamerError)).code, "UNSUPPORTED");
-});

@@ -1,9 +1,10 @@
 // EVAL: what has to be looked at and changed in one step. Redis 2.6; the commands inside are of 5.0. It must not know when
 // a script is run, nor what to do where scripts are forbidden.
 
+import type { RespArgument } from "../../resp/encoder.ts";
 import { RedisError } from "../../resp/errors.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
-import type { MessageId } from "../model/id.ts";
+import { LAST_ID, type MessageId } from "../model/id.ts";
 import { isNull } from "./entries.ts";
 import { type EntryPage, entryPage } from "./xclaim.ts";
 import type { GroupMember } from "./xreadgroup.ts";
@@ -106,6 +107,72 @@ export function removeIdle(member: GroupMember, redisKey: string, idle: number):
       const value = decoder.value();
       if (value !== 0 && value !== 1) throw wrongShape("EVAL", "0 or 1");
       return value === 1;
+    },
+  };
+}
+
+const REMOVE_EMPTY = `
+for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local one = {}
+  for i = 1, #row, 2 do one[row[i]] = row[i + 1] end
+  if one.name == ARGV[2] then
+    if one.pending == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2]) end
+    return one.pending
+  end
+end
+return 0`;
+
+/** Removes a consumer from its group if it holds nothing; tells how many entries it holds, and so that it was left. */
+export function removeEmpty(member: GroupMember, redisKey: string): Command<number> {
+  return countCommand(["EVAL", REMOVE_EMPTY, 1, redisKey, member.group, member.consumer], redisKey);
+}
+
+// Ids are compared as texts, since their halves may be larger than the numbers of scripts are exact. What a group needs begins
+// with its first pending entry or with the first that it was not given yet, whichever is lower.
+const TRIM_ACKNOWLEDGED = `
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local function below(a, b)
+  local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
+  local b1, b2 = string.match(b, '^(%d+)-(%d+)$')
+  if a1 == b1 then a1, b1 = a2, b2 end
+  if #a1 ~= #b1 then return #a1 < #b1 end
+  return a1 < b1
+end
+local groups = redis.call('XINFO', 'GROUPS', KEYS[1])
+if #groups == 0 then return 0 end
+local needed
+for _, row in ipairs(groups) do
+  local one = {}
+  for i = 1, #row, 2 do one[row[i]] = row[i + 1] end
+  local last, first = one['last-delivered-id'], nil
+  if last ~= '${LAST_ID}' then first = redis.call('XRANGE', KEYS[1], '(' .. last, '+', 'COUNT', 1)[1] end
+  if first and (not needed or below(first[1], needed)) then needed = first[1] end
+  if one.pending > 0 then
+    local oldest = redis.call('XPENDING', KEYS[1], one.name)[2]
+    if oldest and (not needed or below(oldest, needed)) then needed = oldest end
+  end
+end
+if needed then return redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1], needed) end
+return redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[1], 0)`;
+
+/**
+ * Cuts a stream up to the first entry that any of its groups has not acknowledged or not yet been given; not at all where it has
+ * no groups. Gives how many entries were removed. Redis 6.2.
+ */
+export function trimAcknowledged(redisKey: string, exact: boolean): Command<number> {
+  const command = countCommand(["EVAL", TRIM_ACKNOWLEDGED, 1, redisKey, exact ? "=" : "~"], redisKey);
+  return { ...command, repeatable: true };
+}
+
+function countCommand(args: readonly RespArgument[], key: string): Command<number> {
+  return {
+    args,
+    key,
+    repeatable: false,
+    read(decoder) {
+      const value = decoder.value();
+      if (typeof value !== "number" || value < 0) throw wrongShape("EVAL", "a count");
+      return value;
     },
   };
 }

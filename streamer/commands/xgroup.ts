@@ -1,10 +1,11 @@
-// XGROUP CREATE, XINFO GROUPS and XINFO CONSUMERS: the groups of a stream and who is in them. Redis 5.0. It must not know
-// what they are for.
+// XGROUP, XINFO GROUPS and XINFO CONSUMERS: the groups of a stream and who is in them. Redis 5.0; ENTRIESREAD 7.0. It must not
+// know what they are for.
 
 import type { RespArgument } from "../../resp/encoder.ts";
 import { RedisError } from "../../resp/errors.ts";
 import type { RespValue } from "../../resp/value.ts";
 import { pairsOf, textOf } from "../../resp/value.ts";
+import { TYPE } from "../../resp/wire.ts";
 import { type Command, valueCommand, wrongShape } from "../../resp/connection/command.ts";
 import { type MessageId, parseId } from "../model/id.ts";
 
@@ -24,6 +25,48 @@ export function xgroupCreate(
   const args: RespArgument[] = ["XGROUP", "CREATE", redisKey, group, position];
   if (mkstream) args.push("MKSTREAM");
   return valueCommand(args, { key: redisKey, repeatable: true }); // the second time it is there, which is as good
+}
+
+/** Where a group is moved to. */
+export interface SetIdOptions {
+  /** An id, or `"$"` for the end. */
+  readonly position: MessageId | "$";
+  /** How many entries had ever been added up to there, if that is known: the group's lag follows from it. */
+  readonly entriesRead?: number | undefined;
+}
+
+/** Moves a group. Not sent twice: the second time it would take back what was read since the first. */
+export function xgroupSetId(
+  redisKey: string,
+  group: string,
+  { position, entriesRead }: SetIdOptions,
+): Command<RespValue> {
+  const args: RespArgument[] = ["XGROUP", "SETID", redisKey, group, position];
+  if (entriesRead !== undefined) args.push("ENTRIESREAD", entriesRead);
+  return valueCommand(args, { key: redisKey, repeatable: false });
+}
+
+/** Deletes a group with all that is pending in it; answers 1, or 0 where there was none. Not sent twice: by then it may be another's. */
+export function xgroupDestroy(redisKey: string, group: string): Command<number> {
+  return numberCommand(["XGROUP", "DESTROY", redisKey, group], redisKey);
+}
+
+/** Deletes a consumer with all that is pending for it; answers how much that was. Not sent twice: by then it may be another's. */
+export function xgroupDelConsumer(redisKey: string, group: string, consumer: string): Command<number> {
+  return numberCommand(["XGROUP", "DELCONSUMER", redisKey, group, consumer], redisKey);
+}
+
+function numberCommand(args: readonly string[], key: string): Command<number> {
+  return {
+    args,
+    key,
+    repeatable: false,
+    read(decoder) {
+      const value = decoder.typeByte() === TYPE.integer ? decoder.value() : undefined;
+      if (typeof value !== "number") throw wrongShape(`${args[0]} ${args[1]}`, "a number");
+      return value;
+    },
+  };
 }
 
 /** Whether a group could not be made because it is there. */

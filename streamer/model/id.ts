@@ -22,6 +22,9 @@ const SEQUENCE_BITS = 16n;
 const MAX_SEQUENCE_HALF = 0xffffn;
 const NANOSECONDS_A_MILLISECOND = 1_000_000n;
 
+/** The largest id there can be. */
+export const LAST_ID: MessageId = `${MAX_HALF}-${MAX_HALF}`;
+
 /** The two halves of an id, or `undefined` for what is none: digits, a dash, digits, each within 64 bits. */
 export function parseId(id: string): { readonly first: bigint; readonly second: bigint } | undefined {
   const match = /^(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})$/.exec(id);
@@ -57,6 +60,13 @@ export function nextId(id: MessageId): MessageId | undefined {
   const { first, second } = halves(id);
   if (second < MAX_HALF) return `${first}-${second + 1n}`;
   return first < MAX_HALF ? `${first + 1n}-0` : undefined;
+}
+
+/** The id right before this one; `undefined` before the first of all. */
+export function previousId(id: MessageId): MessageId | undefined {
+  const { first, second } = halves(id);
+  if (second > 0n) return `${first}-${second - 1n}`;
+  return first > 0n ? `${first - 1n}-${MAX_HALF}` : undefined;
 }
 
 /**

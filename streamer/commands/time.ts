@@ -1,0 +1,23 @@
+// TIME: what a server's clock says. Redis 2.6. It must not know what it is compared with.
+
+import { textOf } from "../../resp/value.ts";
+import { type Command, wrongShape } from "../../resp/connection/command.ts";
+
+/** Milliseconds since 1970 by the clock of the server that holds a key. */
+export function timeAt(redisKey: string): Command<number> {
+  return {
+    args: ["TIME"],
+    key: redisKey,
+    repeatable: true,
+    read(decoder) {
+      const value = decoder.value();
+      const [seconds, microseconds] = Array.isArray(value) && value.length === 2 ? value.map(textOf) : [];
+      if (!isNumber(seconds) || !isNumber(microseconds)) throw wrongShape("TIME", "seconds and microseconds");
+      return Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000);
+    },
+  };
+}
+
+function isNumber(text: string | undefined): text is string {
+  return text !== undefined && /^\d{1,12}$/.test(text);
+}
