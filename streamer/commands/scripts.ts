@@ -177,12 +177,14 @@ function countCommand(args: readonly RespArgument[], key: string): Command<numbe
   };
 }
 
-/** Whether scripts are not to be had from this server, or not by this user. */
+/** Whether scripts, or the commands of this one, are not to be had from this server, or not by this user. */
 export function areScriptsForbidden(error: unknown): boolean {
   if (!(error instanceof RedisError)) return false;
-  if (error.code === "NOPERM") return true;
-  return error.code === "ERR" && /unknown command|can't be used in|not allowed from script/i.test(error.message);
+  return error.code === "NOPERM" || (error.code === "ERR" && FORBIDDEN.test(error.message));
 }
+
+const FORBIDDEN =
+  /unknown command|can't be used in|not allowed from script|can't run this command|ACL failure in script/i;
 
 /** Whether a script, or a command, failed because the group or its stream is not there. */
 export function isGroupMissing(error: unknown): boolean {

@@ -76,7 +76,7 @@ export async function deleteConsumer(
     if (!areScriptsForbidden(cause)) throw cause;
     throw new StreamerError(
       "UNSUPPORTED",
-      "Cannot delete a consumer without force as scripts must be allowed, so that it is looked at and deleted in one step",
+      "Cannot delete a consumer without force as a script must be allowed, so that it is looked at and deleted in one step",
       { cause },
     );
   });

@@ -5,7 +5,7 @@ import { areScriptsForbidden, isGroupMissing, trimAcknowledged } from "../comman
 import { isStreamMissing, xinfoGroups } from "../commands/xgroup.ts";
 import { xpending } from "../commands/xpending.ts";
 import { type TrimTarget, xtrim } from "../commands/xtrim.ts";
-import { compareIds, LAST_ID, type MessageId, nextId } from "../model/id.ts";
+import { compareIds, nextId } from "../model/id.ts";
 import type { ManagerHost } from "./shard_keys.ts";
 
 /** How a key is cut. */
@@ -36,21 +36,21 @@ async function trimPass(host: ManagerHost, redisKey: string, { exact, signal }: 
     return await host.run(trimAcknowledged(redisKey, exact), { signal });
   } catch (error) {
     if (!areScriptsForbidden(error)) throw error;
-    const minId = await neededFrom(host, redisKey, signal);
-    return minId === undefined ? 0 : await host.run(xtrim(redisKey, { minId }, exact), { signal });
+    const target = await targetOf(host, redisKey, signal);
+    return target === undefined ? 0 : await host.run(xtrim(redisKey, target, exact), { signal });
   }
 }
 
 /**
- * The first id that some group may still need; `undefined` without groups. Safe while messages are read, claimed and
+ * To what can be cut by what the groups still need; `undefined` without groups. Safe while messages are read, claimed and
  * acknowledged: what is pending is asked for after where the groups stand, and what they are given later is behind that. Not
  * safe for a group that is made, or set back, in between.
  */
-async function neededFrom(
+async function targetOf(
   host: ManagerHost,
   redisKey: string,
   signal: AbortSignal | undefined,
-): Promise<MessageId | undefined> {
+): Promise<TrimTarget | undefined> {
   const groups = await host.run(xinfoGroups(redisKey), { signal }).catch((error) => {
     if (isStreamMissing(error)) return [];
     throw error;
@@ -61,8 +61,10 @@ async function neededFrom(
       if (isGroupMissing(error)) return []; // it is gone since
       throw error;
     });
-    const next = nextId(lastDeliveredId) ?? LAST_ID;
-    return oldest !== undefined && compareIds(oldest.id, next) < 0 ? oldest.id : next;
+    const next = nextId(lastDeliveredId);
+    return oldest !== undefined && (next === undefined || compareIds(oldest.id, next) < 0) ? oldest.id : next;
   }));
-  return needed.sort(compareIds).at(0);
+  const [minId] = needed.filter((id) => id !== undefined).sort(compareIds);
+  if (minId !== undefined) return { minId };
+  return groups.length === 0 ? undefined : { maxLength: 0 }; // all of them are behind the last id there can be
 }
