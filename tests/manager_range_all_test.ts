@@ -108,23 +108,24 @@ test("a stream that is deleted in the middle ends the loop", async () => {
   assertLessOrEqual(seen.length, 20);
 });
 
-test("a hundred thousand messages pass through the same memory", async () => {
+test("any number of messages passes through the same memory", async () => {
   const key = uniqueKey();
   const script = "for i = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'msg', ARGV[2]) end";
   for (let i = 0; i < 10; i++) await server.command("EVAL", script, 1, key, 10_000, "x".repeat(1_000));
   await using streamer = await connect(server.url);
   const manager = await streamer.createManager();
-  assertEquals((await manager.range(key, "-", "+", { count: 20_000 })).length, 20_000); // what is compiled and kept is there
-  await countAll(manager.rangeAll(key, "-", "+"));
+  for (let i = 0; i < 2; i++) assertEquals(await countAll(manager.rangeAll(key, "-", "+")), 100_000); // buffers are there
   const before = memoryUsage().rss;
   let highest = before;
   let count = 0;
-  for await (const message of manager.rangeAll(key, "-", "+")) {
-    if (message.bytes().length !== 1_000) throw new Error("A payload is not whole");
-    if (++count % 5_000 === 0) highest = Math.max(highest, memoryUsage().rss);
+  for (let i = 0; i < 4; i++) {
+    for await (const message of manager.rangeAll(key, "-", "+")) {
+      if (message.bytes().length !== 1_000) throw new Error("A payload is not whole");
+      if (++count % 5_000 === 0) highest = Math.max(highest, memoryUsage().rss);
+    }
   }
-  assertEquals(count, 100_000);
-  assert(highest - before < 48 * MIB, `${Math.round((highest - before) / MIB)} MiB more for 100 MB`);
+  assertEquals(count, 400_000);
+  assert(highest - before < 96 * MIB, `${Math.round((highest - before) / MIB)} MiB more for 400 MB`);
   await server.command("DEL", key);
 }, { timeout: 60_000 });
 

@@ -3,6 +3,7 @@
 
 import type { RespArgument } from "../../resp/encoder.ts";
 import { RedisError } from "../../resp/errors.ts";
+import { TYPE } from "../../resp/wire.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
 import { LAST_ID, type MessageId } from "../model/id.ts";
 import { isNull } from "./entries.ts";
@@ -170,7 +171,7 @@ function countCommand(args: readonly RespArgument[], key: string): Command<numbe
     key,
     repeatable: false,
     read(decoder) {
-      const value = decoder.value();
+      const value = decoder.typeByte() === TYPE.integer ? decoder.value() : undefined;
       if (typeof value !== "number" || value < 0) throw wrongShape("EVAL", "a count");
       return value;
     },

@@ -51,10 +51,7 @@ export class PageIterator<T> implements AsyncIterableIterator<T> {
       for (;;) {
         const value = this.#done ? undefined : this.#source.take();
         if (value !== undefined) return { value, done: false };
-        if (this.#done || !(await this.#source.more())) {
-          this.#finish();
-          return { value: undefined, done: true };
-        }
+        if (this.#done || !(await this.#source.more())) return await this.return();
       }
     } catch (error) {
       if (this.#done) return { value: undefined, done: true }; // it was left
@@ -64,6 +61,7 @@ export class PageIterator<T> implements AsyncIterableIterator<T> {
   }
 
   #finish(): void {
+    if (this.#done) return;
     this.#done = true;
     this.#source.close();
   }
