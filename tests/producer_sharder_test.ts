@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   connect,
   type GenericProducer,
+  jsonCodec,
   type ProducerOptions,
   type RedisStreamer,
   roundRobinSharder,
@@ -47,6 +48,22 @@ test("a sharder of one's own is asked once for each send, in their order, with t
   ]);
   assertEquals((await Promise.all(sends)).map(({ shardId }) => shardId), [4, 9_007_199_254_740_991, 0, 0]);
   assertEquals(redis.added.map(({ key }) => key), ["k:4", "k:9007199254740991", "k:0", "k:0"]);
+});
+
+test("with a codec the sharder sees what is sent, and a value that does not encode takes no turn", async () => {
+  await using redis = await FakeRedis.start();
+  await using streamer = await connect(redis.url);
+  const asked: unknown[] = [];
+  const sharder: Sharder = {
+    shard(_streamKey, payload) {
+      asked.push(payload);
+      return asked.length;
+    },
+  };
+  const producer = await streamer.createProducer("k", { codec: jsonCodec<unknown>(), sharder });
+  await assertRejects(() => Promise.resolve(producer.send(undefined)));
+  await producer.send({ id: 7 }, { key: "7" });
+  assertEquals([asked, redis.payloads("k:1")], [['{"id":7}'], ['{"id":7}']]);
 });
 
 const MISBEHAVING: Readonly<Record<string, () => unknown>> = {

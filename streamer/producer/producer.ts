@@ -132,7 +132,8 @@ export interface Producer<T = Payload> extends GenericProducer<T> {
    * With a sharder this cuts every shard that is found on the server, also such as only others have written to, each to
    * `maxLength` or `minTimestamp`, and gives the sum; where there is none it cuts the plain key. Without a sharder it cuts the
    * plain key alone: keys that look like shards of it may be streams of their own. If a shard is refused the others are cut
-   * all the same, before this rejects.
+   * all the same, before this rejects. An approximate cut goes on while the server, which ends each after about 10,000
+   * entries, may have left some.
    *
    * It goes over another connection than the messages do: flush before, if what is under way is to count. Asked again after
    * a lost connection, it tells only what the second time removed.

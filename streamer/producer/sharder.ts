@@ -23,9 +23,9 @@ export interface Sharder {
    * The number of the shard that a message goes to: whole, from 0 to 2^53 − 1. `orders` and 3 stand for the Redis key
    * `orders:3`. A consumer takes up to 1,024 shards of a stream.
    *
-   * Called once for each send, in their order, within `send`: it must be quick. The payload is what is
-   * sent, the caller's own bytes or what a codec has made; changing it changes what is sent. For anything but such a number, or when it throws, that one send fails with
-   * `INVALID_OPTION`, not written, what was thrown as its cause.
+   * Called once for each send, in their order, within `send`: it must be quick. The payload is the caller's own, or what a
+   * codec has made of the value: changing it would change what is sent. For anything but such a number, or when it throws,
+   * that one send fails with `INVALID_OPTION`, not written, what was thrown as its cause.
    *
    * @param key The option `key` of the message, if it has one.
    */

@@ -47,6 +47,28 @@ test("where shards are, the plain key is left alone; where none is, it is cut", 
   assertEquals(await trimStream("a", nothing.servers, cut), 0);
 });
 
+test("an approximate cut goes on in each shard while passes remove a lot, as servers end each of them early; an exact one is one pass", async () => {
+  const left: Record<string, number> = { "a:0": 23_000, "a:1": 10_000, "a:2": 400 };
+  const counted = new Map<string, number>();
+  const { servers } = serversWith(left);
+  const passing: ShardServers = {
+    ...servers,
+    run: async (command) => {
+      const key = String(command.args[1]);
+      if (command.args[0] !== "XTRIM") return await servers.run(command);
+      counted.set(key, (counted.get(key) ?? 0) + 1);
+      const removed = Math.min(left[key], 10_000);
+      left[key] -= removed;
+      return command.read(standing(`:${removed}\r\n`));
+    },
+  };
+  assertEquals(await trimStream("a", passing, cut), 33_400);
+  assertEquals([...counted], [["a:0", 3], ["a:1", 2], ["a:2", 1]]);
+  counted.clear();
+  assertEquals(await trimStream("a", passing, { ...cut, exact: true }), 0);
+  assertEquals([...counted.values()], [1, 1, 1]);
+});
+
 test("a stream that is not split is cut in its plain key, and nothing is looked for", async () => {
   const { servers, asked } = serversWith({ "a": 4, "a:0": 100 });
   assertEquals(await trimStream("a", servers, { ...cut, sharded: false }), 4);
