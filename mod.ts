@@ -41,6 +41,8 @@ export {
 export type { StreamShard } from "./streamer/model/key.ts";
 export { Message, MessageHeaders, type MessageIdentifier, TypedMessage } from "./streamer/model/message.ts";
 export type { Delivery, Payload, ProducerOptions, SendOptions } from "./streamer/producer/options.ts";
+export type { Sharder, SharderFactory } from "./streamer/producer/sharder.ts";
+export { keyHashSharder, randomSharder, roundRobinSharder } from "./streamer/producer/sharders.ts";
 export type { EndOptions, GenericProducer, Producer, TrimOptions } from "./streamer/producer/producer.ts";
 export type { ProducerStats } from "./streamer/producer/engine.ts";
 export { Receipt, type SendOutcome, type SendReceipt } from "./streamer/producer/receipt.ts";

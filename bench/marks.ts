@@ -1,6 +1,6 @@
 // Owns the marks: what the module is asked to reach, and whether it does. Must not know how figures are measured.
 
-import { CONTENDERS, type Figure, nameOf, OURS } from "./plan.ts";
+import { type Contender, CONTENDERS, type Figure, nameOf, OURS } from "./plan.ts";
 import type { Series } from "./rounds.ts";
 import { type Runtime, RUNTIMES } from "./runtimes.ts";
 import { ratio, type Summary } from "./statistics.ts";
@@ -37,11 +37,12 @@ interface Mark {
   readonly full?: Limit;
 }
 
-/** Asked against every form of a peer in the same figure. */
+/** Asked against every form of a peer, or against one of them, in the same figure. */
 interface PeerMark {
   readonly figure: Figure;
   readonly form: string;
   readonly peer: string;
+  readonly peerForm?: string;
   readonly first?: Limit;
   readonly full?: Limit;
 }
@@ -124,6 +125,7 @@ const MARKS: readonly Mark[] = [
 ];
 
 const PEER_MARKS: readonly PeerMark[] = [
+  { figure: "produce", form: "over 8 shards", peer: OURS, peerForm: "not awaited", full: 0.85 },
   { figure: "produce", form: "not awaited", peer: "node-redis", first: 4, full: { node: 12, deno: 4, bun: 4 } },
   { figure: "produce", form: "not awaited", peer: "ioredis", first: 4, full: 4 },
   { figure: "produce", form: "not awaited", peer: "Bun's own", first: 1.2, full: 1.6 },
@@ -146,7 +148,7 @@ export function judge(series: readonly Series[], summaries: readonly Summary[]):
     })
   );
   const against = PEER_MARKS.flatMap((mark) =>
-    CONTENDERS.filter(({ figure, client }) => figure === mark.figure && client === mark.peer).flatMap((peer) =>
+    CONTENDERS.filter((peer) => isHeldAgainst(peer, mark)).flatMap((peer) =>
       RUNTIMES.flatMap((runtime) => {
         const name = ourName(mark.figure, mark.form, runtime);
         const ours = series.find((entry) => entry.name === name);
@@ -158,6 +160,13 @@ export function judge(series: readonly Series[], summaries: readonly Summary[]):
     )
   );
   return [...own, ...against];
+}
+
+function isHeldAgainst(
+  { figure, client, form }: Contender,
+  { figure: same, peer, peerForm = form }: PeerMark,
+): boolean {
+  return figure === same && client === peer && form === peerForm;
 }
 
 function ourName(figure: Figure, form: string, runtime: Runtime): string {

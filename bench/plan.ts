@@ -21,6 +21,8 @@ export interface Contender {
   readonly job: string;
   /** Entries of its pages, where the limit depends on that: it is held against the yardstick with the same. */
   readonly page?: number;
+  /** Shards over which its messages are spread; without it they go to the plain key. */
+  readonly shards?: number;
   /** @default all */
   readonly runtimes?: readonly Runtime[];
 }
@@ -57,6 +59,7 @@ const ALL = ["node-redis", "ioredis", "bun"];
 export const CONTENDERS: readonly Contender[] = [
   ours("produce", "not awaited", "produce-ignored"),
   ours("produce", "awaited", "produce-awaited"),
+  { ...ours("produce", "over 8 shards", "produce-sharded"), shards: 8 },
   ...peers("produce", "best", "produce-best", ALL),
   ...peers("produce", "plain", "produce-plain", ["node-redis", "ioredis"]),
 

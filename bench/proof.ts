@@ -3,10 +3,13 @@
 import type { OwnServer, Reply } from "../tests/support/server.ts";
 import { idOf } from "./yardstick.ts";
 
-/** Rejects unless a stream holds that many messages. */
-export async function proveStored(server: OwnServer, key: string, messages: number): Promise<void> {
-  const stored = await server.command("XLEN", key);
+/** Rejects unless the streams hold that many messages, each of them the same number of them. */
+export async function proveStored(server: OwnServer, keys: readonly string[], messages: number): Promise<void> {
+  const lengths = await server.commands(keys.map((key) => ["XLEN", key]));
+  const stored = lengths.reduce<number>((sum, length) => sum + Number(length), 0);
   if (stored !== messages) throw new Error(`${stored} messages are stored out of ${messages}`);
+  const uneven = lengths.some((length) => Math.abs(Number(length) - messages / keys.length) >= 1);
+  if (uneven) throw new Error(`${lengths} messages are stored in the shards out of ${messages}`);
 }
 
 /** Rejects unless a group has been given the whole of a filled stream, and all of it has been acknowledged. */

@@ -106,7 +106,8 @@ async function contend(context: Context, contender: Contender, runtime: FoundRun
     latency: options.latencyMessages,
     memory: options.memoryMessages,
   }[figure];
-  await server.command("DEL", EMPTY, EMPTY_WARM);
+  const stored = keysOf(EMPTY, contender), storedWarm = keysOf(EMPTY_WARM, contender);
+  await server.command("DEL", ...stored, ...storedWarm);
   const job: Job = {
     form: contender.job,
     url: server.url,
@@ -118,6 +119,7 @@ async function contend(context: Context, contender: Contender, runtime: FoundRun
     warmSink: EMPTY_WARM,
     messages,
     warmup,
+    shards: contender.shards ?? 0,
     payload: "x".repeat(options.payload),
     rate: options.rate,
     capture: capturePath,
@@ -127,9 +129,14 @@ async function contend(context: Context, contender: Contender, runtime: FoundRun
   const sample = await runSample([...runtime.command, script, JSON.stringify(job)]);
   if (sample.messages !== messages) throw new Error(`${sample.messages} messages came through out of ${messages}`);
   if (GROUPED.includes(figure)) await proveSettled(server, FILLED, GROUP, messages);
-  if (STORING.includes(figure)) await proveStored(server, EMPTY, messages);
-  await server.command("DEL", EMPTY, EMPTY_WARM);
+  if (STORING.includes(figure)) await proveStored(server, stored, messages);
+  await server.command("DEL", ...stored, ...storedWarm);
   return sample;
+}
+
+/** The Redis keys that a contender writes to. */
+function keysOf(stream: string, { shards }: Contender): readonly string[] {
+  return shards === undefined ? [stream] : Array.from({ length: shards }, (_, shard) => `${stream}:${shard}`);
 }
 
 /** The run before left it, for a look at what went wrong. */

@@ -177,7 +177,8 @@ export function writeBulkText(bytes: Uint8Array, at: number, text: string): numb
   return end + 2;
 }
 
-function writeText(bytes: Uint8Array, at: number, text: string): number {
+/** Writes text as UTF-8 at `at`; returns how many bytes that took. Needs `text.length * 3` bytes of room. */
+export function writeText(bytes: Uint8Array, at: number, text: string): number {
   if (text.length < LOOP_BELOW) {
     let i = 0;
     for (; i < text.length; i++) {

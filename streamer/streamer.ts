@@ -8,7 +8,6 @@ import { CommandLane } from "../resp/connection/lane.ts";
 import { type NodeEvents, type OpenConnection, RedisNode } from "../resp/connection/node.ts";
 import { nativeDial } from "../resp/transport/dial.ts";
 import type { Dial } from "../resp/transport/transport.ts";
-import { xtrim } from "./commands/xtrim.ts";
 import { clusterUnsupported, type ConnectOptions, type ConnectSettings, connectSettings } from "./connect_options.ts";
 import type { AckConsumer, CommitConsumer, Consumer, GroupConsumer } from "./consumer/consumer.ts";
 import { createGroupConsumer, type GroupConsumerCore } from "./consumer/group_consumer.ts";
@@ -286,7 +285,10 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
       onFenceUnavailable: (detail) => this.tell("fence-unavailable", detail),
     });
     const host: ProducerHost = {
-      trim: (key, target, { exact, signal }) => this.#lane.run(xtrim(key, target, exact), { signal }),
+      servers: (signal) => {
+        const run = <T>(command: Command<T>) => this.#lane.run(command, { signal });
+        return { run, primaries: [run] };
+      },
       ended: (handle) => this.#producers.delete(handle),
       cloned: (handle) => this.#producers.add(handle),
     };

@@ -111,7 +111,12 @@ const refusedByProducer: readonly (readonly [string, Loose, string?])[] = [
   ["delivery", { delivery: "maybe" }],
   ["delivery", { delivery: 1 }],
   ["exactly once", { delivery: "exactly-once" }, "UNSUPPORTED"],
-  ["sharder", { sharder: () => 0 }, "UNSUPPORTED"],
+  ["sharder", { sharder: () => 0 }],
+  ["sharder", { sharder: 8 }],
+  ["sharder", { sharder: null }],
+  ["sharder", { sharder: { shard: 8 } }],
+  ["sharder", { sharder: () => undefined }],
+  ["sharder", { sharder: class {} }], // no function that can be called
   ["sendTimeout", { sendTimeout: 0 }],
   ["sendTimeout", { sendTimeout: -1 }],
   ["sendTimeout", { sendTimeout: "10" }],

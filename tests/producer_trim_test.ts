@@ -42,6 +42,16 @@ test("an approximate trim removes whole nodes only, and never too much", async (
   assertEquals(await server.command("XLEN", producer.streamKey), 1_000 - removed);
 });
 
+test("an approximate trim of very many goes all the way, whatever servers do in one go", async () => {
+  await using streamer = await connect(server.url);
+  const producer = await streamer.createProducer(uniqueKey());
+  for (let i = 0; i < 40_000; i++) producer.send("");
+  await producer.flush();
+  const removed = await producer.trim({ maxLength: 100 });
+  assert(removed > 39_000 && removed <= 39_900, `${removed}`);
+  await server.command("DEL", producer.streamKey);
+});
+
 test("an exact trim to a time removes what is older, from a Date or a bigint", async () => {
   await using streamer = await connect(server.url);
   const producer = await streamer.createProducer(uniqueKey());

@@ -22,6 +22,8 @@ export interface Job {
   readonly warmSink: string;
   readonly messages: number;
   readonly warmup: number;
+  /** Shards over which they are spread; 0 for the plain key. */
+  readonly shards: number;
   /** The payload of every message. */
   readonly payload: string;
   /** Messages a second, where the form sends at a pace. */

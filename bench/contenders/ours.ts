@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { memoryUsage } from "node:process";
-import { connect } from "../../mod.ts";
+import { connect, roundRobinSharder } from "../../mod.ts";
 import { contend, type Form } from "./contend.ts";
 import { Stopwatch } from "./latency.ts";
 import { overlapped } from "./pacing.ts";
@@ -33,18 +33,23 @@ function byBatches(options: { readonly batchSize?: number }, look?: (message: { 
 
 let bytesSeen = 0;
 
+/** Sends as fast as back-pressure lets it, awaits no receipt, and flushes. */
+const produceIgnored: Form = async (job, measure) => {
+  const streamer = await connect(job.url);
+  await produce(job, measure, async (key, count) => {
+    const sharder = job.shards === 0 ? undefined : roundRobinSharder(job.shards);
+    const producer = await streamer.createProducer(key, { sharder });
+    for (let i = 0; i < count; i++) {
+      producer.send(job.payload);
+      if ((producer.desiredSize ?? 1) <= 0) await producer.ready;
+    }
+    await producer.flush();
+  });
+};
+
 await contend({
-  async "produce-ignored"(job, measure) {
-    const streamer = await connect(job.url);
-    await produce(job, measure, async (key, count) => {
-      const producer = await streamer.createProducer(key);
-      for (let i = 0; i < count; i++) {
-        producer.send(job.payload);
-        if ((producer.desiredSize ?? 1) <= 0) await producer.ready;
-      }
-      await producer.flush();
-    });
-  },
+  "produce-ignored": produceIgnored,
+  "produce-sharded": produceIgnored,
 
   async "produce-awaited"(job, measure) {
     const streamer = await connect(job.url);

@@ -3,6 +3,7 @@
 import { StreamerError } from "../../resp/errors.ts";
 import { checkCodec, type Codec } from "../model/codec.ts";
 import { checkNames, checkNumber, checkOneOf, invalidOption } from "../model/options.ts";
+import { makeSharder, type Sharder, type SharderFactory } from "./sharder.ts";
 
 /** What is done about a message whose answer was lost with the connection. */
 export type Delivery = "at-least-once" | "at-most-once" | "exactly-once";
@@ -24,12 +25,21 @@ export interface ProducerOptions<T = Payload> {
    * message costs about 200 bytes more of bookkeeping. @default {268435456}
    */
   readonly maxBuffered?: number;
-  /** Trims the stream to about this many entries with each write. Not together with `maxAge`. @default {undefined} */
+  /**
+   * Trims the stream to about this many entries with each write; where it has shards, each of them. Not together with
+   * `maxAge`. @default {undefined}
+   */
   readonly maxLength?: number;
   /** Trims entries older than about this with each write. Redis 6.2. @default {undefined} */
   readonly maxAge?: number;
   /** What makes payloads of the values that are sent; without one, payloads are sent. @default {undefined} */
   readonly codec?: Codec<T>;
+  /**
+   * Splits streams in shards, and chooses the shard of each message: one for `orders` then goes to the Redis key `orders:0`,
+   * `orders:1` or so on, and its receipt says which. The order of the calls is kept within a shard. A factory, such as
+   * `roundRobinSharder(8)` gives, is called once for this producer. @default {undefined: `orders` is one Redis key}
+   */
+  readonly sharder?: SharderFactory | Sharder;
   /** Abandons the creation. */
   readonly signal?: AbortSignal;
 }
@@ -43,6 +53,7 @@ export interface ProducerSettings {
   readonly maxLength: number | undefined;
   readonly maxAge: number | undefined;
   readonly codec: Codec<unknown> | undefined;
+  readonly sharder: Sharder | undefined;
 }
 
 /** What a message is made of: text, sent as UTF-8, or bytes. */
@@ -61,7 +72,7 @@ export interface SendOptions {
    * already, rejects with `AMBIGUOUS`.
    */
   readonly timestamp?: Date | bigint;
-  /** By which a sharder may choose the shard; it is not stored. */
+  /** By which the producer's sharder may choose the shard; it is not stored. Without a sharder it means nothing. */
   readonly key?: string;
   /** Further fields of the entry, in their order. None may be named like the payload's field. */
   readonly headers?: Readonly<Record<string, string | Uint8Array>> | Iterable<readonly [string, string | Uint8Array]>;
@@ -71,14 +82,21 @@ export interface SendOptions {
 
 const HIGH_WATER_MARK = 16 * 1024 * 1024;
 
-const NAMES = ["delivery", "sendTimeout", "highWaterMark", "maxBuffered", "maxLength", "maxAge", "codec", "signal"];
+const NAMES = [
+  "delivery",
+  "sendTimeout",
+  "highWaterMark",
+  "maxBuffered",
+  "maxLength",
+  "maxAge",
+  "codec",
+  "sharder",
+  "signal",
+];
 
 /** Checks options and fills in defaults. */
 export function producerSettings<T>(options: ProducerOptions<T>): ProducerSettings {
-  if ("sharder" in options && options.sharder !== undefined) {
-    throw new StreamerError("UNSUPPORTED", "Cannot use a sharder as sharding is not built yet");
-  }
-  checkNames("producer options", options, [...NAMES, "sharder"]);
+  checkNames("producer options", options, NAMES);
   const delivery = checkOneOf("delivery", options.delivery, "at-least-once", [
     "at-least-once",
     "at-most-once",
@@ -104,5 +122,6 @@ export function producerSettings<T>(options: ProducerOptions<T>): ProducerSettin
     maxAge: maxAge === undefined ? undefined : checkNumber("maxAge", maxAge, 0, { min: 0 }),
     // What is sent is a T by the producer's type, and else fails as the codec says.
     codec: checkCodec(options.codec) as Codec<unknown> | undefined,
+    sharder: makeSharder(options.sharder), // last: a factory is called only where all else is right
   };
 }

@@ -4,15 +4,20 @@ import { StreamerError } from "../../resp/errors.ts";
 import { checkNumber, invalidOption } from "../model/options.ts";
 import { checkStreamKey } from "../model/key.ts";
 import { idOfTime } from "../model/id.ts";
+import type { ShardServers } from "../cluster/shards.ts";
 import type { TrimTarget } from "../commands/xtrim.ts";
 import { SendLedger } from "./batch.ts";
 import type { ProducerStats } from "./engine.ts";
 import type { Payload, SendOptions } from "./options.ts";
 import type { SendReceipt } from "./receipt.ts";
 import type { Sender } from "./sender.ts";
+import { trimStream } from "./trimming.ts";
 import { writableOf } from "./writable.ts";
 
-/** To what {@linkcode Producer.trim} cuts a stream: a number of entries or a time, one of both. */
+/**
+ * To what {@linkcode Producer.trim} cuts a stream: a number of entries, or a time from which on they stay, one of both. A
+ * Date stands for its millisecond, all of which stays; a bigint is in the stream's own unit.
+ */
 export type TrimOptions =
   & (
     | { readonly maxLength: number; readonly minTimestamp?: undefined }
@@ -36,8 +41,8 @@ export interface EndOptions {
 /**
  * Sends messages to any stream, pipelined over one connection of its own.
  *
- * Messages to one stream are stored in the order of the calls, also across reconnects and retries. A lost connection
- * is taken up again by itself; what was in flight then is sent again, or not, as the option `delivery` says.
+ * Messages to one stream, with a sharder to one shard of it, are stored in the order of the calls, also across reconnects and
+ * retries; those to different ones do not wait for each other. A lost connection is taken up again by itself; what was in flight then is sent again, or not, as the option `delivery` says.
  *
  * @example
  * ```ts no-eval
@@ -53,7 +58,7 @@ export interface EndOptions {
 export interface GenericProducer<T = Payload> extends AsyncDisposable {
   /**
    * Sends a message. Never blocks and never throws: every failure is the receipt's. The bytes are taken at the call.
-   * While the server is away it waits, for `sendTimeout` at most.
+   * While the server is away it waits, for `sendTimeout` at most. With a sharder it goes to the shard that this chooses now.
    *
    * Source: XADD, Redis 5.0.
    */
@@ -122,25 +127,39 @@ export interface Producer<T = Payload> extends GenericProducer<T> {
    */
   readonly writable: WritableStream<T>;
   /**
-   * Cuts the stream and gives how many entries were removed. It goes over another connection than the messages do: flush
-   * before, if what is under way is to count. Asked again after a cut, it tells only what the second time removed.
+   * Cuts the stream and gives how many entries were removed.
    *
-   * Source: XTRIM, Redis 5.0; `minTimestamp` 6.2.
+   * With a sharder this cuts every shard that is found on the server, also such as only others have written to, each to
+   * `maxLength` or `minTimestamp`, and gives the sum; where there is none it cuts the plain key. Without a sharder it cuts the
+   * plain key alone: keys that look like shards of it may be streams of their own. If a shard is refused the others are cut
+   * all the same, before this rejects. An approximate cut goes on while the server, which ends each after about 10,000
+   * entries, may have left some.
+   *
+   * It goes over another connection than the messages do: flush before, if what is under way is to count. Asked again after
+   * a lost connection, it tells only what the second time removed.
+   *
+   * Source: XTRIM, Redis 5.0; `minTimestamp` 6.2; with a sharder also SCAN and TYPE, 6.0.
    *
    * @throws {StreamerError} `INVALID_OPTION`, `PRODUCER_ENDED`, `DISCONNECTED`; what the server answers as a
-   * `RedisError`; the signal's reason.
+   * `RedisError`, with a sharder also where it forbids SCAN: `NOPERM`; the signal's reason.
+   *
+   * @example
+   * ```ts no-eval
+   * import { connect, roundRobinSharder } from "@sea/streamer-redis";
+   *
+   * await using streamer = await connect("redis://localhost");
+   * const producer = await streamer.createProducer("orders", { sharder: roundRobinSharder(8) });
+   * const anHourAgo = new Date(Date.now() - 3_600_000);
+   * console.log(await producer.trim({ minTimestamp: anHourAgo }), "were older, in all shards");
+   * ```
    */
   trim(options: TrimOptions): Promise<number>;
 }
 
 /** What a handle asks of the house it lives in. */
 export interface ProducerHost {
-  /** Cuts a stream over a connection of the house's own. */
-  trim(
-    key: string,
-    target: TrimTarget,
-    options: { readonly exact: boolean; readonly signal?: AbortSignal },
-  ): Promise<number>;
+  /** Where commands that are no messages go: over a connection of the house's own. The signal ends the waiting for them. */
+  servers(signal: AbortSignal | undefined): ShardServers;
   /** A handle has ended. */
   ended(handle: ProducerHandle<unknown>): void;
   /** A handle was cloned. */
@@ -235,7 +254,8 @@ export class ProducerHandle<T = Payload> implements Producer<T> {
     const target: TrimTarget = minTimestamp === undefined
       ? { maxLength: checkNumber("maxLength", maxLength, 0, { min: 0, integer: true }) }
       : { minId: idOfTime(minTimestamp, this.#sender.engine.timestampFormat) };
-    return await this.#host.trim(this.#anchored(), target, { exact, signal });
+    const cut = { target, exact, sharded: this.#sender.sharded };
+    return await trimStream(this.#anchored(), this.#host.servers(signal), cut);
   }
 
   stats(): ProducerStats {

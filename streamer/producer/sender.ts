@@ -14,17 +14,18 @@ import {
 import { trimArguments } from "../commands/xtrim.ts";
 import type { Codec } from "../model/codec.ts";
 import { unitsOf } from "../model/id.ts";
-import { checkStreamKey } from "../model/key.ts";
+import { checkStreamKey, shardRedisKey } from "../model/key.ts";
 import { invalidOption } from "../model/options.ts";
 import type { SendLedger } from "./batch.ts";
 import type { Engine } from "./engine.ts";
 import { isPayload, type Payload, type SendOptions } from "./options.ts";
 import { type SendReceipt, SendRecord } from "./receipt.ts";
+import { chooseShard, type Sharder } from "./sharder.ts";
 import { freshId } from "./stamps.ts";
 import type { Target } from "./target.ts";
+import { Targets } from "./targets.ts";
 
-/** Keys whose templates are kept; past that the idle ones are dropped now and then, and made again when needed. */
-const MAX_TARGETS = 4096;
+const NO_HEADERS: HeaderList = Object.freeze([]);
 
 /** How a sender encodes. */
 export interface SenderOptions {
@@ -49,15 +50,20 @@ export class Sender {
   readonly engine: Engine;
   readonly #codec: Codec<unknown> | undefined;
   readonly #field: string;
-  readonly #targets = new Map<string, Target<SendRecord>>();
+  readonly #sharder: Sharder | undefined;
+  readonly #targets = new Targets<SendRecord>((streamKey, shard) => this.#newTarget(streamKey, shard));
   #handles = 0;
-  #sweepAt = MAX_TARGETS;
-  #last: Target<SendRecord> | undefined;
 
   constructor(engine: Engine, { messageField, codec }: SenderOptions) {
     this.engine = engine;
     this.#codec = codec;
     this.#field = messageField;
+    this.#sharder = engine.settings.sharder;
+  }
+
+  /** Whether streams are written in shards. */
+  get sharded(): boolean {
+    return this.#sharder !== undefined;
   }
 
   /** Whether a codec makes payloads of what is sent. */
@@ -79,15 +85,11 @@ export class Sender {
   send(ledger: SendLedger, streamKey: string, value: unknown, options?: SendOptions): SendReceipt {
     try {
       const payload = this.#codec === undefined ? value : encode(this.#codec, value);
-      const target = this.#last?.streamKey === streamKey ? this.#last : this.#target(streamKey);
       if (!isPayload(payload)) throw invalidOption("payload", payload, "a string or a Uint8Array");
-      if (options === undefined) {
-        return this.#accept(ledger, target, target.template ?? this.#template(target, {}), payload);
-      }
-      options.signal?.throwIfAborted();
-      const record = this.#accept(ledger, target, this.#template(target, options), payload);
-      if (options.signal !== undefined) this.#listen(record, options.signal);
-      return record;
+      if (options !== undefined) return this.#sendWith(ledger, streamKey, payload, options);
+      const target = this.#target(streamKey, payload, undefined);
+      const template = target.template ?? this.#encode(target.redisKey, undefined, NO_HEADERS); // with maxAge none is kept
+      return this.#accept(ledger, target, template, payload);
     } catch (error) {
       return this.refuse(ledger, error);
     }
@@ -120,6 +122,20 @@ export class Sender {
     if (failure !== undefined && !hurry.aborted) throw failure;
   }
 
+  /** What runs code of the caller's, as iterating over headers may, comes first: it may send, too. */
+  #sendWith(ledger: SendLedger, streamKey: string, payload: Payload, options: SendOptions): SendRecord {
+    const { timestamp, headers, key, signal } = options;
+    signal?.throwIfAborted();
+    if (key !== undefined && typeof key !== "string") throw invalidOption("key", key, "a string");
+    const list = headers === undefined ? NO_HEADERS : this.#headers(headers);
+    const id = timestamp === undefined ? undefined : this.#id(timestamp);
+    const target = this.#target(streamKey, payload, key);
+    const plain = id === undefined && list.length === 0 ? target.template : undefined;
+    const record = this.#accept(ledger, target, plain ?? this.#encode(target.redisKey, id, list), payload);
+    if (signal !== undefined) this.#listen(record, signal);
+    return record;
+  }
+
   #accept(ledger: SendLedger, target: Target<SendRecord>, template: EntryTemplate, given: Payload): SendRecord {
     const { engine } = this;
     const payload = compactPayload(given);
@@ -143,25 +159,20 @@ export class Sender {
     record.release = () => signal.removeEventListener("abort", abort);
   }
 
-  #target(streamKey: string): Target<SendRecord> {
-    let target = this.#targets.get(streamKey);
-    if (target === undefined) {
-      checkStreamKey(streamKey);
-      if (this.#targets.size >= this.#sweepAt) this.#dropIdle();
-      target = this.#newTarget(streamKey);
-      this.#targets.set(streamKey, target);
-    }
-    return this.#last = target;
+  #target(streamKey: string, payload: Payload, key: string | undefined): Target<SendRecord> {
+    if (this.#sharder === undefined) return this.#targets.find(streamKey);
+    if (!this.#targets.has(streamKey)) checkStreamKey(streamKey);
+    return this.#targets.find(streamKey, chooseShard(this.#sharder, { streamKey, payload, key }));
   }
 
-  #newTarget(streamKey: string): Target<SendRecord> {
-    const { maxAge } = this.engine.settings;
+  #newTarget(streamKey: string, shard: number | undefined): Target<SendRecord> {
+    const redisKey = shard === undefined ? streamKey : shardRedisKey(streamKey, shard);
     return {
       carrier: this.engine,
       streamKey,
-      shardId: 0,
-      redisKey: streamKey,
-      template: maxAge === undefined ? this.#encode(streamKey, undefined, []) : undefined,
+      shardId: shard ?? 0,
+      redisKey,
+      template: this.engine.settings.maxAge === undefined ? this.#encode(redisKey, undefined, NO_HEADERS) : undefined,
       inFlight: 0,
       unsettled: 0,
       backlog: undefined,
@@ -169,39 +180,23 @@ export class Sender {
     };
   }
 
-  #dropIdle(): void {
-    for (const [key, target] of this.#targets) {
-      if (target.unsettled === 0 && target.inFlight === 0 && target.backlog === undefined) this.#targets.delete(key);
-    }
-    this.#sweepAt = Math.max(MAX_TARGETS, this.#targets.size * 2); // so that a sweep is rare where none is idle
-  }
-
-  /** The template of one message, with what is its own. */
-  #template(target: Target<SendRecord>, { timestamp, headers, key }: SendOptions): EntryTemplate {
-    if (key !== undefined && typeof key !== "string") throw invalidOption("key", key, "a string");
-    const list = headers === undefined ? [] : this.#headers(headers);
-    if (timestamp === undefined && list.length === 0 && target.template !== undefined) return target.template;
-    return this.#encode(target.redisKey, timestamp, list);
-  }
-
-  #encode(key: string, timestamp: Date | bigint | undefined, headers: HeaderList): EntryTemplate {
-    const { maxLength, maxAge } = this.engine.settings;
+  /** What comes before and behind a payload. Without an id the library's own time, or the server's, makes it. */
+  #encode(key: string, id: string | undefined, headers: HeaderList): EntryTemplate {
+    const { timestampFormat, settings: { maxLength, maxAge } } = this.engine;
     const trim = maxLength !== undefined
       ? trimArguments({ maxLength }, false)
       : maxAge !== undefined
       ? trimArguments({ minId: `${this.#ago(maxAge)}-0` }, false)
       : [];
-    const stamped = timestamp === undefined && this.engine.timestampFormat === "nanoseconds";
-    return entryTemplate({ key, trim, id: this.#id(timestamp), field: this.#field, headers, stamped });
+    const stamped = id === undefined && timestampFormat === "nanoseconds";
+    return entryTemplate({ key, trim, id: id ?? freshId(timestampFormat), field: this.#field, headers, stamped });
   }
 
-  #id(timestamp: Date | bigint | undefined): string {
-    const { timestampFormat } = this.engine;
-    if (timestamp === undefined) return freshId(timestampFormat);
+  #id(timestamp: Date | bigint): string {
     if (typeof timestamp !== "bigint" && !(timestamp instanceof Date)) {
       throw invalidOption("timestamp", timestamp, "a Date or a bigint");
     }
-    return `${unitsOf(timestamp, timestampFormat)}-*`;
+    return `${unitsOf(timestamp, this.engine.timestampFormat)}-*`;
   }
 
   #ago(milliseconds: number): bigint {
