@@ -10,12 +10,13 @@ import { isStreamMissing, xinfoConsumers } from "../commands/xgroup.ts";
 import { type PendingEntry, xpending, type XpendingOptions, xpendingSummary } from "../commands/xpending.ts";
 import type { GroupMember } from "../commands/xreadgroup.ts";
 import { FIRST_ID, type MessageId, nextId } from "../model/id.ts";
-import { type AnchorPorts, persist } from "./anchor.ts";
+import type { AnchorPorts } from "./anchor.ts";
 import type { GroupSettings } from "./group_options.ts";
 import { type GroupShard, shardName } from "./group_shard.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Delivery, Intake } from "./intake.ts";
 import type { Ledger } from "./ledger.ts";
+import { persist } from "./persist.ts";
 import { isAway } from "./policy.ts";
 
 /** Messages that were taken over. */

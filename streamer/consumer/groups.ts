@@ -7,10 +7,11 @@ import { sleep } from "../../resp/connection/clock.ts";
 import type { GroupMember } from "../commands/xreadgroup.ts";
 import { isGroupThere, isStreamMissing, xgroupCreate, xinfoGroups } from "../commands/xgroup.ts";
 import { FIRST_ID, type MessageId } from "../model/id.ts";
-import { type AnchorPorts, findEnd, persist } from "./anchor.ts";
+import { type AnchorPorts, findEnd } from "./anchor.ts";
 import { judgeLost } from "./group_policy.ts";
 import type { GroupSettings } from "./group_options.ts";
 import { type GroupShard, shardName } from "./group_shard.ts";
+import { persist } from "./persist.ts";
 
 /** A shard, as events name it, and where its group begins again. */
 export interface RecreatedDetail {

@@ -9,11 +9,12 @@ import { xclaimJustId } from "../commands/xclaim.ts";
 import { type PendingEntry, xpending, type XpendingOptions } from "../commands/xpending.ts";
 import type { GroupMember } from "../commands/xreadgroup.ts";
 import { FIRST_ID, type MessageId, nextId } from "../model/id.ts";
-import { type AnchorPorts, persist } from "./anchor.ts";
+import type { AnchorPorts } from "./anchor.ts";
 import type { GroupSettings } from "./group_options.ts";
 import type { GroupShard } from "./group_shard.ts";
 import type { Ledger } from "./ledger.ts";
 import { HELD, type Lot } from "./lot.ts";
+import { persist } from "./persist.ts";
 import { isAway } from "./policy.ts";
 
 /** What a keeper needs, and whom it tells. */
