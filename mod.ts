@@ -67,6 +67,7 @@ export type {
   Consumer,
   ConsumerStats,
   GroupConsumer,
+  MoveOptions,
   NackOptions,
   WaitOptions,
 } from "./streamer/consumer/consumer.ts";

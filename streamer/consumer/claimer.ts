@@ -54,6 +54,7 @@ export interface ClaimerPorts {
 /** Claims by itself, every so often. */
 export class Claimer {
   readonly #ports: ClaimerPorts;
+  readonly #stopping = new AbortController();
   #claimed = 0;
   #scripts = true; // until the server refuses them
   #tellsIdle = true; // until the server does not know how
@@ -75,8 +76,14 @@ export class Claimer {
     this.#every(Math.min(consumerExpiry, LONGEST_EXPIRY_INTERVAL), (shard) => this.#removeIdle(shard, consumerExpiry));
   }
 
+  /** Claims no more; what is under way ends by itself. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+
   async #every(interval: number, look: (shard: GroupShard) => Promise<void>): Promise<void> {
-    const { anchor, signal, onFatal } = this.#ports;
+    const { anchor, onFatal } = this.#ports;
+    const signal = AbortSignal.any([this.#ports.signal, this.#stopping.signal]);
     try {
       for (;;) {
         await sleep(anchor.clock, interval * (1 + JITTER * (anchor.clock.random() - 0.5)), signal);
@@ -92,7 +99,7 @@ export class Claimer {
   async #forEach(look: (shard: GroupShard) => Promise<void>): Promise<void> {
     const { shards, signal, onFatal } = this.#ports;
     for (const shard of shards()) {
-      if (shard.state !== "ready") continue;
+      if (shard.state !== "ready" || !shard.active) continue;
       try {
         await look(shard);
       } catch (error) {
@@ -132,6 +139,7 @@ export class Claimer {
     const { redisKey } = shard;
     for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
       await room();
+      if (!shard.active) return;
       const first: MessageId = start;
       start = await exclusively(async () => {
         const page = { redisKey, group: member.group, consumer: from, start: first, count: count() };
@@ -161,6 +169,7 @@ export class Claimer {
     const { redisKey } = shard;
     for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
       await room();
+      if (!shard.active) return;
       const first: MessageId = start;
       start = await exclusively(async () => {
         const rows = await this.#run(xpending({ redisKey, group: member.group, start: first, count: LISTED }));

@@ -2,7 +2,8 @@
 // there was a group before.
 
 import type { StreamerError } from "../../resp/errors.ts";
-import { FIRST_ID } from "../model/id.ts";
+import { FIRST_ID, previousId } from "../model/id.ts";
+import type { Message } from "../model/message.ts";
 import { abortable } from "./abortable.ts";
 import { findEnd } from "./anchor.ts";
 import type { WaitOptions } from "./consumer.ts";
@@ -18,8 +19,14 @@ import {
   type SubscribedShard,
 } from "./shard.ts";
 
+/** What a change is made with. */
+export interface ChangeOptions extends WaitOptions {
+  /** Is called at the moment the change takes effect: from then on the signal changes nothing. */
+  readonly onChanged?: () => void;
+}
+
 /** What a shard is added with. */
-export interface AddOptions extends WaitOptions {
+export interface AddOptions extends ChangeOptions {
   /** Where it begins. */
   readonly from: StartAt;
 }
@@ -40,11 +47,24 @@ export async function beginShard(
 export class FreeReading {
   readonly #ports: ReaderOptions;
   readonly #reader: Reader;
+  #mark = new Mark(this); // of what was read since the last move
   #moving: Promise<void> = Promise.resolve();
 
-  constructor(ports: ReaderOptions, shards: readonly ShardPosition[]) {
+  /** `marked`: whether its messages are to be known again. */
+  constructor(ports: ReaderOptions, shards: readonly ShardPosition[], { marked = false } = {}) {
     this.#ports = ports;
-    this.#reader = new Reader(ports, shards);
+    this.#reader = new Reader(marked ? { ...ports, mark: () => this.#mark } : ports, shards);
+  }
+
+  /** Whether a message with this mark was read here. */
+  hasRead(lot: object): boolean {
+    return lot instanceof Mark && lot.reading === this;
+  }
+
+  /** Takes a message back that nobody has looked at: it is handed out again, unless the reading has been moved since. */
+  putBack(message: Message, lot: object): void {
+    const isRead = this.shards.some(({ streamKey, shardId }) => isShard(message, streamKey, shardId));
+    if (lot === this.#mark && isRead) this.#ports.inbox.putBack(message, previousId(message.id));
   }
 
   /** The shards that are read. */
@@ -68,7 +88,7 @@ export class FreeReading {
   }
 
   /** All shards go on from a new position; what was read ahead is thrown away at once, and read again where that fails. */
-  async moveTo(goal: FindGoal, options: WaitOptions): Promise<void> {
+  async moveTo(goal: FindGoal, options: ChangeOptions): Promise<void> {
     const { inbox } = this.#ports;
     options.signal?.throwIfAborted();
     if (inbox.over !== undefined) throw inbox.over;
@@ -80,7 +100,10 @@ export class FreeReading {
         Promise.all(shards.map(async (shard) => {
           const { position, isEnd } = await goal(shard.redisKey, signal);
           return isEnd ? { ...shard, position, reached: position, gone: false } : { ...shard, position };
-        })));
+        })), () => {
+        inbox.clear(); // of what was put back meanwhile
+        this.#mark = new Mark(this);
+      });
     } catch (error) {
       for (const [source, position] of thrownAway) { // nothing has changed: it has to be read once more
         const shard = this.#reader.shards.find(({ streamKey, shardId }) => isShard(source, streamKey, shardId));
@@ -104,7 +127,7 @@ export class FreeReading {
   }
 
   /** Reads one shard less; what was read ahead of it is thrown away. */
-  async remove(streamKey: string, shardId: number, options: WaitOptions): Promise<void> {
+  async remove(streamKey: string, shardId: number, options: ChangeOptions): Promise<void> {
     await this.#move(options, (shards) => {
       const rest = shards.filter((shard) => !isShard(shard, streamKey, shardId));
       if (rest.length === shards.length) throw notFound(streamKey, shardId);
@@ -114,7 +137,7 @@ export class FreeReading {
   }
 
   /** Changes the shards or their positions, one change after the other. On the signal, or at the end, it is given up. */
-  async #move(options: WaitOptions, change: MoveShards, moved?: () => void): Promise<void> {
+  async #move(options: ChangeOptions, change: MoveShards, moved?: () => void): Promise<void> {
     const signal = AbortSignal.any([this.#reader.signal, ...(options.signal === undefined ? [] : [options.signal])]);
     signal.throwIfAborted();
     const before = this.#moving;
@@ -126,10 +149,20 @@ export class FreeReading {
       const shards = await abortable(change(this.#reader.shards, signal), signal);
       this.#reader.reposition(shards);
       moved?.();
+      options.onChanged?.();
     } finally {
       this.#reader.release();
       resolve();
     }
+  }
+}
+
+/** What messages were read by, between two of its moves. */
+class Mark {
+  readonly reading: FreeReading;
+
+  constructor(reading: FreeReading) {
+    this.reading = reading;
   }
 }
 

@@ -1,22 +1,25 @@
 // A consumer in a group: makes it, and offers the verbs. It must not know how any of them is carried out.
 
 import { StreamerError } from "../../resp/errors.ts";
-import { FIRST_ID, halves } from "../model/id.ts";
+import { halves, type MessageId, type SeqPos } from "../model/id.ts";
 import type { StreamShard } from "../model/key.ts";
 import { Message, type MessageIdentifier, messagePlace } from "../model/message.ts";
-import { checkNumber, invalidOption } from "../model/options.ts";
+import { checkBoolean, checkNames, checkNumber, invalidOption } from "../model/options.ts";
 import { abortable } from "./abortable.ts";
 import { AskingConsumer, consumerEnded } from "./asking.ts";
-import type { CommitConsumer, ConsumerStats, NackOptions, WaitOptions } from "./consumer.ts";
+import type { CommitConsumer, ConsumerStats, MoveOptions, NackOptions, WaitOptions } from "./consumer.ts";
+import { goalOfPosition, goalOfTime } from "./goal.ts";
 import type { GroupHost } from "./group_host.ts";
 import type { GroupSettings } from "./group_options.ts";
+import { type AdoptOptions, GroupMoves } from "./group_moves.ts";
 import { GroupParts } from "./group_parts.ts";
-import { type GroupShard, shardName } from "./group_shard.ts";
+import type { GroupShard } from "./group_shard.ts";
 import { beginGroup } from "./groups.ts";
 import { MAX_DELIVERIES } from "./intake.ts";
 import type { AckPlace } from "./ledger.ts";
 import { HELD, Lot } from "./lot.ts";
-import { checkDistinct, isShard, subscribedShard } from "./shard.ts";
+import { Roster } from "./roster.ts";
+import { checkDistinct, checkSubscribed, isShard, notFound, type SubscribedShard, subscribedShard } from "./shard.ts";
 
 /** What a consumer in a group asks of the house it lives in, and whom it tells. */
 export interface GroupConsumerHost extends GroupHost {
@@ -34,21 +37,18 @@ export async function createGroupConsumer(
   const numbers = wanted ?? [0];
   const subscribed = streamKeys.flatMap((key) => numbers.map((shardId) => subscribedShard(key, shardId, wanted)));
   checkDistinct(subscribed);
-  const shards = subscribed.map((shard): GroupShard => ({
-    ...shard,
-    position: FIRST_ID,
-    state: "ready",
-    replayed: false,
-  }));
+  const roster = new Roster();
+  const shards = subscribed.map((shard) => roster.of(shard));
   let failure: StreamerError | undefined;
   try {
-    await Promise.all(shards.map((shard) => beginGroup(shard, host, signal)));
+    await Promise.all(shards.map((shard) => beginGroup(shard, host, { signal })));
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof StreamerError) || error.code === "DISCONNECTED") throw error;
     failure = error; // as any fatal error it is told by next()
   }
-  const consumer = new GroupConsumerCore(host, shards);
+  roster.admit(shards);
+  const consumer = new GroupConsumerCore(host, streamKeys, roster);
   if (failure === undefined) consumer.start();
   else consumer.fail(failure);
   return consumer;
@@ -57,16 +57,21 @@ export async function createGroupConsumer(
 /** A consumer in a group, with all of the verbs; which of them are offered follows from its options. */
 export class GroupConsumerCore extends AskingConsumer implements CommitConsumer {
   readonly #host: GroupConsumerHost;
-  readonly #shards: readonly GroupShard[];
+  readonly #streamKeys: readonly string[];
+  readonly #roster: Roster;
   readonly #parts: GroupParts;
+  readonly #moves: GroupMoves;
   #ending: Promise<void> | undefined;
 
-  constructor(host: GroupConsumerHost, shards: readonly GroupShard[]) {
-    const parts = new GroupParts(host, shards, { onFatal: (error) => this.fail(error) });
+  constructor(host: GroupConsumerHost, streamKeys: readonly string[], roster: Roster) {
+    const onFatal = (error: StreamerError) => this.fail(error);
+    const parts = new GroupParts(host, roster, { onFatal });
     super(parts.inbox, host.settings.commit.autoCommit);
     this.#host = host;
-    this.#shards = shards;
+    this.#streamKeys = streamKeys;
+    this.#roster = roster;
     this.#parts = parts;
+    this.#moves = new GroupMoves({ host, parts, roster, onFatal });
   }
 
   /** @internal Begins to read. */
@@ -83,7 +88,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   }
 
   get streamShards(): readonly StreamShard[] {
-    return this.#shards.map(shardName);
+    return this.#moves.shards.map(({ streamKey, shardId }) => ({ streamKey, shardId }));
   }
 
   /** @internal How messages are acknowledged. */
@@ -91,33 +96,43 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     return this.#host.settings.commit.autoCommit;
   }
 
-  seek(_time: Date | bigint): Promise<void> {
-    return Promise.reject(notMoved());
+  async seek(time: Date | bigint, options: MoveOptions = {}): Promise<void> {
+    checkMove(options);
+    await this.#moves.moveTo(goalOfTime(time, this.#host.timestampFormat), options);
   }
 
-  rewind(_position: unknown): Promise<void> {
-    return Promise.reject(notMoved());
+  async rewind(position: SeqPos, options: MoveOptions = {}): Promise<void> {
+    checkMove(options);
+    await this.#moves.moveTo(goalOfPosition(position, this.#host.anchor), options);
   }
 
-  assign(_streamKey: string, _shardId: number): Promise<void> {
-    return Promise.reject(notMoved());
+  async assign(streamKey: string, shardId: number, { signal }: WaitOptions = {}): Promise<void> {
+    checkSubscribed(this.#streamKeys, { streamKey, shardId });
+    await this.adopt([subscribedShard(streamKey, shardId, this.#host.settings.shards)], { signal });
   }
 
-  unassign(_streamKey: string, _shardId: number): Promise<void> {
-    return Promise.reject(notMoved());
+  /**
+   * @internal Reads more shards, whose groups begin where `from` says if they are missing; those that are read already go on
+   * as they do. In force when it resolves.
+   */
+  async adopt(shards: readonly SubscribedShard[], options: AdoptOptions): Promise<void> {
+    await this.#moves.adopt(shards, options);
+  }
+
+  async unassign(streamKey: string, shardId: number, options: WaitOptions = {}): Promise<void> {
+    checkSubscribed(this.#streamKeys, { streamKey, shardId });
+    await this.#moves.unassign(streamKey, shardId, options);
   }
 
   override ack(message: Message): void {
     if (!this.#hasVerbs) return super.ack(message);
+    if (this.#isFree(message)) return; // it is pending nowhere
     const place = this.#placeOf(message);
-    if (place === undefined || !this.#parts.ledger.ack(place.lot, place.index)) {
-      const state = place?.lot.states[place.index];
-      if (state === undefined || state === HELD.done || state === HELD.released) {
-        return this.#ackById(message.identifier);
-      }
-      return; // it is on its way
-    }
-    this.#acked();
+    if (place === undefined) return this.#ackById(message.identifier);
+    const { lot, index } = place;
+    if (this.#parts.ledger.ack(lot, index)) return this.#acked();
+    const state = lot.states[index];
+    if (state === HELD.done || state === HELD.released) this.#ackIn(lot.shard, message.id); // else it is on its way
   }
 
   override ackWith(identifier: Pick<MessageIdentifier, "streamKey" | "shardId" | "id">): void {
@@ -128,20 +143,22 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   override nack(message: Message, options: NackOptions = {}): void {
     if (!this.#hasVerbs) return super.nack(message, options);
     const delay = checkNumber("delay", options.delay, 0, { min: 0 });
+    if (this.#isFree(message)) throw notPending("nack");
     const place = this.#placeOf(message);
-    if (place === undefined) return void this.#shardOf(message); // not ours to hold: whoever has it delivers it
+    if (place === undefined) return this.#checkRead(message); // not ours to hold: whoever has it delivers it
     if (place.lot.states[place.index] !== HELD.returned) return;
     if (message.deliveries >= this.#host.settings.maxDeliveries) {
       return this.#parts.graveyard.bury(message, place, { deliveries: message.deliveries, reason: MAX_DELIVERIES });
     }
-    if (this.#parts.ledger.move(place.lot, place.index, HELD.nacked)) this.#parts.redelivery.add(place, { delay });
+    this.#again(place, { delay });
   }
 
   /** @internal Takes a message back that nobody has looked at: it comes again, and that counts as no delivery. */
   putBack(message: Message): void {
     const place = this.#placeOf(message);
-    if (place === undefined || !this.#parts.ledger.move(place.lot, place.index, HELD.nacked)) return;
-    this.#parts.redelivery.add(place, { delay: 0, seen: false });
+    if (place !== undefined) return this.#again(place, { delay: 0, seen: false });
+    const mark = messagePlace(message)?.lot;
+    if (mark !== undefined) this.#parts.free?.putBack(message, mark);
   }
 
   /** @internal Whether nothing is acknowledged any more. */
@@ -152,8 +169,9 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   override term(message: Message, reason = "terminated"): void {
     if (!this.#hasVerbs) return super.term(message, reason);
     if (typeof reason !== "string") throw invalidOption("reason", reason, "a string");
+    if (this.#isFree(message)) throw notPending("term");
     const place = this.#placeOf(message);
-    if (place === undefined) return void this.#shardOf(message);
+    if (place === undefined) return this.#checkRead(message);
     this.#parts.graveyard.bury(message, place, { deliveries: message.deliveries, reason });
   }
 
@@ -237,12 +255,39 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   }
 
   #ackById({ streamKey, shardId, id }: Pick<MessageIdentifier, "streamKey" | "shardId" | "id">): void {
-    const shard = this.#shardOf({ streamKey, shardId });
+    const { ledger, free } = this.#parts;
+    const shard = this.#roster.find({ streamKey, shardId });
     halves(id); // throws for what is none
-    const place = this.#parts.ledger.find(shard, id);
-    if (place === undefined) this.#parts.ledger.ackForeign(shard, id);
-    else this.#parts.ledger.ack(place.lot, place.index);
+    if (shard !== undefined && (shard.active || ledger.find(shard, id) !== undefined)) return this.#ackIn(shard, id);
+    const isFree = free?.shards.some((one) => isShard(one, streamKey, shardId)) ?? false;
+    if (!isFree) throw notFound(streamKey, shardId); // else it was read without the group, and is pending for others, if at all
+  }
+
+  /** An entry of a shard that is, or was, read through the group. */
+  #ackIn(shard: GroupShard, id: MessageId): void {
+    const { ledger } = this.#parts;
+    const place = ledger.find(shard, id);
+    if (place === undefined) ledger.ackForeign(shard, id);
+    else ledger.ack(place.lot, place.index);
     this.#acked();
+  }
+
+  /** A message in the user's hands is to be delivered again: here, or to others if its shard is read no more. */
+  #again({ lot, index }: AckPlace, how: { readonly delay: number; readonly seen?: boolean }): void {
+    const { ledger, redelivery, releaser } = this.#parts;
+    if (!ledger.move(lot, index, HELD.nacked)) return;
+    if (lot.shard.active) return redelivery.add({ lot, index }, how);
+    ledger.finish(lot, index);
+    releaser.give(lot.shard, [lot.idAt(index)]);
+    this.#parts.eased();
+  }
+
+  /** Whether a message was read by this consumer without its group. */
+  #isFree(message: Message): boolean {
+    const { free } = this.#parts;
+    if (free === undefined || !(message instanceof Message)) return false;
+    const place = messagePlace(message);
+    return place !== undefined && free.hasRead(place.lot);
   }
 
   /** Where a message is held; `undefined` for one of another consumer, or of an earlier life. */
@@ -250,22 +295,26 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     if (!(message instanceof Message)) throw invalidOption("message", message, "a message of this consumer");
     const place = messagePlace(message);
     if (place === undefined || !(place.lot instanceof Lot)) return undefined;
-    return this.#shards.includes(place.lot.shard) ? { lot: place.lot, index: place.index } : undefined;
+    return this.#roster.known.includes(place.lot.shard) ? { lot: place.lot, index: place.index } : undefined;
   }
 
-  #shardOf({ streamKey, shardId }: StreamShard): GroupShard {
-    const shard = this.#shards.find((one) => isShard(one, streamKey, shardId));
-    if (shard !== undefined) return shard;
-    throw new StreamerError(
-      "STREAM_KEY_NOT_FOUND",
-      `Cannot find shard ${shardId} of ${JSON.stringify(streamKey)} among the subscribed ones`,
-    );
+  /** Refuses a message of a shard that is not read. */
+  #checkRead({ streamKey, shardId }: StreamShard): void {
+    if (!this.#moves.shards.some((one) => isShard(one, streamKey, shardId))) throw notFound(streamKey, shardId);
   }
 }
 
 /** Longest that an end waits for the server to end a blocked read; where it is slower, entries may be handed to nobody. */
 const UNBLOCK_LIMIT = 1_000;
 
-function notMoved(): StreamerError {
-  return new StreamerError("UNSUPPORTED", "Cannot move a consumer in a group as that is not built yet");
+function checkMove(options: MoveOptions): void {
+  checkNames("options of a move", options, ["signal", "group"]);
+  checkBoolean("group", options.group, false);
+}
+
+function notPending(verb: string): StreamerError {
+  return new StreamerError(
+    "UNSUPPORTED",
+    `Cannot ${verb} a message that was read without the group as it must be pending there`,
+  );
 }

@@ -9,6 +9,7 @@ import { MAX_UNCOMMITTED } from "./commit_policy.ts";
 import { Committer } from "./committer.ts";
 import { Graveyard } from "./graveyard.ts";
 import type { EntriesDetail, GroupHost } from "./group_host.ts";
+import type { FreeReading } from "./free_reading.ts";
 import { GroupReader } from "./group_reader.ts";
 import { type GroupShard, shardName } from "./group_shard.ts";
 import { beginGroup, Groups } from "./groups.ts";
@@ -18,7 +19,9 @@ import { Keeper } from "./keeper.ts";
 import { Ledger } from "./ledger.ts";
 import type { Lot } from "./lot.ts";
 import { RedeliveryQueue } from "./redelivery.ts";
+import { Releaser } from "./releaser.ts";
 import { Replay } from "./replay.ts";
+import type { Roster } from "./roster.ts";
 
 /** Whom the parts tell. */
 export interface PartsOwner {
@@ -37,9 +40,11 @@ export class GroupParts {
   readonly replay: Replay;
   readonly claimer: Claimer;
   readonly keeper: Keeper;
+  readonly releaser: Releaser;
   readonly #host: GroupHost;
   readonly #owner: PartsOwner;
-  readonly #shards: readonly GroupShard[];
+  readonly #roster: Roster;
+  #free: FreeReading | undefined;
   readonly #closing = new AbortController(); // of reading
   readonly #ended = new AbortController(); // of acknowledging, too
   #exclusive: Promise<unknown> = Promise.resolve();
@@ -47,16 +52,19 @@ export class GroupParts {
   #full = false; // whether somebody was refused since there was room last
   #awaiting = false; // whether streams that were missing are looked for
 
-  constructor(host: GroupHost, shards: readonly GroupShard[], owner: PartsOwner) {
+  constructor(host: GroupHost, roster: Roster, owner: PartsOwner) {
     const { node, settings, member, anchor, timestampFormat, field, events } = host;
     const { autoCommit } = settings.commit;
-    const { onFatal } = owner;
+    const { onFatal: fail } = owner;
+    const onFatal = (error: StreamerError) => {
+      if (this.#free === undefined) fail(error); // what it says of the group is no end of reading without it
+    };
     this.#host = host;
     this.#owner = owner;
-    this.#shards = shards;
+    this.#roster = roster;
     const inbox: Inbox = this.inbox = new Inbox({ wanted: () => this.#wanted() });
     const onGone = (shard: GroupShard, ids: readonly MessageId[]) => this.#gone(shard, ids);
-    const allShards = () => this.#shards;
+    const shards = () => roster.read;
     const count = () => this.reader.count;
     const exclusively = <T>(work: () => Promise<T>) => this.#exclusively(work);
     const { signal } = this.#closing;
@@ -67,7 +75,7 @@ export class GroupParts {
       policy: settings.commit,
       ledger,
       onSent: () => this.eased(),
-      onFatal,
+      onFatal: fail,
     });
     const graveyard = this.graveyard = new Graveyard({
       anchor,
@@ -79,7 +87,7 @@ export class GroupParts {
         events.deadLetter(detail);
         this.eased();
       },
-      onFatal,
+      onFatal: fail,
     });
     const allowance = (lot: Lot) => this.#allowance(lot);
     const intake = new Intake({
@@ -91,6 +99,7 @@ export class GroupParts {
       ledger,
       committer,
       graveyard,
+      onUnwanted: (shard, ids) => this.releaser.give(shard, ids),
       allowance,
     });
     const shared = { anchor, settings, member, ledger, inbox, intake, signal, count, exclusively, onGone, onFatal };
@@ -100,25 +109,27 @@ export class GroupParts {
     this.replay = new Replay({ ...shared, clock: anchor.clock, onSized });
     this.claimer = new Claimer({
       ...shared,
-      shards: allShards,
+      shards,
       room: () => this.reader.room(),
       onClaimed: events.claimed,
     });
     this.redelivery = new RedeliveryQueue({ ...shared, onDropped: () => this.eased() });
     this.keeper = new Keeper({
       ...shared,
-      shards: allShards,
+      shards: () => roster.known,
+      onFatal: fail,
       onLost: tell(events.lost),
       onReleased: tell(events.released),
       onGroupMissing: (shard, cause) => groups.lookFor([shard], cause),
       onVerified: () => this.eased(),
     });
+    this.releaser = new Releaser({ anchor, member, signal, kept: () => this.keeper.settle() });
     const groups = new Groups({
       ...shared,
       onLost: (shard) => this.#orphan(shard),
       onReady: (shard) => {
         shard.replayed = true; // what an earlier life had left is gone with its group
-        this.reader.joined();
+        this.reader.joined(shard);
       },
       onRecreated: events.groupRecreated,
       onReset: events.streamReset,
@@ -129,8 +140,9 @@ export class GroupParts {
       groups,
       replay: this.replay,
       isFull: () => this.#room === 0,
+      shards,
       onFenceUnavailable: events.fenceUnavailable,
-    }, shards);
+    });
   }
 
   /** Messages that were gone before they could be handed out. */
@@ -141,6 +153,16 @@ export class GroupParts {
   /** Whether nothing is acknowledged any more. */
   get isClosed(): boolean {
     return this.#ended.signal.aborted;
+  }
+
+  /** Aborted, with the error that everybody gets, when reading has ended. */
+  get signal(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** What reads without the group, once it does. */
+  get free(): FreeReading | undefined {
+    return this.#free;
   }
 
   /** Begins to read. */
@@ -156,12 +178,46 @@ export class GroupParts {
     this.#closing.abort(error);
     this.keeper.close();
     this.redelivery.close();
+    this.#free?.close(error);
   }
 
   /** Acknowledges nothing more. */
   close(): void {
     this.#ended.abort(consumerEnded());
     this.committer.close();
+  }
+
+  /** Reads these, too. Their groups are there. */
+  join(shards: readonly GroupShard[]): void {
+    for (const shard of shards) shard.givenBack.clear(); // what of it is still pending here comes now
+    this.#roster.admit(shards);
+    this.reader.changed();
+  }
+
+  /** Reads these no more: what is not in the user's hands is given back. */
+  leave(shards: readonly GroupShard[]): void {
+    this.#roster.dismiss(shards);
+    for (const shard of shards) {
+      this.replay.leave(shard);
+      this.releaser.give(shard, this.drop(shard));
+    }
+    this.reader.changed();
+  }
+
+  /** Throws away what is not in the user's hands; gives the ids of what is pending still. */
+  drop(shard: GroupShard): MessageId[] {
+    this.inbox.clear(shard);
+    return this.ledger.letGo(shard);
+  }
+
+  /** From now on this reads, and the group is read no more. */
+  leaveGroup(reading: FreeReading): void {
+    this.#free = reading;
+    this.leave(this.#roster.read);
+    this.claimer.stop();
+    this.redelivery.close();
+    this.reader.retire(new StreamerError("DISCONNECTED", "The group is read no more"));
+    reading.start();
   }
 
   /** Fewer messages are in the user's hands, or more may be handed out: who was refused is served. Cheap where nobody was. */
@@ -191,8 +247,10 @@ export class GroupParts {
 
   /** Somebody asks for what is not there, or a page has been handed out to its end. */
   #wanted(): void {
+    if (this.#free !== undefined) return this.#free.fill();
     this.reader.fill();
-    if (!this.#awaiting && this.inbox.asked && this.#shards.some(({ state }) => state === "missing")) this.#await();
+    const isMissing = this.#roster.read.some(({ state }) => state === "missing");
+    if (!this.#awaiting && this.inbox.asked && isMissing) this.#await();
   }
 
   /** Streams were missing when this consumer was made. If they still are when somebody asks, that is an error. */
@@ -200,14 +258,22 @@ export class GroupParts {
     this.#awaiting = true;
     const { signal } = this.#closing;
     try {
-      const missing = this.#shards.filter(({ state }) => state === "missing");
-      await Promise.all(missing.map((shard) => beginGroup(shard, this.#host, signal)));
-      for (const shard of missing) shard.replayed = true; // there was no stream, and so no earlier life
-      this.reader.joined();
+      const missing = this.#roster.read.filter(({ state }) => state === "missing");
+      await Promise.all(missing.map((shard) => this.#awaitOne(shard, signal)));
     } catch (error) {
       if (!signal.aborted && error instanceof StreamerError) this.#owner.onFatal(error);
     }
     this.#awaiting = false;
+  }
+
+  async #awaitOne(shard: GroupShard, signal: AbortSignal): Promise<void> {
+    try {
+      await beginGroup(shard, this.#host, { signal });
+      shard.replayed = true; // there was no stream, and so no earlier life
+      if (shard.active) this.reader.joined(shard);
+    } catch (error) {
+      if (shard.active) throw error; // else nobody reads it any more
+    }
   }
 
   /** Entries that are pending and no longer in their stream: nobody can have them, so that they are acknowledged. */

@@ -34,6 +34,8 @@ export interface GroupReaderPorts {
   readonly intake: Intake;
   readonly groups: Groups;
   readonly replay: Replay;
+  /** The shards that are read now. */
+  readonly shards: () => readonly GroupShard[];
   /** Whether as many messages are in the user's hands as may be. */
   readonly isFull: () => boolean;
   readonly onFenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
@@ -64,7 +66,7 @@ export class GroupReader {
   readonly #heartbeat: number;
   readonly #pageBytes: number;
   readonly #noAck: boolean;
-  readonly #shards: readonly GroupShard[];
+  readonly #brought = new Set<GroupShard>(); // of which all that was pending has been brought in, over this connection
   #connected: OpenConnection | undefined;
   #preparing: OpenConnection | undefined;
   #open: OpenConnection | undefined; // the connected one, once what is new may be read
@@ -82,12 +84,14 @@ export class GroupReader {
   #pacedAt = 0;
   #pacedDelivered = 0;
   #room: PromiseWithResolvers<void> | undefined;
+  #holds = 0;
+  #quiet: PromiseWithResolvers<void> | undefined;
+  #retired = false;
 
-  constructor(ports: GroupReaderPorts, shards: readonly GroupShard[]) {
+  constructor(ports: GroupReaderPorts) {
     const { node, settings, onFatal } = ports;
     this.#ports = ports;
     this.#clock = node.clock;
-    this.#shards = shards;
     this.#count = firstCount(settings.batchSize);
     this.#noAck = settings.commit.autoCommit === "immediate";
     this.#heartbeat = Math.min(HEARTBEAT, node.timeout);
@@ -119,15 +123,15 @@ export class GroupReader {
     this.#count = { ...grown, count: Math.min(grown.count, this.#count.count) };
   }
 
-  /** Resolves when there is room for a page; rejects when reading has ended. */
+  /** Resolves when there is room for a page, or nothing is read any more; rejects when reading has ended. */
   async room(): Promise<void> {
     const { signal } = this.#closing;
-    while (!this.#hasRoom(0)) {
+    while (!this.#retired && !this.#hasRoom(0)) {
       this.#room ??= Promise.withResolvers<void>();
       await this.#room.promise;
-      signal.throwIfAborted();
+      if (!this.#retired) signal.throwIfAborted();
     }
-    signal.throwIfAborted();
+    if (!this.#retired) signal.throwIfAborted();
   }
 
   /** There may be room, or somebody asks: reads the next pages if nothing is in the way. */
@@ -138,8 +142,8 @@ export class GroupReader {
       this.#room = undefined;
     }
     const open = this.#open;
-    if (open === undefined || this.#pausing) return;
-    const shards = this.#shards.filter(({ state }) => state === "ready");
+    if (open === undefined || this.#pausing || this.#holds > 0) return;
+    const shards = this.#ports.shards().filter((shard) => shard.state === "ready" && this.#brought.has(shard));
     if (shards.length === 0) return;
     const idle = this.#inFlight === 0;
     while (this.#hasRoom(this.#inFlight)) this.#read(open, shards);
@@ -148,17 +152,52 @@ export class GroupReader {
     if (idle && this.#inFlight > 0) open.pipeline.flush();
   }
 
-  /** A shard can be read that was not there when the blocked read was sent: that one is ended. */
-  joined(): void {
-    const open = this.#open;
+  /** These shards can be read that were not there when the blocked read was sent, and nothing of them is pending. */
+  joined(...shards: readonly GroupShard[]): void {
+    for (const shard of shards) this.#brought.add(shard);
     const last = this.#reads;
     this.fill();
-    if (open === undefined || this.#answered >= last) return;
-    endBlockedRead(open, {
-      anchor: this.#ports.anchor,
-      signal: this.#closing.signal,
-      isBlocked: () => this.#open === open && this.#answered < last,
-    });
+    this.#endRead(last, this.#closing.signal);
+  }
+
+  /** Other shards are to be read: what is pending of those that are new is brought in, and the blocked read is ended. */
+  changed(): void {
+    const shards = this.#ports.shards();
+    for (const shard of this.#brought) if (!shards.includes(shard)) this.#brought.delete(shard);
+    this.#endRead(this.#reads, this.#closing.signal);
+    if (this.#nextToBring() !== undefined) this.#open = undefined;
+    this.#goOn();
+  }
+
+  /** Reads nothing new until {@linkcode release} has been called as often. */
+  hold(): void {
+    this.#holds++;
+    this.#endRead(this.#reads, this.#closing.signal);
+  }
+
+  /** Takes one hold back. */
+  release(): void {
+    this.#holds--;
+    this.fill();
+  }
+
+  /**
+   * Resolves when no read is under way, and none of a lost connection can be; only while held. Until the connection is back
+   * that cannot be known.
+   */
+  async quiet(signal: AbortSignal): Promise<void> {
+    while (this.#inFlight > 0 || this.#connected === undefined || this.#fence.needed) {
+      this.#quiet ??= Promise.withResolvers<void>();
+      await abortable(this.#quiet.promise, signal);
+    }
+  }
+
+  /** Reads nothing more through the group. What the server hands out until it has ended the blocked read is taken in. */
+  async retire(reason: StreamerError): Promise<void> {
+    this.#retired = true;
+    this.#room?.resolve();
+    await this.finish(this.#closing.signal);
+    this.close(reason);
   }
 
   /**
@@ -166,11 +205,8 @@ export class GroupReader {
    * hand out entries to nobody. Nothing more is read by then, since the inbox is over.
    */
   async finish(signal: AbortSignal): Promise<void> {
-    const open = this.#open;
-    const last = this.#reads;
-    const isBlocked = () => this.#open === open && this.#answered < last;
-    if (open === undefined || this.#closing.signal.aborted || !isBlocked()) return;
-    await abortable(endBlockedRead(open, { anchor: this.#ports.anchor, signal, isBlocked }), signal).catch(() => {});
+    if (this.#closing.signal.aborted) return;
+    await abortable(this.#endRead(this.#reads, signal), signal).catch(() => {});
   }
 
   /** Closes the connection. Twice is harmless. */
@@ -178,6 +214,25 @@ export class GroupReader {
     this.#closing.abort(reason);
     this.#connection.close();
     this.#room?.resolve();
+  }
+
+  /** Has the server end the reads that were sent up to this one. */
+  async #endRead(last: number, signal: AbortSignal): Promise<void> {
+    const connected = this.#connected;
+    if (connected === undefined || this.#answered >= last) return;
+    const isBlocked = () => this.#connected === connected && this.#answered < last;
+    await endBlockedRead(connected, { anchor: this.#ports.anchor, signal, isBlocked });
+  }
+
+  /** Tells who waits for it that no read is under way. */
+  #quieter(): void {
+    if (this.#inFlight > 0) return;
+    this.#quiet?.resolve();
+    this.#quiet = undefined;
+  }
+
+  #nextToBring(): GroupShard | undefined {
+    return this.#ports.shards().find((shard) => shard.state === "ready" && !this.#brought.has(shard));
   }
 
   #hasRoom(inFlight: number): boolean {
@@ -209,6 +264,8 @@ export class GroupReader {
 
   #up(open: OpenConnection): void {
     this.#connected = open;
+    this.#brought.clear();
+    this.#quieter();
     this.#goOn();
   }
 
@@ -237,8 +294,11 @@ export class GroupReader {
           onFenceUnavailable({ node: this.#connection.node.name, cause });
         };
         await this.#fence.raise(pipeline, { clock: this.#clock, signal, onUnavailable });
+        this.#quieter();
       }
-      await this.#bring(open);
+      for (let shard = this.#nextToBring(); shard !== undefined; shard = this.#nextToBring()) {
+        if (await this.#bring(open, shard)) this.#brought.add(shard);
+      }
     } catch (error) {
       if (signal.aborted) return;
       if (pipeline.ending !== undefined) { // there will be another connection, or none
@@ -256,10 +316,8 @@ export class GroupReader {
     this.fill();
   }
 
-  async #bring({ pipeline }: OpenConnection): Promise<void> {
-    for (const shard of this.#shards) {
-      if (shard.state === "ready") await this.#ports.replay.bring(shard, pipeline, () => this.room());
-    }
+  #bring({ pipeline }: OpenConnection, shard: GroupShard): Promise<boolean> {
+    return this.#ports.replay.bring(shard, pipeline, () => this.room());
   }
 
   /**
@@ -270,7 +328,9 @@ export class GroupReader {
     const { signal } = this.#closing;
     try {
       await sleep(this.#clock, this.#stalled * this.#heartbeat, signal);
-      if (this.#open !== undefined) await this.#bring(this.#open);
+      for (const shard of this.#ports.shards()) {
+        if (this.#open !== undefined && shard.state === "ready") await this.#bring(this.#open, shard);
+      }
     } catch {
       // The end; or one more lost connection, after which it is brought in all the same.
     }
@@ -285,6 +345,7 @@ export class GroupReader {
     this.#inFlight = 0;
     this.#answered = this.#reads;
     this.#depth = 1;
+    this.#quieter();
     if (!(cause instanceof ProtocolError && cause.tooLarge)) return;
     const halved = halveCount(this.#count);
     if (halved !== undefined) this.#count = halved;
@@ -308,8 +369,12 @@ export class GroupReader {
       reply: (decoder) => {
         this.#inFlight--;
         this.#answered++;
-        if (isErrorReply(decoder)) return void this.#refused(readError(decoder, command));
+        if (isErrorReply(decoder)) {
+          this.#quieter();
+          return void this.#refused(readError(decoder, command));
+        }
         this.#arrived(decoder, reading);
+        this.#quieter(); // now that it has been taken in
         this.#refusedSince = undefined;
         this.#unreadable = 0;
       },
@@ -361,6 +426,7 @@ export class GroupReader {
   async #refused(error: StreamerError): Promise<void> {
     const { groups, anchor, onFatal } = this.#ports;
     const { signal } = this.#closing;
+    if (this.#retired) return;
     const lost = isGroupMissing(error);
     if (!lost && (!(error instanceof RedisError) || isFatal(error.code))) return onFatal(error);
     const now = this.#clock.now();
@@ -368,7 +434,7 @@ export class GroupReader {
     if (this.#pausing) return; // whoever was refused first waits for all
     this.#pausing = true;
     try {
-      if (lost) await groups.lookFor(this.#shards.filter(({ state }) => state === "ready"), error);
+      if (lost) await groups.lookFor(this.#ports.shards().filter(({ state }) => state === "ready"), error);
       const delay = reconnectDelay(anchor.reconnect, now - this.#refusedSince, this.#clock.random());
       await sleep(this.#clock, delay, signal);
     } catch {

@@ -168,6 +168,27 @@ export class Ledger {
     lot.states[index] = HELD.released;
   }
 
+  /** What of a shard is read ahead, or waits to be delivered again, is held no longer; gives the ids. */
+  letGo(shard: GroupShard): MessageId[] {
+    const ids: MessageId[] = [];
+    for (const lot of this.lotsOf(shard)) {
+      for (let index = 0; index < lot.size; index++) {
+        if (lot.states[index] !== HELD.queued && lot.states[index] !== HELD.nacked) continue;
+        this.finish(lot, index);
+        if (!lot.orphaned) ids.push(lot.idAt(index));
+      }
+    }
+    return ids;
+  }
+
+  /** An entry was delivered once more while it was held: it is the newer delivery that counts. What is on its way stays so. */
+  supersede(shard: GroupShard, id: MessageId): void {
+    const place = this.find(shard, id);
+    if (place === undefined) return;
+    const state = place.lot.states[place.index];
+    if (state !== HELD.sending && state !== HELD.ending) this.finish(place.lot, place.index);
+  }
+
   /** Nothing is left to do about an entry. */
   finish(lot: Lot, index: number): void {
     const state = lot.states[index];
