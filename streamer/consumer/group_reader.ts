@@ -16,11 +16,11 @@ import { abortable } from "./abortable.ts";
 import type { AnchorPorts } from "./anchor.ts";
 import type { Groups } from "./groups.ts";
 import type { GroupSettings } from "./group_options.ts";
-import { MAX_DEPTH, mayRead, nextDepth } from "./group_policy.ts";
 import type { GroupShard } from "./group_shard.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Intake } from "./intake.ts";
-import { type CountState, firstCount, halveCount, isFatal, nextCount } from "./policy.ts";
+import { isFatal } from "./policy.ts";
+import { ReadPace } from "./read_pace.ts";
 import type { Replay } from "./replay.ts";
 import { endBlockedRead } from "./unblock.ts";
 
@@ -64,39 +64,32 @@ export class GroupReader {
   readonly #fence = new Fence();
   readonly #closing = new AbortController();
   readonly #heartbeat: number;
-  readonly #pageBytes: number;
   readonly #noAck: boolean;
+  readonly #pace: ReadPace;
   readonly #brought = new Set<GroupShard>(); // of which all that was pending has been brought in, over this connection
   #connected: OpenConnection | undefined;
   #preparing: OpenConnection | undefined;
   #open: OpenConnection | undefined; // the connected one, once what is new may be read
-  #count: CountState;
-  #depth = 1;
   #inFlight = 0;
   #stalled = 0; // reads in flight at the last cut: each may block on the server for as long as it may
   #reads = 0; // sent
   #answered = 0; // of those, or lost
-  #arriving = 0; // messages that are not yet in the inbox
   #refusedSince: number | undefined;
   #unreadable = 0; // replies in a row that broke the protocol
   #pausing = false; // after a refusal
-  #pace: number | undefined; // milliseconds a message takes
-  #pacedAt = 0;
-  #pacedDelivered = 0;
   #room: PromiseWithResolvers<void> | undefined;
   #holds = 0;
   #quiet: PromiseWithResolvers<void> | undefined;
   #retired = false;
 
   constructor(ports: GroupReaderPorts) {
-    const { node, settings, onFatal } = ports;
+    const { node, settings, inbox, isFull, onFatal } = ports;
     this.#ports = ports;
     this.#clock = node.clock;
-    this.#count = firstCount(settings.batchSize);
     this.#noAck = settings.commit.autoCommit === "immediate";
     this.#heartbeat = Math.min(HEARTBEAT, node.timeout);
-    const pages = settings.prefetch + MAX_DEPTH;
-    this.#pageBytes = Math.min(settings.maxBufferedBytes / pages, node.limits.reply * REPLY_SHARE);
+    const replyBytes = node.limits.reply * REPLY_SHARE;
+    this.#pace = new ReadPace({ clock: node.clock, settings, inbox, isFull, replyBytes });
     this.#connection = new Connection(node, {
       up: (open) => this.#up(open),
       down: (cause, open) => this.#down(cause, open),
@@ -112,21 +105,18 @@ export class GroupReader {
 
   /** Entries of a page that may be asked for now. */
   get count(): number {
-    return Math.min(this.#count.count, this.#ports.settings.maxUnacked);
+    return this.#pace.count;
   }
 
   /** A page of one shard has come by another way: the next ones are fitted to the size of its entries. */
   sized(entries: number, bytes: number): void {
-    const { settings } = this.#ports;
-    const size = { entries, total: entries, bytes, streams: 1 };
-    const grown = nextCount(this.#count, size, { batchSize: settings.batchSize, pageBytes: this.#pageBytes });
-    this.#count = { ...grown, count: Math.min(grown.count, this.#count.count) };
+    this.#pace.sized(entries, bytes);
   }
 
   /** Resolves when there is room for a page, or nothing is read any more; rejects when reading has ended. */
   async room(): Promise<void> {
     const { signal } = this.#closing;
-    while (!this.#retired && !this.#hasRoom(0)) {
+    while (!this.#retired && !this.#pace.hasRoom(0)) {
       this.#room ??= Promise.withResolvers<void>();
       await this.#room.promise;
       if (!this.#retired) signal.throwIfAborted();
@@ -136,8 +126,8 @@ export class GroupReader {
 
   /** There may be room, or somebody asks: reads the next pages if nothing is in the way. */
   fill(): void {
-    this.#measurePace();
-    if (this.#room !== undefined && this.#hasRoom(0)) {
+    this.#pace.measure();
+    if (this.#room !== undefined && this.#pace.hasRoom(0)) {
       this.#room.resolve();
       this.#room = undefined;
     }
@@ -146,7 +136,7 @@ export class GroupReader {
     const shards = this.#ports.shards().filter((shard) => shard.state === "ready" && this.#brought.has(shard));
     if (shards.length === 0) return;
     const idle = this.#inFlight === 0;
-    while (this.#hasRoom(this.#inFlight)) this.#read(open, shards);
+    while (this.#pace.hasRoom(this.#inFlight)) this.#read(open, shards);
     // The server works on the next page while the last one is handed out. Where it has another to work on, there is no
     // hurry: what is asked for within one tick goes in one write, which costs more than all else of a small page.
     if (idle && this.#inFlight > 0) open.pipeline.flush();
@@ -235,33 +225,6 @@ export class GroupReader {
     return this.#ports.shards().find((shard) => shard.state === "ready" && !this.#brought.has(shard));
   }
 
-  #hasRoom(inFlight: number): boolean {
-    const { inbox, settings, isFull } = this.#ports;
-    const { queuedBytes, asked } = inbox;
-    const pages = inbox.pages + Number(this.#arriving > 0);
-    const queued = inbox.queued + this.#arriving;
-    if (inbox.over !== undefined || isFull() || queuedBytes >= settings.maxBufferedBytes) return false;
-    const { prefetch, mode } = settings;
-    const shared = mode === "load-balanced";
-    const ahead = { inFlight, depth: this.#depth, pages, queued, prefetch, asked, shared, pace: this.#pace };
-    return mayRead({ ...ahead, count: this.count });
-  }
-
-  /**
-   * How long a message takes: looked at when somebody asks and nothing is left, so that all that was handed out has been
-   * worked on, or else with each page.
-   */
-  #measurePace(): void {
-    const { delivered, pages, asked } = this.#ports.inbox;
-    const handed = delivered - this.#pacedDelivered;
-    const done = pages === 0 ? asked && handed > 0 : handed >= this.count;
-    if (!done) return;
-    const now = this.#clock.now();
-    this.#pace = (now - this.#pacedAt) / handed;
-    this.#pacedAt = now;
-    this.#pacedDelivered = delivered;
-  }
-
   #up(open: OpenConnection): void {
     this.#connected = open;
     this.#brought.clear();
@@ -344,12 +307,10 @@ export class GroupReader {
     this.#open = this.#connected = undefined;
     this.#inFlight = 0;
     this.#answered = this.#reads;
-    this.#depth = 1;
+    this.#pace.cut();
     this.#quieter();
     if (!(cause instanceof ProtocolError && cause.tooLarge)) return;
-    const halved = halveCount(this.#count);
-    if (halved !== undefined) this.#count = halved;
-    else if (++this.#unreadable > 1) this.#ports.onFatal(cause); // a single entry is larger than the limits
+    if (!this.#pace.halve() && ++this.#unreadable > 1) this.#ports.onFatal(cause); // a single entry is larger than the limits
   }
 
   #read(open: OpenConnection, shards: readonly GroupShard[]): void {
@@ -388,7 +349,7 @@ export class GroupReader {
   #arrived(decoder: RespDecoder, reading: Reading): void {
     const lent = decoder.borrow();
     const found = findPage(lent);
-    const { inbox, intake, settings } = this.#ports;
+    const { inbox, intake } = this.#ports;
     const asked = new Map(reading.shards.map((shard) => [shard.redisKey, shard]));
     const arrived = found.map(({ redisKey, entries, lastId }) => {
       const shard = asked.get(redisKey);
@@ -399,17 +360,10 @@ export class GroupReader {
     });
     const total = arrived.reduce((sum, { entries }) => sum + entries.length, 0);
     const most = arrived.reduce((max, { entries }) => Math.max(max, entries.length), 0);
-    const starving = inbox.pages === 0 && inbox.asked;
-    if (starving) this.#pacedAt = this.#clock.now(); // from here on they are worked on
-    if (total > 0) {
-      const size = { entries: most, total, bytes: lent.byteLength, streams: reading.shards.length };
-      this.#count = nextCount(this.#count, size, { batchSize: settings.batchSize, pageBytes: this.#pageBytes });
-    }
-    const sign = { full: most >= reading.count, starving, pages: inbox.pages + Number(total > 0) };
-    this.#depth = nextDepth(this.#depth, sign);
-    this.#arriving = total;
+    const size = { entries: most, total, bytes: lent.byteLength, streams: reading.shards.length };
+    this.#pace.arrived(size, reading.count);
     this.fill(); // the server works on the next page while this one is copied and handed out
-    this.#arriving = 0;
+    this.#pace.settled();
     checkPage(lent, found);
     if (total > 0) {
       const frame = decoder.detach();
