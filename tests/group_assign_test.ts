@@ -395,3 +395,42 @@ for (const seed of [111, 112, 113]) {
     assertEquals([...seen.keys()].toSorted(), all.toSorted());
   });
 }
+
+for (const seed of [131, 132, 133]) {
+  test(`shards taken and left between cuts at random bytes: each message comes, and once (seed ${seed})`, async () => {
+    const random = new Random(seed);
+    const { key, redisKeys } = await shardsOf(3, 150);
+    await using proxy = await startProxy(server);
+    await using streamer = await connectEagerly(proxy.url);
+    const consumer = await streamer.createConsumer(key, {
+      ...{ mode: "resumable", group, consumerId: "me", autoCommit: "disabled", autoStreamReset: "earliest" },
+      ...{ shards: [0], batchSize: 1 + random.below(30), prefetch: random.below(3) },
+    });
+    const got: string[] = [];
+    const assigned = new Set([0]);
+    for (let round = 0; round < 40; round++) {
+      if (random.once(3)) proxy.toClient.cutAfter(random.below(3_000));
+      const shard = random.below(3);
+      if (!assigned.has(shard)) {
+        await consumer.assign(key, shard);
+        assigned.add(shard);
+      } else if (assigned.size > 1) {
+        await consumer.unassign(key, shard);
+        assigned.delete(shard);
+      }
+      if (random.once(4)) proxy.cut();
+      for (let i = random.below(12); i > 0; i--) {
+        const message = await consumer.next({ signal: AbortSignal.timeout(60) }).catch(() => undefined);
+        if (message === undefined) break;
+        assert(assigned.has(message.shardId), `${message.shardId} is not read`);
+        got.push(message.text());
+        if (random.once(2)) consumer.ack(message);
+      }
+      if (random.once(3)) await consumer.commit();
+    }
+    for (const shard of [0, 1, 2]) await consumer.assign(key, shard);
+    got.push(...await takeTexts(consumer, 450 - got.length));
+    assertEquals(got.toSorted(), [0, 1, 2].flatMap((shard) => texts(150, `${shard}/`)).toSorted());
+    assertEquals(await restUpToMark(server, consumer, ...redisKeys), []);
+  });
+}

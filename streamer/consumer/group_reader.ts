@@ -260,7 +260,8 @@ export class GroupReader {
         this.#quieter();
       }
       for (let shard = this.#nextToBring(); shard !== undefined; shard = this.#nextToBring()) {
-        if (await this.#bring(open, shard)) this.#brought.add(shard);
+        const isBrought = await this.#bring(open, shard);
+        if (isBrought && shard.active) this.#brought.add(shard); // it may have been left since it was
       }
     } catch (error) {
       if (signal.aborted) return;
