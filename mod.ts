@@ -69,6 +69,7 @@ export type {
   Consumer,
   ConsumerStats,
   GroupConsumer,
+  MoveOptions,
   NackOptions,
   WaitOptions,
 } from "./streamer/consumer/consumer.ts";

@@ -18,7 +18,8 @@ import type { Payload } from "./producer/options.ts";
  *
  * **Delivery.** A message is acked when its handler is done and everything that it returned is stored: at least once.
  * A handler that throws, or an output that is refused or lost, is a `nack` with `retryDelay`, told to `onError`; later
- * messages go on meanwhile, those of the same shard too. Of several outputs some may then be stored, and stand twice
+ * messages go on meanwhile, those of the same shard too. What a consumer reads without its group, since it was moved, cannot
+ * be given back: it is told to `onError`, counts as failed, and does not come again. Of several outputs some may then be stored, and stand twice
  * in the end. With `autoCommit` `"disabled"` what is acked is committed as soon as it is, one commit at a time.
  *
  * **Order.** One handler at a time runs for each shard, or value of a header, in the order of the messages; with `"none"`

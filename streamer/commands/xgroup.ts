@@ -33,17 +33,19 @@ export interface SetIdOptions {
   readonly position: MessageId | "$";
   /** How many entries had ever been added up to there, if that is known: the group's lag follows from it. */
   readonly entriesRead?: number | undefined;
+  /** Whether it may be sent again after a cut, which takes back what was read since the first time. @default {false} */
+  readonly repeatable?: boolean;
 }
 
-/** Moves a group. Not sent twice: the second time it would take back what was read since the first. */
+/** Moves a group: what it delivers next is behind this id. What is pending stays so. */
 export function xgroupSetId(
   redisKey: string,
   group: string,
-  { position, entriesRead }: SetIdOptions,
+  { position, entriesRead, repeatable = false }: SetIdOptions,
 ): Command<RespValue> {
   const args: RespArgument[] = ["XGROUP", "SETID", redisKey, group, position];
   if (entriesRead !== undefined) args.push("ENTRIESREAD", entriesRead);
-  return valueCommand(args, { key: redisKey, repeatable: false });
+  return valueCommand(args, { key: redisKey, repeatable });
 }
 
 /** Deletes a group with all that is pending in it; answers 1, or 0 where there was none. Not sent twice: by then it may be another's. */

@@ -6,10 +6,11 @@ import type { Timer } from "../../resp/connection/clock.ts";
 import { xack } from "../commands/xack.ts";
 import type { MessageId } from "../model/id.ts";
 import { abortable } from "./abortable.ts";
-import { type AnchorPorts, persist } from "./anchor.ts";
+import type { AnchorPorts } from "./anchor.ts";
 import { type CommitPolicy, decideCommit, MAX_UNSENT } from "./commit_policy.ts";
 import type { GroupShard } from "./group_shard.ts";
 import type { AckBatch, Ledger } from "./ledger.ts";
+import { persist } from "./persist.ts";
 import { isAway } from "./policy.ts";
 
 /** What a committer needs, and whom it tells. */
@@ -56,6 +57,11 @@ export class Committer {
     signal?.throwIfAborted();
     this.#send();
     await abortable(Promise.all(this.#sending), signal);
+  }
+
+  /** Resolves when nothing is on its way to be acknowledged, whatever became of it. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#sending);
   }
 
   /** Acknowledges entries that nobody can have any more, at once and whatever the policy. */
