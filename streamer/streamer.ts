@@ -285,7 +285,12 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
       onEnded: (ended: RealTimeConsumer | GroupConsumerCore) => void this.#consumers.delete(ended),
     };
     if (options.mode === "real-time") {
-      const host = { ...shared, settings: realTimeSettings(options), onReset: this.#teller("stream-reset") };
+      const host = {
+        ...shared,
+        settings: realTimeSettings(options),
+        onReset: this.#teller("stream-reset"),
+        onShards: this.#teller("shards"),
+      };
       return (keys, signal) => createRealTimeConsumer(host, keys, signal);
     }
     if (options.mode !== "resumable" && options.mode !== "load-balanced") {

@@ -29,6 +29,16 @@ export function subscribedShard(
   return { streamKey, shardId, redisKey: plain ? streamKey : shardRedisKey(streamKey, shardId) };
 }
 
+/** The shard of a stream that has shards. */
+export function numberedShard(streamKey: string, shardId: number): SubscribedShard {
+  return { streamKey, shardId, redisKey: shardRedisKey(streamKey, shardId) };
+}
+
+/** The shard of a stream that has none: its plain key. */
+export function plainShard(streamKey: string): SubscribedShard {
+  return { streamKey, shardId: 0, redisKey: streamKey };
+}
+
 /** Two shards of one subscription may not stand for the same Redis key: neither could tell whose its messages are. */
 export function checkDistinct(shards: readonly SubscribedShard[]): void {
   const keys = new Map<string, SubscribedShard>();

@@ -3,7 +3,13 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { StreamerError } from "../../../resp/errors.ts";
 import { checkCodec, jsonCodec, type StandardResult, type StandardSchema } from "../../../streamer/model/codec.ts";
-import { fieldBytes, type Message, messageAt, type MessageSource, TypedMessage } from "../../../streamer/model/message.ts";
+import {
+  fieldBytes,
+  type Message,
+  messageAt,
+  type MessageSource,
+  TypedMessage,
+} from "../../../streamer/model/message.ts";
 import { array, entry, standing } from "../commands/frames.ts";
 import { test } from "../../support/runner.ts";
 
