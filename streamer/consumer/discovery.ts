@@ -6,7 +6,7 @@ import { sleep } from "../../resp/connection/clock.ts";
 import { isForbidden, isPlainStream, missingShards, probeShards, type ShardServers } from "../cluster/shards.ts";
 import { lastEntryOfStream } from "../commands/last_id.ts";
 import { FIRST_ID, type MessageId } from "../model/id.ts";
-import { type AnchorPorts, findEnd } from "./anchor.ts";
+import { type AnchorPorts, findEnd, persist } from "./anchor.ts";
 import { type FoundStream, ownNumbers, type ShardsDetail, shardServers } from "./discover.ts";
 import { judgePlain, newlyGone, type StreamForm } from "./discovery_policy.ts";
 import { isAway, isFatal } from "./policy.ts";
@@ -110,11 +110,20 @@ export class Discovery {
     return plain ? plainShard(streamKey) : numberedShard(streamKey, shardId);
   }
 
-  /** Shards that were found and are not read yet, since their plain key is. */
-  waiting(): readonly SubscribedShard[] {
-    return [...this.#streams.values()].flatMap(({ streamKey, form }) =>
-      form.kind === "leaving" ? form.numbers.map((number) => numberedShard(streamKey, number)) : []
-    );
+  /** Shards that are there and not read yet, and will be. */
+  async find(signal: AbortSignal): Promise<readonly SubscribedShard[]> {
+    if (this.#ports.interval === undefined) return [];
+    const found: SubscribedShard[] = [];
+    for (const stream of this.#streams.values()) {
+      if (!this.#isWatched(stream)) continue;
+      try {
+        const numbers = await persist(this.#ports.anchor, signal, () => this.#probe(stream, signal));
+        found.push(...numbers.map((number) => numberedShard(stream.streamKey, number)));
+      } catch {
+        signal.throwIfAborted(); // anything else will be met again by the next look
+      }
+    }
+    return found;
   }
 
   /** A shard was unassigned by hand: it must not be found again. */
@@ -127,18 +136,23 @@ export class Discovery {
   }
 
   async #lookAt(stream: DiscoveredStream): Promise<void> {
-    const read = this.#ports.shards().filter(({ streamKey }) => streamKey === stream.streamKey);
-    if (stream.stopped || read.length === 0 || this.#ports.signal.aborted) return;
-    await this.#guard(
-      stream,
-      () => stream.form.kind === "sharded" ? this.#lookOn(stream, read) : this.#lookFirst(stream),
-    );
+    if (!this.#isWatched(stream) || this.#ports.signal.aborted) return;
+    await this.#guard(stream, () => stream.form.kind === "sharded" ? this.#lookOn(stream) : this.#lookFirst(stream));
+  }
+
+  /** Whether shards of a stream are looked for: it may be in vain, or the user may have unassigned all there is of it. */
+  #isWatched(stream: DiscoveredStream): boolean {
+    return !stream.stopped && this.#readOf(stream).length > 0;
+  }
+
+  #readOf(stream: DiscoveredStream): readonly SubscribedShard[] {
+    return this.#ports.shards().filter(({ streamKey }) => streamKey === stream.streamKey);
   }
 
   /** At a stream that has shards. */
-  async #lookOn(stream: DiscoveredStream, read: readonly SubscribedShard[]): Promise<void> {
+  async #lookOn(stream: DiscoveredStream): Promise<void> {
     const { streamKey, known } = stream;
-    const there = read.map(({ shardId }) => shardId).filter((shardId) => known.has(shardId));
+    const there = this.#readOf(stream).map(({ shardId }) => shardId).filter((shardId) => known.has(shardId));
     const [found, missing] = await Promise.all([
       this.#probe(stream),
       missingShards(streamKey, there, this.#servers),
@@ -161,8 +175,8 @@ export class Discovery {
     await this.#settle(stream);
   }
 
-  async #probe({ streamKey, known }: DiscoveredStream): Promise<readonly number[]> {
-    const found = await probeShards(streamKey, [...known], this.#servers);
+  async #probe({ streamKey, known }: DiscoveredStream, signal = this.#ports.signal): Promise<readonly number[]> {
+    const found = await probeShards(streamKey, [...known], shardServers(this.#ports.anchor, signal));
     return ownNumbers(streamKey, found.sort((one, other) => one - other), [...this.#streams.keys()]);
   }
 

@@ -228,13 +228,13 @@ export class RealTimeConsumer extends AskingConsumer implements Consumer {
     this.#reader.hold();
     const thrownAway = this.#inbox.clear();
     try {
-      // At the end, what a shard holds that has not been found yet is from before, too.
-      if (position === undefined) await abortable(this.#discovery?.look() ?? Promise.resolve(), options.signal);
       let ends: readonly ShardPosition[] = [];
       await this.#move(options, async (shards, signal) => {
         const moved = (shard: ShardPosition) => target(shard, signal);
-        const waiting = position === undefined ? this.#discovery?.waiting() ?? [] : [];
-        ends = await Promise.all(waiting.map((shard) => moved(freshAt(shard, FIRST_ID))));
+        if (position === undefined) {
+          const later = await this.#discovery?.find(signal) ?? []; // what they hold now is from before, too
+          ends = await Promise.all(later.map((shard) => moved(freshAt(shard, FIRST_ID))));
+        }
         return await Promise.all(shards.map(moved));
       }, () => {
         this.#begin = position ?? FIRST_ID;
