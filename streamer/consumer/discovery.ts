@@ -58,6 +58,7 @@ export class Discovery {
   readonly #streams: ReadonlyMap<string, DiscoveredStream>;
   readonly #servers: ShardServers;
   #turn: Promise<void> = Promise.resolve(); // one look after the other
+  #leaving = false; // whether any of the streams may have a plain key that is to be left
   #settling = false;
 
   constructor(ports: DiscoveryPorts, found: readonly FoundStream[]) {
@@ -95,7 +96,7 @@ export class Discovery {
 
   /** Some of what was read has been handed out, or positions have changed: a plain key may be left now. Cheap where none is to be. */
   progressed(): void {
-    if (this.#settling) return;
+    if (!this.#leaving || this.#settling) return;
     if (![...this.#streams.values()].some((stream) => this.#isSettled(stream))) return;
     this.#settling = true;
     this.#inTurn(async () => {
@@ -152,17 +153,19 @@ export class Discovery {
   /** At a stream that has shards. */
   async #lookOn(stream: DiscoveredStream): Promise<void> {
     const { streamKey, known } = stream;
-    const there = this.#readOf(stream).map(({ shardId }) => shardId).filter((shardId) => known.has(shardId));
-    const [found, missing] = await Promise.all([
+    const read = this.#readOf(stream).map(({ shardId }) => shardId).filter((shardId) => known.has(shardId));
+    const [there, missing] = await Promise.all([
       this.#probe(stream),
-      missingShards(streamKey, there, this.#servers),
+      missingShards(streamKey, read, this.#servers),
     ]);
     const gone = newlyGone(missing, stream.gone);
-    const ignoredPlain = found.length + gone.length > 0 && await isPlainStream(streamKey, this.#servers) === true;
     stream.gone = new Set(missing);
+    if (there.length + gone.length === 0) return;
+    const ignoredPlain = await isPlainStream(streamKey, this.#servers) === true;
+    const found = there.filter((number) => !known.has(number)); // some may have been assigned and unassigned meanwhile
     if (found.length > 0) await this.#ports.adopt(found.map((number) => numberedShard(streamKey, number)));
     for (const number of found) known.add(number);
-    if (found.length + gone.length > 0) this.#ports.onShards({ streamKey, found, gone, ignoredPlain });
+    this.#ports.onShards({ streamKey, found, gone, ignoredPlain });
   }
 
   /** At a stream that had none. */
@@ -172,6 +175,7 @@ export class Discovery {
     const plain = numbers.length > 0 && await isPlainStream(streamKey, this.#servers) === true;
     const last = plain ? await this.#lastEntry(streamKey) : FIRST_ID;
     stream.form = judgePlain(stream.form, { numbers, last, plain });
+    this.#leaving ||= stream.form.kind === "leaving";
     await this.#settle(stream);
   }
 
@@ -218,6 +222,7 @@ export class Discovery {
       await this.#ports.adopt(shards);
     }
     if (stream.form.kind !== "sharded") return; // it had to be read once more
+    this.#leaving = [...this.#streams.values()].some((other) => other.form.kind === "leaving");
     this.#ports.onShards({ streamKey, found, gone: [], ignoredPlain: form.ignoredPlain });
   }
 
