@@ -3,21 +3,17 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect } from "../mod.ts";
+import { array, bulk, entry, page3 } from "./streamer/commands/frames.ts";
 import { addMany, Monitor, restUpToMark, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
-import { byShard, numbersOf, shardsTold, toldTimes } from "./streamer/consumer/sharding.ts";
+import { byShard, lookedFor, numbersOf, shardsTold, toldTimes } from "./streamer/consumer/sharding.ts";
 import { until } from "./support/events.ts";
+import { handshake, noShards, startFakeServer } from "./support/fake_server.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
 import { sharedServer } from "./support/server.ts";
 
 const server = await sharedServer();
 const often = { mode: "real-time", shardDiscoveryInterval: 20 } as const;
-
-/** Returns when shards have been looked for at least twice from now on, so that once it began after this call. */
-async function lookedFor(monitor: Monitor, redisKey: string): Promise<void> {
-  const before = monitor.count("TYPE", redisKey);
-  await until(() => monitor.count("TYPE", redisKey) >= before + 2, { what: "shards are looked for" });
-}
 
 test("where a stream gets shards they are read from their first entry, and the plain key no more", async () => {
   const key = uniqueKey();
@@ -220,6 +216,66 @@ test("a rewind while the plain key is being left has it read again, and a failed
   assertEquals(await takeTexts(consumer, 3), texts(3, "plain"));
   await consumer.rewind("beginning");
   assertEquals(await takeTexts(consumer, 9), [...texts(8, "plain"), "shard0"]);
+});
+
+test("a rewind that does not come to its end gives a plain key that is being left back, whatever was looked for meanwhile", async () => {
+  const entries = [entry("6-0", "msg", "plain0"), entry("7-0", "msg", "plain1")];
+  const blocked: ((reply: string) => void)[] = [];
+  let questions = 0;
+  await using fake = await startFakeServer(async (peer) => {
+    await peer.serve({
+      ...handshake,
+      ...noShards,
+      CLIENT: (words) => {
+        if (words[1] !== "UNBLOCK") return typeof handshake.CLIENT === "function" ? handshake.CLIENT(words) : undefined;
+        for (const wake of blocked.splice(0)) wake("_\r\n");
+        return ":1\r\n";
+      },
+      TYPE: ([, redisKey]) => questions > 0 && ["k", "k:0"].includes(redisKey) ? "+stream\r\n" : "+none\r\n",
+      XINFO: () => questions++ === 0 ? array(bulk("last-generated-id"), bulk("5-0")) : "-BUSY with a script\r\n",
+      XREVRANGE: array(entries[1]),
+      XREAD: (words) => {
+        const from = words.slice(words.indexOf("STREAMS") + 1).join(" ");
+        if (from === "k 5-0") return page3(["k", ...entries]);
+        if (from === "k:0 0-0") return page3(["k:0", entry("1-0", "msg", "shard")]);
+        return new Promise((resolve) => blocked.push(resolve));
+      },
+    });
+    for (const wake of blocked.splice(0)) wake("_\r\n");
+  });
+  await using streamer = await connect(fake.url, { reconnect: { initialDelay: 5, maxDelay: 20 } });
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer("k", often);
+  consumer.pause();
+  await until(() => consumer.stats().queued === 2);
+  const controller = new AbortController();
+  const failing = consumer.rewind("end", { signal: controller.signal });
+  failing.catch(() => {});
+  const looks = () => fake.peers[0].commands.filter(([name]) => name === "XREVRANGE").length;
+  await until(() => questions > 1 && looks() > 2);
+  controller.abort(new Error("enough"));
+  await assertRejects(() => failing, Error, "enough");
+  consumer.resume();
+  assertEquals(await takeTexts(consumer, 3), ["plain0", "plain1", "shard"]);
+  assertEquals(told.length, 1);
+});
+
+test("a plain key that a move has put behind its end is left at once", async () => {
+  const key = uniqueKey();
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, { ...often, shardDiscoveryInterval: 300 });
+  consumer.pause();
+  const ids = await addMany(server, key, 8, "plain");
+  await addMany(server, `${key}:0`, 1, "before");
+  await lookedFor(monitor, `${key}:5`);
+  const looks = monitor.count("TYPE", `${key}:5`);
+  await consumer.rewind(ids[7]);
+  await toldTimes(told, 1);
+  assertEquals(numbersOf(consumer, key), [0]);
+  await monitor.settled(server);
+  assertEquals(monitor.count("TYPE", `${key}:5`), looks);
 });
 
 test("a rewind to the end while the plain key is being left is the end of the shards, too", async () => {

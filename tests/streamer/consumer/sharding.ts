@@ -3,6 +3,7 @@
 
 import type { Consumer, Message, RedisStreamer, StreamerEventDetails } from "../../../mod.ts";
 import { until } from "../../support/events.ts";
+import type { Monitor } from "./reading.ts";
 
 /** What a `shards` event tells. */
 export type ShardsDetail = StreamerEventDetails["shards"];
@@ -29,4 +30,10 @@ export function byShard(messages: readonly Message[]): Record<string, string[]> 
   const texts: Record<string, string[]> = {};
   for (const message of messages) (texts[message.shardId] ??= []).push(message.text());
   return texts;
+}
+
+/** Returns when it was asked twice more whether a shard is there: then once from beginning to end. */
+export async function lookedFor(monitor: Monitor, redisKey: string): Promise<void> {
+  const before = monitor.count("TYPE", redisKey);
+  await until(() => monitor.count("TYPE", redisKey) >= before + 2, { what: "shards are looked for" });
 }
