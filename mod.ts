@@ -30,8 +30,16 @@ export type {
 } from "./streamer/events.ts";
 export { type ParsedStreamUrl, StreamUrl } from "./streamer/model/url.ts";
 export type { MessageId, SeqPos, TimestampFormat } from "./streamer/model/id.ts";
+export {
+  type Codec,
+  jsonCodec,
+  type OnDecodeError,
+  type StandardIssue,
+  type StandardResult,
+  type StandardSchema,
+} from "./streamer/model/codec.ts";
 export type { StreamShard } from "./streamer/model/key.ts";
-export { Message, MessageHeaders, type MessageIdentifier } from "./streamer/model/message.ts";
+export { Message, MessageHeaders, type MessageIdentifier, TypedMessage } from "./streamer/model/message.ts";
 export type { Delivery, Payload, ProducerOptions, SendOptions } from "./streamer/producer/options.ts";
 export type { EndOptions, GenericProducer, Producer, TrimOptions } from "./streamer/producer/producer.ts";
 export type { ProducerStats } from "./streamer/producer/engine.ts";
@@ -59,11 +67,13 @@ export type {
   Consumer,
   ConsumerStats,
   GroupConsumer,
+  MoveOptions,
   NackOptions,
   WaitOptions,
 } from "./streamer/consumer/consumer.ts";
 export { processMessages as process } from "./streamer/process.ts";
 export type {
+  OneOutput,
   Output,
   OutputMessage,
   ProcessableConsumer,
@@ -72,6 +82,7 @@ export type {
   ProcessHandler,
   ProcessOptions,
   ProcessOrder,
+  ProcessOutlet,
 } from "./streamer/process_options.ts";
 export type { ReconnectOptions } from "./resp/connection/backoff.ts";
 export type { TlsOptions } from "./resp/transport/transport.ts";

@@ -1,5 +1,6 @@
 // The loop most programs are: read, handle, write, acknowledge, all at the same time. It must not know how that is done.
 
+import type { Message } from "./model/message.ts";
 import {
   checkHandler,
   checkProcessable,
@@ -10,13 +11,15 @@ import {
   processSettings,
 } from "./process_options.ts";
 import { ProcessRun } from "./process_run.ts";
+import type { Payload } from "./producer/options.ts";
 
 /**
  * Reads, handles and writes at the same time, until the signal is aborted or the consumer ends.
  *
  * **Delivery.** A message is acked when its handler is done and everything that it returned is stored: at least once.
  * A handler that throws, or an output that is refused or lost, is a `nack` with `retryDelay`, told to `onError`; later
- * messages go on meanwhile, those of the same shard too. Of several outputs some may then be stored, and stand twice
+ * messages go on meanwhile, those of the same shard too. What a consumer reads without its group, since it was moved, cannot
+ * be given back: it is told to `onError`, counts as failed, and does not come again. Of several outputs some may then be stored, and stand twice
  * in the end. With `autoCommit` `"disabled"` what is acked is committed as soon as it is, one commit at a time.
  *
  * **Order.** One handler at a time runs for each shard, or value of a header, in the order of the messages; with `"none"`
@@ -53,13 +56,13 @@ import { ProcessRun } from "./process_run.ts";
  * console.log(`${handled} handled, ${failed} failed`);
  * ```
  */
-export async function processMessages(
-  consumer: ProcessableConsumer,
-  handler: ProcessHandler,
-  options: ProcessOptions = {},
+export async function processMessages<M extends Message = Message, T = Payload>(
+  consumer: ProcessableConsumer<M>,
+  handler: ProcessHandler<M, NoInfer<T>>,
+  options: ProcessOptions<T> = {},
 ): Promise<ProcessCounts> {
   const acked = checkProcessable(consumer);
-  checkHandler(handler);
+  const checked = checkHandler(handler);
   const settings = processSettings(options);
-  return await new ProcessRun({ consumer: acked, handler, settings }).run();
+  return await new ProcessRun({ consumer: acked, handler: checked, settings }).run();
 }

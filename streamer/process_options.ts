@@ -9,12 +9,12 @@ import type { Payload, SendOptions } from "./producer/options.ts";
 import type { Producer } from "./producer/producer.ts";
 
 /** What can be processed: a consumer whose messages are acknowledged by `ack`. */
-export interface ProcessableConsumer {
+export interface ProcessableConsumer<M extends Message = Message> {
   /**
    * Iterates over what is there. Leaving it (`return()`) ends the waiting of a `next()` that has not been answered, which
    * then takes nothing.
    */
-  batches(options?: { readonly max?: number }): AsyncIterableIterator<Message[]>;
+  batches(options?: { readonly max?: number }): AsyncIterableIterator<M[]>;
   /** Marks a message as done. */
   ack(message: Message): void;
   /** Has a message delivered again, after `delay` milliseconds. */
@@ -33,10 +33,12 @@ export interface AckedConsumer extends ProcessableConsumer {
   readonly isEnded: boolean;
 }
 
-/** A message to be sent for one that was handled. */
-export interface OutputMessage {
-  /** Text, sent as UTF-8, or bytes, which are taken when the handler has returned. */
-  readonly payload: Payload;
+/** A message to be sent for one that was handled, by a producer of values of type `T`. */
+export interface OutputMessage<T = Payload> {
+  /**
+   * Text, sent as UTF-8, or bytes, which are taken when the handler has returned; for a producer with a codec, its value.
+   */
+  readonly payload: T;
   /** By which a sharder may choose the shard. */
   readonly key?: SendOptions["key"];
   /** Further fields of the entry; the `headers` of the message that is handled will do. */
@@ -45,8 +47,14 @@ export interface OutputMessage {
   readonly timestamp?: SendOptions["timestamp"];
 }
 
-/** What a handler returns: nothing, a message, or several, which are sent in their order. */
-export type Output = void | Payload | OutputMessage | readonly (void | Payload | OutputMessage)[];
+/**
+ * What a handler returns: nothing, a message, or several, which are sent in their order. Values for a producer with a codec
+ * are given as `{ payload }`, unless they are texts or bytes.
+ */
+export type Output<T = Payload> = OneOutput<T> | readonly OneOutput<T>[];
+
+/** One of what a handler returns. */
+export type OneOutput<T = Payload> = void | Extract<T, Payload> | OutputMessage<T>;
 
 /** What a handler is told beside the message. */
 export interface ProcessContext {
@@ -58,7 +66,10 @@ export interface ProcessContext {
  * Handles one message. It has failed if it throws; else what it returns is sent. One that returns no promise is the
  * fastest.
  */
-export type ProcessHandler = (message: Message, context: ProcessContext) => Output | Promise<Output>;
+export type ProcessHandler<M extends Message = Message, T = Payload> = (
+  message: M,
+  context: ProcessContext,
+) => Output<T> | Promise<Output<T>>;
 
 /**
  * Which messages wait for one another: those of one shard; none; or those with the same value of a header, in whichever
@@ -66,8 +77,13 @@ export type ProcessHandler = (message: Message, context: ProcessContext) => Outp
  */
 export type ProcessOrder = "shard" | "none" | { readonly header: string };
 
-/** Options of `process`. Times are in milliseconds. */
-export interface ProcessOptions {
+/** Where outputs are sent: a producer, as far as `process` uses it. */
+export type ProcessOutlet<T = Payload> =
+  & Pick<Producer<T>, "streamKey" | "send" | "desiredSize" | "ready">
+  & Partial<Pick<Producer<T>, "encodes">>;
+
+/** Options of `process` with a producer of values of type `T`. Times are in milliseconds. */
+export interface ProcessOptions<T = Payload> {
   /**
    * Most handlers at a time. At most twice as many messages are taken and not started, because they wait for one that
    * they come after. @default {16}
@@ -80,7 +96,7 @@ export interface ProcessOptions {
   /** Is told why a message has failed, after it was given back. What it throws harms nothing. @default {undefined} */
   readonly onError?: (error: unknown, message: Message) => void;
   /** Where outputs are sent: a producer that is anchored. It is not ended. Without one, an output is a failure. @default {undefined} */
-  readonly producer?: Pick<Producer, "streamKey" | "send" | "desiredSize" | "ready">;
+  readonly producer?: ProcessOutlet<T>;
   /** Ends the processing in good order: the call resolves. @default {undefined} */
   readonly signal?: AbortSignal;
 }
@@ -106,17 +122,16 @@ export interface ProcessSettings {
 const NAMES = ["concurrency", "orderBy", "retryDelay", "onError", "producer", "signal"];
 
 /** Checks options and fills in defaults. */
-export function processSettings(options: ProcessOptions): ProcessSettings {
+export function processSettings<T>(options: ProcessOptions<T>): ProcessSettings {
   checkNames("process options", options, NAMES);
-  const { onError, producer, signal } = options;
+  const { onError, signal } = options;
   if (onError !== undefined && typeof onError !== "function") throw invalidOption("onError", onError, "a function");
-  if (producer !== undefined) checkProducer(producer);
   return {
     concurrency: checkNumber("concurrency", options.concurrency, 16, { min: 1, integer: true }),
     orderBy: checkOrder(options.orderBy),
     retryDelay: checkNumber("retryDelay", options.retryDelay, 1_000, { min: 0 }),
     onError,
-    producer,
+    producer: options.producer === undefined ? undefined : checkProducer(options.producer),
     signal,
   };
 }
@@ -139,9 +154,14 @@ function isAcked(consumer: ProcessableConsumer): consumer is AckedConsumer {
   return able && (autoCommit === "rolling" || autoCommit === "disabled");
 }
 
-/** Refuses what cannot be called. */
-export function checkHandler(handler: ProcessHandler): void {
-  if (typeof handler !== "function") throw invalidOption("handler", handler, "a function");
+/** Refuses what cannot be called. Of which messages and values it is, its types have said. */
+export function checkHandler(handler: unknown): ProcessHandler {
+  if (!isHandler(handler)) throw invalidOption("handler", handler, "a function");
+  return handler;
+}
+
+function isHandler(handler: unknown): handler is ProcessHandler {
+  return typeof handler === "function";
 }
 
 function checkOrder(order: ProcessOrder = "shard"): ProcessOrder {
@@ -153,9 +173,14 @@ function checkOrder(order: ProcessOrder = "shard"): ProcessOrder {
   return { header: order.header }; // as it is now
 }
 
-function checkProducer(producer: NonNullable<ProcessOptions["producer"]>): void {
+function checkProducer(producer: unknown): ProcessOutlet {
+  if (!isOutlet(producer)) throw invalidOption("producer", producer, "a producer that is anchored");
+  return producer;
+}
+
+function isOutlet(producer: unknown): producer is ProcessOutlet {
+  if (typeof producer !== "object" || producer === null) return false;
   // Asked for its stream, a producer that has none throws NOT_ANCHORED.
-  if (producer === null || typeof producer.send !== "function" || typeof producer.streamKey !== "string") {
-    throw invalidOption("producer", producer, "a producer that is anchored");
-  }
+  const { send, streamKey }: Partial<ProcessOutlet> = producer;
+  return typeof send === "function" && typeof streamKey === "string";
 }

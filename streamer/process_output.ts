@@ -2,11 +2,9 @@
 
 import { StreamerError } from "../resp/errors.ts";
 import { shown } from "./model/id.ts";
-import type { Payload } from "./producer/options.ts";
+import { isPayload } from "./producer/options.ts";
 import type { SendReceipt } from "./producer/receipt.ts";
-import type { Output, OutputMessage, ProcessOptions } from "./process_options.ts";
-
-type Outlet = NonNullable<ProcessOptions["producer"]>;
+import type { OneOutput, Output, ProcessOutlet } from "./process_options.ts";
 
 const NOTHING: readonly SendReceipt[] = Object.freeze([]);
 
@@ -15,31 +13,28 @@ const NOTHING: readonly SendReceipt[] = Object.freeze([]);
  *
  * @throws {StreamerError} `INVALID_OPTION`
  */
-export function sendOutput(producer: Outlet | undefined, output: Output): readonly SendReceipt[] {
+export function sendOutput(producer: ProcessOutlet | undefined, output: Output): readonly SendReceipt[] {
   if (output === undefined) return NOTHING;
   const list = Array.isArray(output);
   // A checked border: Array.isArray does not narrow readonly arrays.
-  const outputs = (list ? output : [output]) as readonly (void | Payload | OutputMessage)[];
-  for (const one of outputs) checkOutput(one);
+  const outputs = (list ? output : [output]) as readonly OneOutput[];
+  for (const one of outputs) checkOutput(one, producer?.encodes ?? false);
   const messages = outputs.filter((one) => one !== undefined);
   if (messages.length === 0) return NOTHING;
   if (producer === undefined) throw noProducer();
   return messages.map((one) => sendOne(producer, one));
 }
 
-function sendOne(producer: Outlet, output: Payload | OutputMessage): SendReceipt {
+function sendOne(producer: ProcessOutlet, output: Exclude<OneOutput, void>): SendReceipt {
   if (isPayload(output)) return producer.send(output);
   const { payload, key, headers, timestamp } = output;
   return producer.send(payload, { key, headers, timestamp });
 }
 
-function isPayload(value: unknown): value is Payload {
-  return typeof value === "string" || value instanceof Uint8Array;
-}
-
-function checkOutput(output: void | Payload | OutputMessage): void {
+function checkOutput(output: OneOutput, encodes: boolean): void {
   if (output === undefined || isPayload(output)) return;
-  if (typeof output === "object" && output !== null && isPayload(output.payload)) return;
+  const given = typeof output === "object" && output !== null && "payload" in output;
+  if (given && (encodes || isPayload(output.payload))) return;
   throw new StreamerError(
     "INVALID_OPTION",
     "Cannot send what the handler returned as it must be nothing, a string, a Uint8Array, { payload } or an array of these: " +

@@ -190,7 +190,8 @@ export class ProcessRun {
     try {
       this.#consumer.nack(message, { delay });
     } catch (error) {
-      if (!isEnd(error)) this.#tell(error, message); // after the end it stays pending in any case
+      // After the end it stays pending in any case; what was read without the group is pending nowhere, and comes no more.
+      if (!isEnd(error) && !isUnsupported(error)) this.#tell(error, message);
     }
   }
 
@@ -250,6 +251,10 @@ function isPromise(returned: Output | Promise<Output>): returned is Promise<Outp
 
 function ended(): StreamerError {
   return new StreamerError("CONSUMER_ENDED", "Cannot ack as the consumer has ended");
+}
+
+function isUnsupported(error: unknown): boolean {
+  return error instanceof StreamerError && error.code === "UNSUPPORTED";
 }
 
 function isEnd(error: unknown): boolean {

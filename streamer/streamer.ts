@@ -24,6 +24,7 @@ import { memberOf } from "./consumer/member.ts";
 import { type RealTimeOptions, realTimeSettings } from "./consumer/options.ts";
 import { checkStreamKeys, createRealTimeConsumer, type RealTimeConsumer } from "./consumer/real_time.ts";
 import { type StreamerEventDetails, StreamerEventTarget } from "./events.ts";
+import type { Codec } from "./model/codec.ts";
 import { checkStreamKey } from "./model/key.ts";
 import { fieldBytes } from "./model/message.ts";
 import { checkNumber, invalidOption } from "./model/options.ts";
@@ -131,7 +132,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   readonly #node: RedisNode;
   readonly #settings: ConnectSettings;
   readonly #lane: CommandLane;
-  readonly #producers = new Set<ProducerHandle>();
+  readonly #producers = new Set<ProducerHandle<unknown>>();
   readonly #consumers = new Set<RealTimeConsumer | GroupConsumerCore>();
   readonly #closing = new AbortController();
   #disconnecting: Promise<void> | undefined;
@@ -154,7 +155,10 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
    *
    * @throws {StreamerError} `INVALID_OPTION`; `UNSUPPORTED` for what is not built yet; `DISCONNECTED` after `disconnect`.
    */
-  async createGenericProducer(options: ProducerOptions = {}): Promise<GenericProducer> {
+  createGenericProducer(options?: ProducerOptions): Promise<GenericProducer>;
+  /** A producer of values that a codec makes payloads of. */
+  createGenericProducer<T>(options: ProducerOptions<T> & { readonly codec: Codec<T> }): Promise<GenericProducer<T>>;
+  async createGenericProducer<T>(options: ProducerOptions<T> = {}): Promise<GenericProducer<T>> {
     return await this.#newProducer(options, undefined);
   }
 
@@ -164,7 +168,13 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
    * @throws {StreamerError} `INVALID_STREAM_KEY`, `INVALID_OPTION`; `UNSUPPORTED` for what is not built yet; `DISCONNECTED`
    * after `disconnect`.
    */
-  async createProducer(streamKey: string, options: ProducerOptions = {}): Promise<Producer> {
+  createProducer(streamKey: string, options?: ProducerOptions): Promise<Producer>;
+  /** A producer of values that a codec makes payloads of. */
+  createProducer<T>(
+    streamKey: string,
+    options: ProducerOptions<T> & { readonly codec: Codec<T> },
+  ): Promise<Producer<T>>;
+  async createProducer<T>(streamKey: string, options: ProducerOptions<T> = {}): Promise<Producer<T>> {
     return await this.#newProducer(options, checkStreamKey(streamKey));
   }
 
@@ -243,7 +253,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  #newProducer(options: ProducerOptions, streamKey: string | undefined): ProducerHandle {
+  #newProducer<T>(options: ProducerOptions<T>, streamKey: string | undefined): ProducerHandle<T> {
     const settings = producerSettings(options);
     this.#checkConnected();
     options.signal?.throwIfAborted();
@@ -260,7 +270,11 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
       ended: (handle) => this.#producers.delete(handle),
       cloned: (handle) => this.#producers.add(handle),
     };
-    const producer = new ProducerHandle(new Sender(engine, messageField), host, streamKey);
+    const producer = new ProducerHandle<T>(
+      new Sender(engine, { messageField, codec: settings.codec }),
+      host,
+      streamKey,
+    );
     this.#producers.add(producer);
     return producer;
   }
@@ -309,6 +323,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
       groupRecreated: this.#teller("group-recreated"),
       streamReset: this.#teller("stream-reset"),
       deadLetter: this.#teller("dead-letter"),
+      shards: this.#teller("shards"),
       fenceUnavailable: this.#teller("fence-unavailable"),
     };
     return async (keys, signal) => {

@@ -2,7 +2,7 @@
 // see that they look.
 
 import { assertEquals } from "@std/assert";
-import { keepAlive, redeliver, removeIdle } from "../streamer/commands/scripts.ts";
+import { redeliver, removeIdle, setIdle } from "../streamer/commands/scripts.ts";
 import { consumerNames, groupOf, leftBy, pendingRows, readBy } from "./streamer/consumer/grouping.ts";
 import { test } from "./support/runner.ts";
 import { type Reply, sharedServer, type Word } from "./support/server.ts";
@@ -34,7 +34,7 @@ test("keeping alive resets the idle time of what is ours, of nothing else, and c
   await leftBy(server, { key, group, consumer: "me", count: 2 });
   await leftBy(server, { key, group, consumer: "other", count: 1 });
   await server.command("XDEL", key, ids[1]);
-  assertEquals(await run(keepAlive(me, key, [ids[2], ids[0], ids[3], ids[1]])), [0, 1, 3, 2]);
+  assertEquals(await run(setIdle(me, { redisKey: key, ids: [ids[2], ids[0], ids[3], ids[1]], idle: 0 })), [0, 1, 3, 2]);
   const rows = await pendingRows(server, key, group);
   const seen = rows.filter(({ id }) => id !== ids[1]).map((row) => [row.id, row.consumer, row.deliveries]);
   assertEquals(seen, [[ids[0], "me", 1], [ids[2], "other", 1]]);

@@ -28,9 +28,14 @@ async function openLane(delivery: Delivery): Promise<Lane> {
   const streamer = await connect(proxy.url, { reconnect: { initialDelay: 1 } });
   const generic = await streamer.createGenericProducer({ delivery, sendTimeout: 20_000 });
   const producer = generic.anchor(uniqueKey("warm"));
-  await producer.send("warm");
-  await server.command("DEL", producer.streamKey);
+  await warmUp(producer);
   return { proxy, streamer, producer };
+}
+
+/** Sends until a message is stored: then the connection is up, and no byte of its handshake is still to come. */
+async function warmUp(producer: Producer): Promise<void> {
+  while (!("receipt" in (await endingsOf([["warm", producer.send("warm")]]))[0]));
+  await server.command("DEL", producer.streamKey);
 }
 
 /** How many bytes a flight of messages is, each way. */
@@ -60,6 +65,7 @@ async function cutAt({ proxy, producer, streamer }: Lane, way: Way, offset: numb
   // What is sent from now on comes behind all of it.
   endings.push(...await endingsOf([["last", producer.sendTo(key, "last")]]));
   await until(() => lost > 0);
+  await warmUp(producer); // where the cut took the last one's answer, the new connection may still be on its way
   streamer.removeEventListener("disconnect", count);
   const [range] = await server.commands([["XRANGE", key, "-", "+"], ["DEL", key]]);
   const entries = parseEntries(range);

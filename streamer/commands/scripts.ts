@@ -19,30 +19,37 @@ export type KeptState = "kept" | "not-ours" | "gone" | "nowhere";
 
 const KEPT: readonly KeptState[] = ["not-ours", "kept", "gone", "nowhere"];
 
-const KEEP_ALIVE = `
+const SET_IDLE = `
 local states, own, place = {}, {}, {}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local row = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)[1]
   if row and row[2] == ARGV[2] then
     own[#own + 1] = ARGV[i]
-    place[ARGV[i]] = i - 2
-    states[i - 2] = 2
+    place[ARGV[i]] = i - 3
+    states[i - 3] = 2
   else
-    states[i - 2] = row and 0 or 3
+    states[i - 3] = row and 0 or 3
   end
 end
 if #own > 0 then
   local words = {'XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0}
   for _, id in ipairs(own) do words[#words + 1] = id end
-  words[#words + 1] = 'JUSTID'
+  for _, word in ipairs({'IDLE', ARGV[3], 'JUSTID'}) do words[#words + 1] = word end
   for _, id in ipairs(redis.call(unpack(words))) do states[place[id]] = 1 end
 end
 return states`;
 
-/** Resets the idle time of those that are still this consumer's, without counting a delivery; tells of each what became of it. */
-export function keepAlive(member: GroupMember, redisKey: string, ids: readonly MessageId[]): Command<KeptState[]> {
+/**
+ * Sets the idle time, in milliseconds, of those that are still this consumer's, without counting a delivery; tells of each
+ * what became of it. 0 keeps them from others, a long one gives them away.
+ */
+export function setIdle(
+  member: GroupMember,
+  entries: { readonly redisKey: string; readonly ids: readonly MessageId[]; readonly idle: number },
+): Command<KeptState[]> {
+  const { redisKey, ids, idle } = entries;
   return {
-    args: ["EVAL", KEEP_ALIVE, 1, redisKey, member.group, member.consumer, ...ids],
+    args: ["EVAL", SET_IDLE, 1, redisKey, member.group, member.consumer, idle, ...ids],
     key: redisKey,
     repeatable: true,
     read(decoder) {

@@ -35,9 +35,13 @@ export function xclaim(member: GroupMember, options: XclaimOptions): Command<Ent
   return { args, key: redisKey, repeatable: true, read: (decoder) => entryPage(decoder.detach(), "XCLAIM") };
 }
 
-/** Resets the idle time of entries, whoever holds them, without counting a delivery. */
-export function xclaimJustId(member: GroupMember, redisKey: string, ids: readonly MessageId[]): Command<void> {
-  const args = ["XCLAIM", redisKey, member.group, member.consumer, 0, ...ids, "JUSTID"];
+/** Sets the idle time of entries, in milliseconds, whoever holds them, without counting a delivery. */
+export function xclaimJustId(
+  member: GroupMember,
+  entries: { readonly redisKey: string; readonly ids: readonly MessageId[]; readonly idle: number },
+): Command<void> {
+  const { redisKey, ids, idle } = entries;
+  const args = ["XCLAIM", redisKey, member.group, member.consumer, 0, ...ids, "IDLE", idle, "JUSTID"];
   return { args, key: redisKey, repeatable: true, read: () => {} };
 }
 

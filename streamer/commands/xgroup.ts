@@ -1,4 +1,4 @@
-// XGROUP CREATE, XINFO GROUPS and XINFO CONSUMERS: the groups of a stream and who is in them. Redis 5.0. It must not know
+// XGROUP CREATE, XGROUP SETID, XINFO GROUPS and XINFO CONSUMERS: the groups of a stream and who is in them. Redis 5.0. It must not know
 // what they are for.
 
 import type { RespArgument } from "../../resp/encoder.ts";
@@ -24,6 +24,14 @@ export function xgroupCreate(
   const args: RespArgument[] = ["XGROUP", "CREATE", redisKey, group, position];
   if (mkstream) args.push("MKSTREAM");
   return valueCommand(args, { key: redisKey, repeatable: true }); // the second time it is there, which is as good
+}
+
+/**
+ * Moves a group: what it delivers next is behind this id. What is pending stays so. How many entries have been read is not
+ * said: at both ends of the stream the server knows it, and elsewhere nobody does.
+ */
+export function xgroupSetId(redisKey: string, group: string, position: MessageId): Command<RespValue> {
+  return valueCommand(["XGROUP", "SETID", redisKey, group, position], { key: redisKey, repeatable: true });
 }
 
 /** Whether a group could not be made because it is there. */

@@ -10,12 +10,13 @@ import { isStreamMissing, xinfoConsumers } from "../commands/xgroup.ts";
 import { type PendingEntry, xpending, type XpendingOptions, xpendingSummary } from "../commands/xpending.ts";
 import type { GroupMember } from "../commands/xreadgroup.ts";
 import { FIRST_ID, type MessageId, nextId } from "../model/id.ts";
-import { type AnchorPorts, persist } from "./anchor.ts";
+import type { AnchorPorts } from "./anchor.ts";
 import type { GroupSettings } from "./group_options.ts";
 import { type GroupShard, shardName } from "./group_shard.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Delivery, Intake } from "./intake.ts";
 import type { Ledger } from "./ledger.ts";
+import { persist } from "./persist.ts";
 import { isAway } from "./policy.ts";
 
 /** Messages that were taken over. */
@@ -53,6 +54,7 @@ export interface ClaimerPorts {
 /** Claims by itself, every so often. */
 export class Claimer {
   readonly #ports: ClaimerPorts;
+  readonly #stopping = new AbortController();
   #claimed = 0;
   #scripts = true; // until the server refuses them
   #tellsIdle = true; // until the server does not know how
@@ -74,8 +76,14 @@ export class Claimer {
     this.#every(Math.min(consumerExpiry, LONGEST_EXPIRY_INTERVAL), (shard) => this.#removeIdle(shard, consumerExpiry));
   }
 
+  /** Claims no more; what is under way ends by itself. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+
   async #every(interval: number, look: (shard: GroupShard) => Promise<void>): Promise<void> {
-    const { anchor, signal, onFatal } = this.#ports;
+    const { anchor, onFatal } = this.#ports;
+    const signal = AbortSignal.any([this.#ports.signal, this.#stopping.signal]);
     try {
       for (;;) {
         await sleep(anchor.clock, interval * (1 + JITTER * (anchor.clock.random() - 0.5)), signal);
@@ -91,7 +99,7 @@ export class Claimer {
   async #forEach(look: (shard: GroupShard) => Promise<void>): Promise<void> {
     const { shards, signal, onFatal } = this.#ports;
     for (const shard of shards()) {
-      if (shard.state !== "ready") continue;
+      if (shard.state !== "ready" || !shard.active) continue;
       try {
         await look(shard);
       } catch (error) {
@@ -131,6 +139,7 @@ export class Claimer {
     const { redisKey } = shard;
     for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
       await room();
+      if (!shard.active) return;
       const first: MessageId = start;
       start = await exclusively(async () => {
         const page = { redisKey, group: member.group, consumer: from, start: first, count: count() };
@@ -160,6 +169,7 @@ export class Claimer {
     const { redisKey } = shard;
     for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
       await room();
+      if (!shard.active) return;
       const first: MessageId = start;
       start = await exclusively(async () => {
         const rows = await this.#run(xpending({ redisKey, group: member.group, start: first, count: LISTED }));

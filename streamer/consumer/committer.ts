@@ -6,10 +6,11 @@ import type { Timer } from "../../resp/connection/clock.ts";
 import { xack } from "../commands/xack.ts";
 import type { MessageId } from "../model/id.ts";
 import { abortable } from "./abortable.ts";
-import { type AnchorPorts, persist } from "./anchor.ts";
+import type { AnchorPorts } from "./anchor.ts";
 import { type CommitPolicy, decideCommit, MAX_UNSENT } from "./commit_policy.ts";
 import type { GroupShard } from "./group_shard.ts";
 import type { AckBatch, Ledger } from "./ledger.ts";
+import { persist } from "./persist.ts";
 import { isAway } from "./policy.ts";
 
 /** What a committer needs, and whom it tells. */

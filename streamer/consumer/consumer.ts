@@ -119,6 +119,12 @@ export interface Consumer extends AsyncIterable<Message>, AsyncDisposable {
   end(options?: WaitOptions & { readonly timeout?: number }): Promise<void>;
 }
 
+/** How a consumer in a group is moved. */
+export interface MoveOptions extends WaitOptions {
+  /** Whether the group is moved, with all of its consumers, instead of this consumer alone. @default {false} */
+  readonly group?: boolean;
+}
+
 /**
  * Receives messages through a consumer group: the server remembers what was delivered and not acknowledged.
  *
@@ -133,6 +139,66 @@ export interface GroupConsumer extends Consumer {
   readonly groupId: string;
   /** This consumer's name in the group. */
   readonly consumerId: string;
+  /**
+   * Goes on behind a time, the whole of its millisecond for a Date: alone, or with `group` the whole group. No message from
+   * before the call is delivered afterwards.
+   *
+   * **Alone**, it reads without the group from then on, until it ends: everything that is behind the position, also what
+   * others of the group have, each with `deliveries` 1. What it reads so is pending nowhere: `ack` and `ackWith` send
+   * nothing for it, `nack` and `term` throw `UNSUPPORTED`, `maxUnacked` does not count it, and nothing is claimed any more.
+   * What was in the user's hands before stays there and alive: it can be acked and committed; a `nack` gives it to the
+   * others, since it does not come here again. What was read ahead is given back, so that others can claim it at once; with
+   * `autoCommit: "immediate"` the server counts it as read, and it is lost to the group. If it rejects, nothing has changed.
+   *
+   * **With `group`**, the position of the group is moved in every shard that is read here, for all of its consumers: those
+   * that wait for messages notice within ten seconds. What is pending stays pending, and what was read ahead here is given
+   * back as above. An entry that is pending already and lies behind the position is delivered once more as new, to whichever
+   * consumer reads it, and is pending for that one alone; of one that is in the user's hands, here, the newer delivery
+   * counts, and an ack of either acknowledges it. Waits for the connection. On the signal, or at an error, some shards may
+   * have been moved; where it was aborted before, none.
+   *
+   * Source: XREAD, or XGROUP SETID, Redis 5.0.
+   *
+   * @throws {StreamerError} `INVALID_OPTION`, also for `group` once the consumer reads without it; `CONSUMER_ENDED` or the
+   * fatal error; with `group` what the server refuses, `NOGROUP` for one; the signal's reason.
+   *
+   * @example
+   * ```ts no-eval
+   * import { connect } from "@sea/streamer-redis";
+   *
+   * await using streamer = await connect("redis://localhost");
+   * const consumer = await streamer.createConsumer("orders", { mode: "load-balanced", group: "billing" });
+   * await consumer.seek(new Date("2024-01-01"), { group: true }); // everybody, once more from there
+   * ```
+   */
+  seek(time: Date | bigint, options?: MoveOptions): Promise<void>;
+  /**
+   * Goes on behind a position: alone, or with `group` the whole group, as {@linkcode seek} does. `"end"` is where the stream
+   * ends now.
+   *
+   * Source: XREAD, or XGROUP SETID, Redis 5.0.
+   *
+   * @throws {StreamerError} as {@linkcode seek}.
+   */
+  rewind(position: SeqPos, options?: MoveOptions): Promise<void>;
+  /**
+   * Reads one more shard of a subscribed stream, at its group's position; a group that is missing begins as `autoStreamReset`
+   * says. What is pending of it for this consumer comes first. Without the group, it begins as `autoStreamReset` says. In
+   * force when it resolves.
+   *
+   * @throws {StreamerError} `STREAM_KEY_NOT_FOUND` for a stream that is not subscribed; `INVALID_OPTION` for a shard whose
+   * Redis key is read already as another's; what the server refuses, also for a missing stream without `mkstream`; the
+   * signal's reason. Nothing has changed then.
+   */
+  assign(streamKey: string, shardId: number, options?: WaitOptions): Promise<void>;
+  /**
+   * Reads one shard less. What was read ahead of it is given back, so that others can claim it at once; what is in the user's
+   * hands stays there and alive, and a `nack` of it gives it to the others. In force when it resolves.
+   *
+   * @throws {StreamerError} `STREAM_KEY_NOT_FOUND` for what is not read; `STREAM_KEY_EMPTY` for the last one: then nothing
+   * changes. The signal's reason.
+   */
+  unassign(streamKey: string, shardId: number, options?: WaitOptions): Promise<void>;
 }
 
 /** How a message is to be delivered again. */
@@ -168,25 +234,31 @@ export interface AckConsumer extends GroupConsumer {
   /**
    * The message is done with. It is only noted here, and sent as `autoCommit` says. Any order will do; twice is harmless.
    *
-   * After `end()` it is accepted and comes to nothing: the message stays pending.
+   * After `end()` it is accepted and comes to nothing: the message stays pending. So it is for what was read without the
+   * group, which is pending nowhere.
    *
-   * @throws {StreamerError} `STREAM_KEY_NOT_FOUND` for a message of a shard that is not read.
+   * @throws {StreamerError} `STREAM_KEY_NOT_FOUND` for a message of a shard that is not read, unless it is in the user's hands.
    */
   ack(message: Message): void;
-  /** The same by what names the message; one of an earlier life is acknowledged as asked. */
+  /**
+   * The same by what names the message; one of an earlier life is acknowledged as asked. Once the consumer reads without its
+   * group, only what was in the user's hands before is acknowledged, and the rest comes to nothing.
+   */
   ackWith(identifier: Pick<MessageIdentifier, "streamKey" | "shardId" | "id">): void;
   /**
    * The message is to be delivered again, here, after the delay, `deliveries` one higher. Until then it is held for it; if
    * this process dies it is claimed by others as any message, and at `end()` it stays pending. What is not in the user's hands
-   * is left as it is.
+   * is left as it is. Once its shard is read no more, or without the group, it goes to the others instead, and at once.
    *
-   * @throws {StreamerError} `INVALID_OPTION`; `STREAM_KEY_NOT_FOUND` for a message of a shard that is not read.
+   * @throws {StreamerError} `INVALID_OPTION`; `STREAM_KEY_NOT_FOUND` for a message of a shard that is not read; `UNSUPPORTED`
+   * for one that was read without the group.
    */
   nack(message: Message, options?: NackOptions): void;
   /**
    * The message is never to be delivered again: it goes to the `deadLetter` stream, if there is one, and is acknowledged.
    *
-   * @throws {StreamerError} `STREAM_KEY_NOT_FOUND` for a message of a shard that is not read.
+   * @throws {StreamerError} `STREAM_KEY_NOT_FOUND` for a message of a shard that is not read; `UNSUPPORTED` for one that was
+   * read without the group.
    */
   term(message: Message, reason?: string): void;
 }

@@ -4,7 +4,8 @@
 import type { StreamerError } from "../../resp/errors.ts";
 import { findShards, type RunCommand, type ShardServers } from "../cluster/shards.ts";
 import { shardRedisKey } from "../model/key.ts";
-import { type AnchorPorts, persist } from "./anchor.ts";
+import type { AnchorPorts } from "./anchor.ts";
+import { persist } from "./persist.ts";
 import { numberedShard, plainShard, type SubscribedShard } from "./shard.ts";
 
 /** Which shards there are of a stream, as its consumers tell it. */

@@ -5,22 +5,14 @@ import { RedisError } from "../../resp/errors.ts";
 import { sleep } from "../../resp/connection/clock.ts";
 import { isForbidden, isPlainStream, missingShards, probeShards, type ShardServers } from "../cluster/shards.ts";
 import { lastEntryOfStream } from "../commands/last_id.ts";
+import { isStreamMissing } from "../commands/xgroup.ts";
 import { FIRST_ID, type MessageId } from "../model/id.ts";
-import { type AnchorPorts, findEnd, persist } from "./anchor.ts";
+import { type AnchorPorts, findEnd } from "./anchor.ts";
 import { type FoundStream, ownNumbers, type ShardsDetail, shardServers } from "./discover.ts";
 import { judgePlain, newlyGone, type StreamForm } from "./discovery_policy.ts";
+import { persist } from "./persist.ts";
 import { isAway, isFatal } from "./policy.ts";
-import { numberedShard, plainShard, type SubscribedShard } from "./shard.ts";
-
-/** A plain key that is read no more, and what is read in its place. */
-export interface Replacement {
-  readonly plain: SubscribedShard;
-  /** The id up to which the plain key must have been read. */
-  readonly until: MessageId;
-  readonly shards: readonly SubscribedShard[];
-  /** To be called in the same step in which it is done. */
-  readonly done: () => void;
-}
+import { numberedShard, plainShard, type Replacement, type SubscribedShard } from "./shard.ts";
 
 /** What a discovery needs, and whom it tells. */
 export interface DiscoveryPorts {
@@ -231,7 +223,8 @@ export class Discovery {
     try {
       await work();
     } catch (cause) {
-      const passing = isAway(cause) || (cause instanceof RedisError && !isFatal(cause.code));
+      const passing = isAway(cause) || isStreamMissing(cause) || // a shard that is gone before it could be read
+        (cause instanceof RedisError && !isFatal(cause.code));
       if (passing || this.#ports.signal.aborted) return;
       stream.stopped = true;
       this.#ports.onShards({ streamKey: stream.streamKey, found: [], gone: [], ignoredPlain: false, cause });

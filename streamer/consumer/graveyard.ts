@@ -9,9 +9,10 @@ import type { GroupMember } from "../commands/xreadgroup.ts";
 import { xaddFields } from "../commands/xadd_fields.ts";
 import type { MessageId } from "../model/id.ts";
 import { type Message, messageFields } from "../model/message.ts";
-import { type AnchorPorts, persist } from "./anchor.ts";
+import type { AnchorPorts } from "./anchor.ts";
 import type { AckPlace, Ledger } from "./ledger.ts";
 import { HELD } from "./lot.ts";
+import { persist } from "./persist.ts";
 
 /** A message that is delivered no more. */
 export interface DeadLetterDetail {

@@ -1,215 +1,112 @@
-// A consumer in a group: puts together what reads, keeps, claims, acknowledges and buries, and offers the verbs. It must not know
-// how any of them does it.
+// A consumer in a group: makes it, and offers the verbs. It must not know how any of them is carried out.
 
 import { StreamerError } from "../../resp/errors.ts";
-import type { RedisNode } from "../../resp/connection/node.ts";
-import type { GroupMember } from "../commands/xreadgroup.ts";
-import { FIRST_ID, halves, type MessageId, type TimestampFormat } from "../model/id.ts";
+import { halves, type MessageId, type SeqPos } from "../model/id.ts";
 import type { StreamShard } from "../model/key.ts";
 import { Message, type MessageIdentifier, messagePlace } from "../model/message.ts";
-import { checkNumber, invalidOption } from "../model/options.ts";
+import { checkBoolean, checkNames, checkNumber, invalidOption } from "../model/options.ts";
 import { abortable } from "./abortable.ts";
-import type { AnchorPorts } from "./anchor.ts";
 import { AskingConsumer, consumerEnded } from "./asking.ts";
-import { type ClaimedDetail, Claimer } from "./claimer.ts";
-import { MAX_UNCOMMITTED } from "./commit_policy.ts";
-import { Committer } from "./committer.ts";
-import type { CommitConsumer, ConsumerStats, NackOptions, WaitOptions } from "./consumer.ts";
-import { type DeadLetterDetail, Graveyard } from "./graveyard.ts";
+import type { CommitConsumer, ConsumerStats, MoveOptions, NackOptions, WaitOptions } from "./consumer.ts";
+import { detailOf, discoverStreams, type FoundStream, shardsOf } from "./discover.ts";
+import { Discovery } from "./discovery.ts";
+import { goalOfPosition, goalOfTime } from "./goal.ts";
+import type { GroupHost } from "./group_host.ts";
 import type { GroupSettings } from "./group_options.ts";
-import { GroupReader } from "./group_reader.ts";
-import { type GroupShard, shardName } from "./group_shard.ts";
-import { beginGroup, Groups, type RecreatedDetail } from "./groups.ts";
-import { Inbox } from "./inbox.ts";
-import { Intake, MAX_DELIVERIES } from "./intake.ts";
-import { Keeper } from "./keeper.ts";
-import { type AckPlace, Ledger } from "./ledger.ts";
+import { type AdoptOptions, GroupMoves } from "./group_moves.ts";
+import { GroupParts } from "./group_parts.ts";
+import type { GroupShard } from "./group_shard.ts";
+import { beginGroup } from "./groups.ts";
+import { MAX_DELIVERIES } from "./intake.ts";
+import type { AckPlace } from "./ledger.ts";
 import { HELD, Lot } from "./lot.ts";
-import { RedeliveryQueue } from "./redelivery.ts";
-import { Replay } from "./replay.ts";
-import { checkDistinct, isShard, subscribedShard } from "./shard.ts";
+import { Roster } from "./roster.ts";
+import { checkDistinct, checkSubscribed, isShard, notFound, type SubscribedShard, subscribedShard } from "./shard.ts";
 
-/** Entries of one shard that something has happened to. */
-export interface EntriesDetail {
-  readonly streamKey: string;
-  readonly shardId: number;
-  readonly group: string;
-  readonly ids: readonly MessageId[];
-}
-
-/** The events of a consumer in a group. */
-export interface GroupEvents {
-  readonly claimed: (detail: ClaimedDetail) => void;
-  readonly lost: (detail: EntriesDetail) => void;
-  readonly released: (detail: EntriesDetail) => void;
-  readonly gap: (detail: EntriesDetail) => void;
-  readonly groupRecreated: (detail: RecreatedDetail) => void;
-  readonly streamReset: (detail: Omit<RecreatedDetail, "group">) => void;
-  readonly deadLetter: (detail: DeadLetterDetail) => void;
-  readonly fenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
-}
-
-/** What a consumer in a group asks of the house it lives in. */
-export interface GroupHost {
-  readonly node: RedisNode;
-  readonly settings: GroupSettings;
-  readonly member: GroupMember;
-  readonly anchor: AnchorPorts;
-  readonly timestampFormat: TimestampFormat;
-  /** The payload's field. */
-  readonly field: Uint8Array;
-  /** Longest that an end may take, in milliseconds, if nothing else is said. */
-  readonly timeout: number;
-  readonly events: GroupEvents;
+/** What a consumer in a group asks of the house it lives in, and whom it tells. */
+export interface GroupConsumerHost extends GroupHost {
   /** It has ended. */
   readonly onEnded: (consumer: GroupConsumerCore) => void;
 }
 
 /** Makes a consumer whose groups are there, so that what is written from now on is not missed. */
 export async function createGroupConsumer(
-  host: GroupHost,
+  host: GroupConsumerHost,
   streamKeys: readonly string[],
   signal: AbortSignal,
 ): Promise<GroupConsumerCore> {
   const { shards: wanted } = host.settings;
-  const numbers = wanted ?? [0];
-  const subscribed = streamKeys.flatMap((key) => numbers.map((shardId) => subscribedShard(key, shardId, wanted)));
-  checkDistinct(subscribed);
-  const shards = subscribed.map((shard): GroupShard => ({
-    ...shard,
-    position: FIRST_ID,
-    state: "ready",
-    replayed: false,
-  }));
+  const numbered = streamKeys.flatMap((key) => (wanted ?? []).map((shardId) => subscribedShard(key, shardId, wanted)));
+  checkDistinct(numbered);
+  const roster = new Roster();
+  let found: readonly FoundStream[] | undefined;
+  let shards: readonly GroupShard[] = [];
   let failure: StreamerError | undefined;
   try {
-    await Promise.all(shards.map((shard) => beginGroup(shard, host, signal)));
+    if (wanted === undefined) found = await discoverStreams(streamKeys, host.anchor, signal);
+    shards = (found?.flatMap(shardsOf) ?? numbered).map((shard) => roster.of(shard));
+    await Promise.all(shards.map((shard) => beginGroup(shard, host, { signal })));
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof StreamerError) || error.code === "DISCONNECTED") throw error;
+    if (!(error instanceof StreamerError) || ["DISCONNECTED", "INVALID_OPTION"].includes(error.code)) throw error;
     failure = error; // as any fatal error it is told by next()
   }
-  const consumer = new GroupConsumerCore(host, streamKeys, shards);
-  if (failure === undefined) consumer.start();
-  else consumer.fail(failure);
+  roster.admit(shards);
+  const consumer = new GroupConsumerCore(host, { streamKeys, roster, found });
+  if (failure !== undefined) {
+    consumer.fail(failure);
+    return consumer;
+  }
+  consumer.start();
+  for (const detail of found?.map(detailOf) ?? []) if (detail !== undefined) host.events.shards(detail);
   return consumer;
+}
+
+/** What a consumer reads. */
+interface Subscription {
+  readonly streamKeys: readonly string[];
+  readonly roster: Roster;
+  /** What was found of each stream, where shards are discovered. */
+  readonly found: readonly FoundStream[] | undefined;
 }
 
 /** A consumer in a group, with all of the verbs; which of them are offered follows from its options. */
 export class GroupConsumerCore extends AskingConsumer implements CommitConsumer {
-  readonly #host: GroupHost;
+  readonly #host: GroupConsumerHost;
   readonly #streamKeys: readonly string[];
-  readonly #shards: readonly GroupShard[];
-  readonly #inbox: Inbox;
-  readonly #ledger: Ledger;
-  readonly #committer: Committer;
-  readonly #reader: GroupReader;
-  readonly #replay: Replay;
-  readonly #claimer: Claimer;
-  readonly #keeper: Keeper;
-  readonly #graveyard: Graveyard;
-  readonly #redelivery: RedeliveryQueue;
-  readonly #closing = new AbortController(); // of reading
-  readonly #ended = new AbortController(); // of acknowledging, too
+  readonly #roster: Roster;
+  readonly #parts: GroupParts;
+  readonly #moves: GroupMoves;
+  readonly #discovery: Discovery | undefined;
   #ending: Promise<void> | undefined;
-  #exclusive: Promise<unknown> = Promise.resolve();
-  #gaps = 0;
-  #full = false; // whether somebody was refused since there was room last
-  #awaiting = false; // whether streams that were missing are looked for
 
-  constructor(host: GroupHost, streamKeys: readonly string[], shards: readonly GroupShard[]) {
-    const { node, settings, member, anchor, timestampFormat, field, events } = host;
-    const { autoCommit } = settings.commit;
-    const inbox: Inbox = new Inbox({ wanted: () => this.#wanted() });
-    super(inbox, autoCommit);
+  constructor(host: GroupConsumerHost, { streamKeys, roster, found }: Subscription) {
+    const onFatal = (error: StreamerError) => this.fail(error);
+    const onProgress = () => this.#discovery?.progressed();
+    const parts = new GroupParts(host, roster, { onFatal, onProgress });
+    super(parts.inbox, host.settings.commit.autoCommit);
     this.#host = host;
     this.#streamKeys = streamKeys;
-    this.#shards = shards;
-    this.#inbox = inbox;
-    const onFatal = (error: StreamerError) => this.fail(error);
-    const onGone = (shard: GroupShard, ids: readonly MessageId[]) => this.#gone(shard, ids);
-    const allShards = () => this.#shards;
-    const count = () => this.#reader.count;
-    const exclusively = <T>(work: () => Promise<T>) => this.#exclusively(work);
-    const { signal } = this.#closing;
-    const ledger = this.#ledger = new Ledger({ byTime: autoCommit === "delayed" });
-    const committer = this.#committer = new Committer({
-      anchor,
-      group: member.group,
-      policy: settings.commit,
-      ledger,
-      onSent: () => this.#eased(),
-      onFatal,
-    });
-    const graveyard = this.#graveyard = new Graveyard({
-      anchor,
-      member,
-      ledger,
-      target: settings.deadLetter,
-      signal: this.#ended.signal,
-      onBuried: (detail) => {
-        events.deadLetter(detail);
-        this.#eased();
-      },
-      onFatal,
-    });
-    const allowance = (lot: Lot) => this.#allowance(lot);
-    const intake = new Intake({
-      clock: anchor.clock,
-      settings,
-      timestampFormat,
-      field,
-      inbox,
-      ledger,
-      committer,
-      graveyard,
-      allowance,
-    });
-    const shared = { anchor, settings, member, ledger, inbox, intake, signal, count, exclusively, onGone, onFatal };
-    const tell = (event: (detail: EntriesDetail) => void) => (shard: GroupShard, ids: readonly MessageId[]) =>
-      event({ ...shardName(shard), group: member.group, ids });
-    const onSized = (entries: number, bytes: number) => this.#reader.sized(entries, bytes);
-    this.#replay = new Replay({ ...shared, clock: anchor.clock, onSized });
-    this.#claimer = new Claimer({
-      ...shared,
-      shards: allShards,
-      room: () => this.#reader.room(),
-      onClaimed: events.claimed,
-    });
-    this.#redelivery = new RedeliveryQueue({ ...shared, onDropped: () => this.#eased() });
-    this.#keeper = new Keeper({
-      ...shared,
-      shards: allShards,
-      onLost: tell(events.lost),
-      onReleased: tell(events.released),
-      onGroupMissing: (shard, cause) => groups.lookFor([shard], cause),
-      onVerified: () => this.#eased(),
-    });
-    const groups = new Groups({
-      ...shared,
-      onLost: (shard) => this.#orphan(shard),
-      onReady: (shard) => {
-        shard.replayed = true; // what an earlier life had left is gone with its group
-        this.#reader.joined();
-      },
-      onRecreated: events.groupRecreated,
-      onReset: events.streamReset,
-    });
-    this.#reader = new GroupReader({
-      ...shared,
-      node,
-      groups,
-      replay: this.#replay,
-      isFull: () => this.#room === 0,
-      onFenceUnavailable: events.fenceUnavailable,
-    }, shards);
+    this.#roster = roster;
+    this.#parts = parts;
+    const later = (signal: AbortSignal) => this.#discovery?.find(signal) ?? [];
+    const moves = this.#moves = new GroupMoves({ host, parts, roster, later, onMoved: onProgress, onFatal });
+    this.#discovery = found && new Discovery({
+      anchor: host.anchor,
+      interval: host.settings.shardDiscoveryInterval,
+      signal: parts.signal,
+      shards: () => moves.shards,
+      adopt: (added) => moves.addLater(added),
+      isLeft: (plain, until) => moves.isLeft(plain, until),
+      replace: (replacement) => moves.replace(replacement),
+      onShards: host.events.shards,
+    }, found);
   }
 
   /** @internal Begins to read. */
   start(): void {
-    this.#reader.start();
-    this.#keeper.start();
-    this.#claimer.start();
+    this.#parts.start();
+    this.#discovery?.start();
   }
 
   get groupId(): string {
@@ -221,7 +118,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   }
 
   get streamShards(): readonly StreamShard[] {
-    return this.#shards.map(shardName);
+    return this.#moves.shards.map(({ streamKey, shardId }) => ({ streamKey, shardId }));
   }
 
   /** @internal How messages are acknowledged. */
@@ -229,33 +126,46 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     return this.#host.settings.commit.autoCommit;
   }
 
-  seek(_time: Date | bigint): Promise<void> {
-    return Promise.reject(notMoved());
+  async seek(time: Date | bigint, options: MoveOptions = {}): Promise<void> {
+    checkMove(options);
+    await this.#moves.moveTo(goalOfTime(time, this.#host.timestampFormat), options);
   }
 
-  rewind(_position: unknown): Promise<void> {
-    return Promise.reject(notMoved());
+  async rewind(position: SeqPos, options: MoveOptions = {}): Promise<void> {
+    checkMove(options);
+    await this.#moves.moveTo(goalOfPosition(position, this.#host.anchor), options);
   }
 
-  assign(_streamKey: string, _shardId: number): Promise<void> {
-    return Promise.reject(notMoved());
+  async assign(streamKey: string, shardId: number, { signal }: WaitOptions = {}): Promise<void> {
+    checkSubscribed(this.#streamKeys, { streamKey, shardId });
+    const added = this.#discovery?.shardOf(streamKey, shardId) ??
+      subscribedShard(streamKey, shardId, this.#host.settings.shards);
+    await this.adopt([added], { signal });
   }
 
-  unassign(_streamKey: string, _shardId: number): Promise<void> {
-    return Promise.reject(notMoved());
+  /**
+   * @internal Reads more shards, whose groups begin where `from` says if they are missing; those that are read already go on
+   * as they do. In force when it resolves.
+   */
+  async adopt(shards: readonly SubscribedShard[], options: AdoptOptions): Promise<void> {
+    await this.#moves.adopt(shards, options);
+  }
+
+  async unassign(streamKey: string, shardId: number, options: WaitOptions = {}): Promise<void> {
+    checkSubscribed(this.#streamKeys, { streamKey, shardId });
+    const removed = await this.#moves.unassign(streamKey, shardId, options);
+    if (removed !== undefined) this.#discovery?.dismiss(removed);
   }
 
   override ack(message: Message): void {
     if (!this.#hasVerbs) return super.ack(message);
+    if (this.#isFree(message)) return; // it is pending nowhere
     const place = this.#placeOf(message);
-    if (place === undefined || !this.#ledger.ack(place.lot, place.index)) {
-      const state = place?.lot.states[place.index];
-      if (state === undefined || state === HELD.done || state === HELD.released) {
-        return this.#ackById(message.identifier);
-      }
-      return; // it is on its way
-    }
-    this.#acked();
+    if (place === undefined) return this.#ackById(message.identifier);
+    const { lot, index } = place;
+    if (this.#parts.ledger.ack(lot, index)) return this.#acked();
+    const state = lot.states[index];
+    if (state === HELD.done || state === HELD.released) this.#ackIn(lot.shard, message.id); // else it is on its way
   }
 
   override ackWith(identifier: Pick<MessageIdentifier, "streamKey" | "shardId" | "id">): void {
@@ -266,20 +176,22 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   override nack(message: Message, options: NackOptions = {}): void {
     if (!this.#hasVerbs) return super.nack(message, options);
     const delay = checkNumber("delay", options.delay, 0, { min: 0 });
+    if (this.#isFree(message)) throw notPending("nack");
     const place = this.#placeOf(message);
-    if (place === undefined) return void this.#shardOf(message); // not ours to hold: whoever has it delivers it
+    if (place === undefined) return this.#checkRead(message); // not ours to hold: whoever has it delivers it
     if (place.lot.states[place.index] !== HELD.returned) return;
     if (message.deliveries >= this.#host.settings.maxDeliveries) {
-      return this.#graveyard.bury(message, place, { deliveries: message.deliveries, reason: MAX_DELIVERIES });
+      return this.#parts.graveyard.bury(message, place, { deliveries: message.deliveries, reason: MAX_DELIVERIES });
     }
-    if (this.#ledger.move(place.lot, place.index, HELD.nacked)) this.#redelivery.add(place, { delay });
+    this.#again(place, { delay });
   }
 
   /** @internal Takes a message back that nobody has looked at: it comes again, and that counts as no delivery. */
   putBack(message: Message): void {
     const place = this.#placeOf(message);
-    if (place === undefined || !this.#ledger.move(place.lot, place.index, HELD.nacked)) return;
-    this.#redelivery.add(place, { delay: 0, seen: false });
+    if (place !== undefined) return this.#again(place, { delay: 0, seen: false });
+    const mark = messagePlace(message)?.lot;
+    if (mark !== undefined) this.#parts.free?.putBack(message, mark);
   }
 
   /** @internal Whether nothing is acknowledged any more. */
@@ -290,27 +202,28 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   override term(message: Message, reason = "terminated"): void {
     if (!this.#hasVerbs) return super.term(message, reason);
     if (typeof reason !== "string") throw invalidOption("reason", reason, "a string");
+    if (this.#isFree(message)) throw notPending("term");
     const place = this.#placeOf(message);
-    if (place === undefined) return void this.#shardOf(message);
-    this.#graveyard.bury(message, place, { deliveries: message.deliveries, reason });
+    if (place === undefined) return this.#checkRead(message);
+    this.#parts.graveyard.bury(message, place, { deliveries: message.deliveries, reason });
   }
 
   override commit(options: WaitOptions = {}): Promise<void> {
     if (this.autoCommit !== "disabled") return super.commit(options);
-    if (this.#ended.signal.aborted) return Promise.reject(consumerEnded());
+    if (this.#parts.isClosed) return Promise.reject(consumerEnded());
     return this.flushAcks(options);
   }
 
   /** @internal Sends what was acknowledged, whatever the policy; resolves when the server has said so. */
   async flushAcks(options: WaitOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
-    const buried = abortable(this.#graveyard.settle(), options.signal); // a dead letter that has no room holds up no ack
-    await Promise.all([this.#committer.flush(options.signal), buried]);
+    const buried = abortable(this.#parts.graveyard.settle(), options.signal); // a dead letter that has no room holds up no ack
+    await Promise.all([this.#parts.committer.flush(options.signal), buried]);
   }
 
   stats(): ConsumerStats {
-    const { queued, queuedBytes, delivered } = this.#inbox;
-    const { inHand, unsent, sending, confirmed } = this.#ledger;
+    const { queued, queuedBytes, delivered } = this.#parts.inbox;
+    const { inHand, unsent, sending, confirmed } = this.#parts.ledger;
     return {
       queued,
       queuedBytes,
@@ -318,9 +231,9 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
       unsentAcks: unsent + sending,
       delivered,
       acked: confirmed,
-      claimed: this.#claimer.claimed,
-      replayed: this.#replay.replayed,
-      gaps: this.#gaps,
+      claimed: this.#parts.claimer.claimed,
+      replayed: this.#parts.replay.replayed,
+      gaps: this.#parts.gaps,
     };
   }
 
@@ -338,37 +251,29 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   /** @internal Ends reading with this error. What was acknowledged can still be committed, by `end`. */
   fail(error: StreamerError): void {
-    this.#stop(error);
-    this.#reader.close(error);
-  }
-
-  #stop(error: StreamerError): void {
-    this.#inbox.end(error);
-    this.#closing.abort(error);
-    this.#keeper.close();
-    this.#redelivery.close();
+    this.#parts.stop(error);
+    this.#parts.reader.close(error);
   }
 
   async #end(limit: number, signal: AbortSignal | undefined): Promise<void> {
     const { clock } = this.#host.anchor;
-    this.#stop(consumerEnded());
-    if (this.autoCommit === "delayed") this.#ledger.ackReturned(Infinity);
+    this.#parts.stop(consumerEnded());
+    if (this.autoCommit === "delayed") this.#parts.ledger.ackReturned(Infinity);
     const late = new AbortController();
     const unread = new AbortController();
     const timers = [clock.after(Math.min(limit, UNBLOCK_LIMIT), () => unread.abort())];
     timers.push(clock.after(limit, () => {
       late.abort(new StreamerError("TIMEOUT", `Cannot commit within ${limit} ms: what is left stays pending`));
     }));
-    const finished = this.#reader.finish(unread.signal).then(() => this.#reader.close(consumerEnded()));
+    const finished = this.#parts.reader.finish(unread.signal).then(() => this.#parts.reader.close(consumerEnded()));
     try {
       await this.flushAcks({ signal: signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]) });
       await finished;
     } finally {
       unread.abort();
-      this.#reader.close(consumerEnded());
+      this.#parts.reader.close(consumerEnded());
       for (const timer of timers) timer.stop();
-      this.#ended.abort(consumerEnded());
-      this.#committer.close();
+      this.#parts.close();
       this.#host.onEnded(this);
     }
   }
@@ -377,64 +282,45 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     return this.autoCommit === "rolling" || this.autoCommit === "disabled";
   }
 
-  /** How many more messages may be handed out; where none may, whoever asked is told when that has changed. */
-  get #room(): number {
-    const { inHand, nacked, unsent } = this.#ledger;
-    const room = Math.min(this.#host.settings.maxUnacked - inHand - nacked, MAX_UNCOMMITTED - unsent);
-    if (room > 0) return room;
-    this.#full = true;
-    return 0;
-  }
-
-  #allowance(lot: Lot): number {
-    const room = this.#room;
-    if (room === 0 || !this.#keeper.isStale(lot)) return room;
-    this.#full = true;
-    this.#keeper.verify(); // after which there is room again
-    return 0;
-  }
-
-  /** Somebody asks for what is not there, or a page has been handed out to its end. */
-  #wanted(): void {
-    this.#reader.fill();
-    if (!this.#awaiting && this.#inbox.asked && this.#shards.some(({ state }) => state === "missing")) this.#await();
-  }
-
-  /** Streams were missing when this consumer was made. If they still are when somebody asks, that is an error. */
-  async #await(): Promise<void> {
-    this.#awaiting = true;
-    const { signal } = this.#closing;
-    try {
-      const missing = this.#shards.filter(({ state }) => state === "missing");
-      await Promise.all(missing.map((shard) => beginGroup(shard, this.#host, signal)));
-      for (const shard of missing) shard.replayed = true; // there was no stream, and so no earlier life
-      this.#reader.joined();
-    } catch (error) {
-      if (!signal.aborted && error instanceof StreamerError) this.fail(error);
-    }
-    this.#awaiting = false;
-  }
-
   #acked(): void {
-    this.#committer.touch();
-    this.#eased();
-  }
-
-  /** Fewer messages are in the user's hands, or more may be handed out: who was refused is served. Cheap where nobody was. */
-  #eased(): void {
-    if (!this.#full) return;
-    this.#full = false;
-    this.#inbox.serve();
-    this.#reader.fill();
+    this.#parts.committer.touch();
+    this.#parts.eased();
   }
 
   #ackById({ streamKey, shardId, id }: Pick<MessageIdentifier, "streamKey" | "shardId" | "id">): void {
-    const shard = this.#shardOf({ streamKey, shardId });
+    const { ledger, free } = this.#parts;
+    const shard = this.#roster.find({ streamKey, shardId });
     halves(id); // throws for what is none
-    const place = this.#ledger.find(shard, id);
-    if (place === undefined) this.#ledger.ackForeign(shard, id);
-    else this.#ledger.ack(place.lot, place.index);
+    if (shard !== undefined && (shard.active || ledger.find(shard, id) !== undefined)) return this.#ackIn(shard, id);
+    const isFree = free?.shards.some((one) => isShard(one, streamKey, shardId)) ?? false;
+    if (!isFree) throw notFound(streamKey, shardId); // else it was read without the group, and is pending for others, if at all
+  }
+
+  /** An entry of a shard that is, or was, read through the group. */
+  #ackIn(shard: GroupShard, id: MessageId): void {
+    const { ledger } = this.#parts;
+    const place = ledger.find(shard, id);
+    if (place === undefined) ledger.ackForeign(shard, id);
+    else ledger.ack(place.lot, place.index);
     this.#acked();
+  }
+
+  /** A message in the user's hands is to be delivered again: here, or to others if its shard is read no more. */
+  #again({ lot, index }: AckPlace, how: { readonly delay: number; readonly seen?: boolean }): void {
+    const { ledger, redelivery, releaser } = this.#parts;
+    if (!ledger.move(lot, index, HELD.nacked)) return;
+    if (lot.shard.active) return redelivery.add({ lot, index }, how);
+    ledger.finish(lot, index);
+    releaser.give(lot.shard, [lot.idAt(index)]);
+    this.#parts.eased();
+  }
+
+  /** Whether a message was read by this consumer without its group. */
+  #isFree(message: Message): boolean {
+    const { free } = this.#parts;
+    if (free === undefined || !(message instanceof Message)) return false;
+    const place = messagePlace(message);
+    return place !== undefined && free.hasRead(place.lot);
   }
 
   /** Where a message is held; `undefined` for one of another consumer, or of an earlier life. */
@@ -442,42 +328,26 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     if (!(message instanceof Message)) throw invalidOption("message", message, "a message of this consumer");
     const place = messagePlace(message);
     if (place === undefined || !(place.lot instanceof Lot)) return undefined;
-    return this.#shards.includes(place.lot.shard) ? { lot: place.lot, index: place.index } : undefined;
+    return this.#roster.known.includes(place.lot.shard) ? { lot: place.lot, index: place.index } : undefined;
   }
 
-  #shardOf({ streamKey, shardId }: StreamShard): GroupShard {
-    const shard = this.#shards.find((one) => isShard(one, streamKey, shardId));
-    if (shard !== undefined) return shard;
-    throw new StreamerError(
-      "STREAM_KEY_NOT_FOUND",
-      `Cannot find shard ${shardId} of ${JSON.stringify(streamKey)} among the subscribed ones`,
-    );
-  }
-
-  /** Entries that are pending and no longer in their stream: nobody can have them, so that they are acknowledged. */
-  #gone(shard: GroupShard, ids: readonly MessageId[]): void {
-    this.#gaps += ids.length;
-    this.#committer.dismiss(shard, ids);
-    this.#host.events.gap({ ...shardName(shard), group: this.groupId, ids });
-  }
-
-  /** What is held of a shard whose group is gone is pending nowhere, and kept by nobody but us. */
-  #orphan(shard: GroupShard): void {
-    for (const lot of this.#ledger.lotsOf(shard)) lot.orphaned = true;
-    this.#eased(); // they need no looking at any more
-  }
-
-  /** One at a time. */
-  #exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#exclusive.then(work);
-    this.#exclusive = result.catch(() => {});
-    return result;
+  /** Refuses a message of a shard that is not read. */
+  #checkRead({ streamKey, shardId }: StreamShard): void {
+    if (!this.#moves.shards.some((one) => isShard(one, streamKey, shardId))) throw notFound(streamKey, shardId);
   }
 }
 
 /** Longest that an end waits for the server to end a blocked read; where it is slower, entries may be handed to nobody. */
 const UNBLOCK_LIMIT = 1_000;
 
-function notMoved(): StreamerError {
-  return new StreamerError("UNSUPPORTED", "Cannot move a consumer in a group as that is not built yet");
+function checkMove(options: MoveOptions): void {
+  checkNames("options of a move", options, ["signal", "group"]);
+  checkBoolean("group", options.group, false);
+}
+
+function notPending(verb: string): StreamerError {
+  return new StreamerError(
+    "UNSUPPORTED",
+    `Cannot ${verb} a message that was read without the group as it must be pending there`,
+  );
 }

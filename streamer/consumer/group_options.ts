@@ -110,6 +110,8 @@ export type GroupOptions = DelayedOptions | ImmediateOptions | RollingOptions | 
 
 /** The same with every default filled in. */
 export interface GroupSettings extends ReadingSettings {
+  /** As it was given; `batchSize` has what is meant where it was not. */
+  readonly givenBatchSize: number | undefined;
   readonly mode: "resumable" | "load-balanced";
   readonly group: string | undefined;
   readonly consumerId: string | undefined;
@@ -167,6 +169,7 @@ export function groupSettings(options: GroupOptions): GroupSettings {
   const { autoClaimInterval, consumerExpiry, deadLetter, maxDeliveries } = given;
   return {
     ...reading,
+    givenBatchSize: reading.batchSize,
     batchSize: reading.batchSize ?? (shared ? SHARED_PAGE : undefined),
     mode,
     group: checkName("group", options.group),

@@ -61,8 +61,10 @@ export type OnGroupLost = "resume" | "earliest" | "latest" | "fail";
 
 /** What is known when a lost group can be made again. */
 export interface LostGroup {
-  /** The highest id that had been delivered to it. */
+  /** How far it had come. */
   readonly position: MessageId;
+  /** The highest id its stream is known to have reached. */
+  readonly reached: MessageId;
   /** Whether its stream was seen missing meanwhile. */
   readonly wasMissing: boolean;
   readonly end: StreamEnd;
@@ -75,7 +77,7 @@ export type LostVerdict =
 
 /** Decides about a group that has vanished while its stream is there. */
 export function judgeLost(lost: LostGroup, onGroupLost: OnGroupLost, onStreamReset: OnStreamReset): LostVerdict {
-  const anew = lost.wasMissing || (lost.end.exact && compareIds(lost.end.id, lost.position) < 0);
+  const anew = lost.wasMissing || (lost.end.exact && compareIds(lost.end.id, lost.reached) < 0);
   if (onGroupLost === "fail" || (anew && onGroupLost === "resume" && onStreamReset === "fail")) return { kind: "fail" };
   if (onGroupLost === "earliest") return { kind: "create", position: FIRST_ID, anew };
   if (onGroupLost === "latest") return { kind: "create", position: lost.end.id, anew };

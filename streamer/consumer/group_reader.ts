@@ -16,11 +16,11 @@ import { abortable } from "./abortable.ts";
 import type { AnchorPorts } from "./anchor.ts";
 import type { Groups } from "./groups.ts";
 import type { GroupSettings } from "./group_options.ts";
-import { MAX_DEPTH, mayRead, nextDepth } from "./group_policy.ts";
 import type { GroupShard } from "./group_shard.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Intake } from "./intake.ts";
-import { type CountState, firstCount, halveCount, isFatal, nextCount } from "./policy.ts";
+import { isFatal } from "./policy.ts";
+import { ReadPace } from "./read_pace.ts";
 import type { Replay } from "./replay.ts";
 import { endBlockedRead } from "./unblock.ts";
 
@@ -34,6 +34,8 @@ export interface GroupReaderPorts {
   readonly intake: Intake;
   readonly groups: Groups;
   readonly replay: Replay;
+  /** The shards that are read now. */
+  readonly shards: () => readonly GroupShard[];
   /** Whether as many messages are in the user's hands as may be. */
   readonly isFull: () => boolean;
   readonly onFenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
@@ -62,37 +64,32 @@ export class GroupReader {
   readonly #fence = new Fence();
   readonly #closing = new AbortController();
   readonly #heartbeat: number;
-  readonly #pageBytes: number;
   readonly #noAck: boolean;
-  readonly #shards: readonly GroupShard[];
+  readonly #pace: ReadPace;
+  readonly #brought = new Set<GroupShard>(); // of which all that was pending has been brought in, over this connection
   #connected: OpenConnection | undefined;
   #preparing: OpenConnection | undefined;
   #open: OpenConnection | undefined; // the connected one, once what is new may be read
-  #count: CountState;
-  #depth = 1;
   #inFlight = 0;
   #stalled = 0; // reads in flight at the last cut: each may block on the server for as long as it may
   #reads = 0; // sent
   #answered = 0; // of those, or lost
-  #arriving = 0; // messages that are not yet in the inbox
   #refusedSince: number | undefined;
   #unreadable = 0; // replies in a row that broke the protocol
   #pausing = false; // after a refusal
-  #pace: number | undefined; // milliseconds a message takes
-  #pacedAt = 0;
-  #pacedDelivered = 0;
   #room: PromiseWithResolvers<void> | undefined;
+  #holds = 0;
+  #quiet: PromiseWithResolvers<void> | undefined;
+  #retired = false;
 
-  constructor(ports: GroupReaderPorts, shards: readonly GroupShard[]) {
-    const { node, settings, onFatal } = ports;
+  constructor(ports: GroupReaderPorts) {
+    const { node, settings, inbox, isFull, onFatal } = ports;
     this.#ports = ports;
     this.#clock = node.clock;
-    this.#shards = shards;
-    this.#count = firstCount(settings.batchSize);
     this.#noAck = settings.commit.autoCommit === "immediate";
     this.#heartbeat = Math.min(HEARTBEAT, node.timeout);
-    const pages = settings.prefetch + MAX_DEPTH;
-    this.#pageBytes = Math.min(settings.maxBufferedBytes / pages, node.limits.reply * REPLY_SHARE);
+    const replyBytes = node.limits.reply * REPLY_SHARE;
+    this.#pace = new ReadPace({ clock: node.clock, settings, inbox, isFull, replyBytes });
     this.#connection = new Connection(node, {
       up: (open) => this.#up(open),
       down: (cause, open) => this.#down(cause, open),
@@ -108,57 +105,89 @@ export class GroupReader {
 
   /** Entries of a page that may be asked for now. */
   get count(): number {
-    return Math.min(this.#count.count, this.#ports.settings.maxUnacked);
+    return this.#pace.count;
   }
 
   /** A page of one shard has come by another way: the next ones are fitted to the size of its entries. */
   sized(entries: number, bytes: number): void {
-    const { settings } = this.#ports;
-    const size = { entries, total: entries, bytes, streams: 1 };
-    const grown = nextCount(this.#count, size, { batchSize: settings.batchSize, pageBytes: this.#pageBytes });
-    this.#count = { ...grown, count: Math.min(grown.count, this.#count.count) };
+    this.#pace.sized(entries, bytes);
   }
 
-  /** Resolves when there is room for a page; rejects when reading has ended. */
+  /** Resolves when there is room for a page, or nothing is read any more; rejects when reading has ended. */
   async room(): Promise<void> {
     const { signal } = this.#closing;
-    while (!this.#hasRoom(0)) {
+    while (!this.#retired && !this.#pace.hasRoom(0)) {
       this.#room ??= Promise.withResolvers<void>();
       await this.#room.promise;
-      signal.throwIfAborted();
+      if (!this.#retired) signal.throwIfAborted();
     }
-    signal.throwIfAborted();
+    if (!this.#retired) signal.throwIfAborted();
   }
 
   /** There may be room, or somebody asks: reads the next pages if nothing is in the way. */
   fill(): void {
-    this.#measurePace();
-    if (this.#room !== undefined && this.#hasRoom(0)) {
+    this.#pace.measure();
+    if (this.#room !== undefined && this.#pace.hasRoom(0)) {
       this.#room.resolve();
       this.#room = undefined;
     }
     const open = this.#open;
-    if (open === undefined || this.#pausing) return;
-    const shards = this.#shards.filter(({ state }) => state === "ready");
+    if (open === undefined || this.#pausing || this.#holds > 0) return;
+    const shards = this.#ports.shards().filter((shard) => shard.state === "ready" && this.#brought.has(shard));
     if (shards.length === 0) return;
     const idle = this.#inFlight === 0;
-    while (this.#hasRoom(this.#inFlight)) this.#read(open, shards);
+    while (this.#pace.hasRoom(this.#inFlight)) this.#read(open, shards);
     // The server works on the next page while the last one is handed out. Where it has another to work on, there is no
     // hurry: what is asked for within one tick goes in one write, which costs more than all else of a small page.
     if (idle && this.#inFlight > 0) open.pipeline.flush();
   }
 
-  /** A shard can be read that was not there when the blocked read was sent: that one is ended. */
-  joined(): void {
-    const open = this.#open;
+  /** These shards can be read that were not there when the blocked read was sent, and nothing of them is pending. */
+  joined(...shards: readonly GroupShard[]): void {
+    for (const shard of shards) this.#brought.add(shard);
     const last = this.#reads;
     this.fill();
-    if (open === undefined || this.#answered >= last) return;
-    endBlockedRead(open, {
-      anchor: this.#ports.anchor,
-      signal: this.#closing.signal,
-      isBlocked: () => this.#open === open && this.#answered < last,
-    });
+    this.#endRead(last, this.#closing.signal);
+  }
+
+  /** Other shards are to be read: what is pending of those that are new is brought in, and the blocked read is ended. */
+  changed(): void {
+    const shards = this.#ports.shards();
+    for (const shard of this.#brought) if (!shards.includes(shard)) this.#brought.delete(shard);
+    this.#endRead(this.#reads, this.#closing.signal);
+    if (this.#nextToBring() !== undefined) this.#open = undefined;
+    this.#goOn();
+  }
+
+  /** Reads nothing new until {@linkcode release} has been called as often. */
+  hold(): void {
+    this.#holds++;
+    this.#endRead(this.#reads, this.#closing.signal);
+  }
+
+  /** Takes one hold back. */
+  release(): void {
+    this.#holds--;
+    this.fill();
+  }
+
+  /**
+   * Resolves when no read is under way, and none of a lost connection can be; only while held. Until the connection is back
+   * that cannot be known.
+   */
+  async quiet(signal: AbortSignal): Promise<void> {
+    while (this.#inFlight > 0 || this.#connected === undefined || this.#fence.needed) {
+      this.#quiet ??= Promise.withResolvers<void>();
+      await abortable(this.#quiet.promise, signal);
+    }
+  }
+
+  /** Reads nothing more through the group. What the server hands out until it has ended the blocked read is taken in. */
+  async retire(reason: StreamerError): Promise<void> {
+    this.#retired = true;
+    this.#room?.resolve();
+    await this.finish(this.#closing.signal);
+    this.close(reason);
   }
 
   /**
@@ -166,11 +195,8 @@ export class GroupReader {
    * hand out entries to nobody. Nothing more is read by then, since the inbox is over.
    */
   async finish(signal: AbortSignal): Promise<void> {
-    const open = this.#open;
-    const last = this.#reads;
-    const isBlocked = () => this.#open === open && this.#answered < last;
-    if (open === undefined || this.#closing.signal.aborted || !isBlocked()) return;
-    await abortable(endBlockedRead(open, { anchor: this.#ports.anchor, signal, isBlocked }), signal).catch(() => {});
+    if (this.#closing.signal.aborted) return;
+    await abortable(this.#endRead(this.#reads, signal), signal).catch(() => {});
   }
 
   /** Closes the connection. Twice is harmless. */
@@ -180,35 +206,29 @@ export class GroupReader {
     this.#room?.resolve();
   }
 
-  #hasRoom(inFlight: number): boolean {
-    const { inbox, settings, isFull } = this.#ports;
-    const { queuedBytes, asked } = inbox;
-    const pages = inbox.pages + Number(this.#arriving > 0);
-    const queued = inbox.queued + this.#arriving;
-    if (inbox.over !== undefined || isFull() || queuedBytes >= settings.maxBufferedBytes) return false;
-    const { prefetch, mode } = settings;
-    const shared = mode === "load-balanced";
-    const ahead = { inFlight, depth: this.#depth, pages, queued, prefetch, asked, shared, pace: this.#pace };
-    return mayRead({ ...ahead, count: this.count });
+  /** Has the server end the reads that were sent up to this one. */
+  async #endRead(last: number, signal: AbortSignal): Promise<void> {
+    const connected = this.#connected;
+    if (connected === undefined || this.#answered >= last) return;
+    const isBlocked = () => this.#connected === connected && this.#answered < last;
+    await endBlockedRead(connected, { anchor: this.#ports.anchor, signal, isBlocked });
   }
 
-  /**
-   * How long a message takes: looked at when somebody asks and nothing is left, so that all that was handed out has been
-   * worked on, or else with each page.
-   */
-  #measurePace(): void {
-    const { delivered, pages, asked } = this.#ports.inbox;
-    const handed = delivered - this.#pacedDelivered;
-    const done = pages === 0 ? asked && handed > 0 : handed >= this.count;
-    if (!done) return;
-    const now = this.#clock.now();
-    this.#pace = (now - this.#pacedAt) / handed;
-    this.#pacedAt = now;
-    this.#pacedDelivered = delivered;
+  /** Tells who waits for it that no read is under way. */
+  #quieter(): void {
+    if (this.#inFlight > 0) return;
+    this.#quiet?.resolve();
+    this.#quiet = undefined;
+  }
+
+  #nextToBring(): GroupShard | undefined {
+    return this.#ports.shards().find((shard) => shard.state === "ready" && !this.#brought.has(shard));
   }
 
   #up(open: OpenConnection): void {
     this.#connected = open;
+    this.#brought.clear();
+    this.#quieter();
     this.#goOn();
   }
 
@@ -237,8 +257,11 @@ export class GroupReader {
           onFenceUnavailable({ node: this.#connection.node.name, cause });
         };
         await this.#fence.raise(pipeline, { clock: this.#clock, signal, onUnavailable });
+        this.#quieter();
       }
-      await this.#bring(open);
+      for (let shard = this.#nextToBring(); shard !== undefined; shard = this.#nextToBring()) {
+        if (await this.#bring(open, shard)) this.#brought.add(shard);
+      }
     } catch (error) {
       if (signal.aborted) return;
       if (pipeline.ending !== undefined) { // there will be another connection, or none
@@ -256,10 +279,8 @@ export class GroupReader {
     this.fill();
   }
 
-  async #bring({ pipeline }: OpenConnection): Promise<void> {
-    for (const shard of this.#shards) {
-      if (shard.state === "ready") await this.#ports.replay.bring(shard, pipeline, () => this.room());
-    }
+  #bring({ pipeline }: OpenConnection, shard: GroupShard): Promise<boolean> {
+    return this.#ports.replay.bring(shard, pipeline, () => this.room());
   }
 
   /**
@@ -270,7 +291,9 @@ export class GroupReader {
     const { signal } = this.#closing;
     try {
       await sleep(this.#clock, this.#stalled * this.#heartbeat, signal);
-      if (this.#open !== undefined) await this.#bring(this.#open);
+      for (const shard of this.#ports.shards()) {
+        if (this.#open !== undefined && shard.state === "ready") await this.#bring(this.#open, shard);
+      }
     } catch {
       // The end; or one more lost connection, after which it is brought in all the same.
     }
@@ -284,11 +307,10 @@ export class GroupReader {
     this.#open = this.#connected = undefined;
     this.#inFlight = 0;
     this.#answered = this.#reads;
-    this.#depth = 1;
+    this.#pace.cut();
+    this.#quieter();
     if (!(cause instanceof ProtocolError && cause.tooLarge)) return;
-    const halved = halveCount(this.#count);
-    if (halved !== undefined) this.#count = halved;
-    else if (++this.#unreadable > 1) this.#ports.onFatal(cause); // a single entry is larger than the limits
+    if (!this.#pace.halve() && ++this.#unreadable > 1) this.#ports.onFatal(cause); // a single entry is larger than the limits
   }
 
   #read(open: OpenConnection, shards: readonly GroupShard[]): void {
@@ -308,8 +330,12 @@ export class GroupReader {
       reply: (decoder) => {
         this.#inFlight--;
         this.#answered++;
-        if (isErrorReply(decoder)) return void this.#refused(readError(decoder, command));
+        if (isErrorReply(decoder)) {
+          this.#quieter();
+          return void this.#refused(readError(decoder, command));
+        }
         this.#arrived(decoder, reading);
+        this.#quieter(); // now that it has been taken in
         this.#refusedSince = undefined;
         this.#unreadable = 0;
       },
@@ -323,7 +349,7 @@ export class GroupReader {
   #arrived(decoder: RespDecoder, reading: Reading): void {
     const lent = decoder.borrow();
     const found = findPage(lent);
-    const { inbox, intake, settings } = this.#ports;
+    const { inbox, intake } = this.#ports;
     const asked = new Map(reading.shards.map((shard) => [shard.redisKey, shard]));
     const arrived = found.map(({ redisKey, entries, lastId }) => {
       const shard = asked.get(redisKey);
@@ -334,17 +360,10 @@ export class GroupReader {
     });
     const total = arrived.reduce((sum, { entries }) => sum + entries.length, 0);
     const most = arrived.reduce((max, { entries }) => Math.max(max, entries.length), 0);
-    const starving = inbox.pages === 0 && inbox.asked;
-    if (starving) this.#pacedAt = this.#clock.now(); // from here on they are worked on
-    if (total > 0) {
-      const size = { entries: most, total, bytes: lent.byteLength, streams: reading.shards.length };
-      this.#count = nextCount(this.#count, size, { batchSize: settings.batchSize, pageBytes: this.#pageBytes });
-    }
-    const sign = { full: most >= reading.count, starving, pages: inbox.pages + Number(total > 0) };
-    this.#depth = nextDepth(this.#depth, sign);
-    this.#arriving = total;
+    const size = { entries: most, total, bytes: lent.byteLength, streams: reading.shards.length };
+    this.#pace.arrived(size, reading.count);
     this.fill(); // the server works on the next page while this one is copied and handed out
-    this.#arriving = 0;
+    this.#pace.settled();
     checkPage(lent, found);
     if (total > 0) {
       const frame = decoder.detach();
@@ -361,6 +380,7 @@ export class GroupReader {
   async #refused(error: StreamerError): Promise<void> {
     const { groups, anchor, onFatal } = this.#ports;
     const { signal } = this.#closing;
+    if (this.#retired) return;
     const lost = isGroupMissing(error);
     if (!lost && (!(error instanceof RedisError) || isFatal(error.code))) return onFatal(error);
     const now = this.#clock.now();
@@ -368,7 +388,7 @@ export class GroupReader {
     if (this.#pausing) return; // whoever was refused first waits for all
     this.#pausing = true;
     try {
-      if (lost) await groups.lookFor(this.#shards.filter(({ state }) => state === "ready"), error);
+      if (lost) await groups.lookFor(this.#ports.shards().filter(({ state }) => state === "ready"), error);
       const delay = reconnectDelay(anchor.reconnect, now - this.#refusedSince, this.#clock.random());
       await sleep(this.#clock, delay, signal);
     } catch {

@@ -7,10 +7,12 @@ import { sleep } from "../../resp/connection/clock.ts";
 import type { GroupMember } from "../commands/xreadgroup.ts";
 import { isGroupThere, isStreamMissing, xgroupCreate, xinfoGroups } from "../commands/xgroup.ts";
 import { FIRST_ID, type MessageId } from "../model/id.ts";
-import { type AnchorPorts, findEnd, persist } from "./anchor.ts";
+import { type AnchorPorts, findEnd } from "./anchor.ts";
 import { judgeLost } from "./group_policy.ts";
 import type { GroupSettings } from "./group_options.ts";
 import { type GroupShard, shardName } from "./group_shard.ts";
+import { persist } from "./persist.ts";
+import { type StartAt, startAt } from "./shard.ts";
 
 /** A shard, as events name it, and where its group begins again. */
 export interface RecreatedDetail {
@@ -39,14 +41,23 @@ export interface GroupsPorts {
 /** Longest pause between two looks at a stream that is missing: an outage of minutes costs no more than a few commands a minute. */
 const LONGEST_PAUSE = 10_000;
 
+/** How a group begins. */
+export interface BeginOptions {
+  readonly signal: AbortSignal;
+  /** Where, if it is missing. @default {as `autoStreamReset` says} */
+  readonly from?: StartAt;
+  /** Whether a missing stream is an error. @default {false} */
+  readonly required?: boolean;
+}
+
 /** Makes a group where it is missing. A stream that is missing, and is not to be made, leaves the shard `"missing"`. */
 export async function beginGroup(
   shard: GroupShard,
   ports: Pick<GroupsPorts, "anchor" | "settings" | "member">,
-  signal: AbortSignal,
+  { signal, from = startAt(ports.settings.autoStreamReset), required = false }: BeginOptions,
 ): Promise<void> {
   const { anchor, settings, member } = ports;
-  const fromStart = settings.autoStreamReset === "earliest" || shard.state === "missing"; // all of it is newer than we are
+  const fromStart = from === "beginning" || shard.state === "missing"; // all of it is newer than we are
   const options = { position: fromStart ? FIRST_ID : "$", mkstream: settings.mkstream } as const;
   const waiting = shard.state === "missing";
   const before = await lastDelivered(shard, ports, signal);
@@ -58,7 +69,7 @@ export async function beginGroup(
   try {
     await persist(anchor, signal, () => anchor.run(xgroupCreate(shard.redisKey, member.group, options), { signal }));
   } catch (error) {
-    if (isStreamMissing(error) && !waiting) {
+    if (isStreamMissing(error) && !waiting && !required) {
       shard.state = "missing";
       return;
     }
@@ -106,6 +117,7 @@ export class Groups {
       if (shard.state !== "ready") return;
       shard.state = "lost";
       this.#ports.onLost(shard);
+      if (!shard.active) return; // it is read no more: what is in the user's hands needs no group
       this.#remake(shard, cause).catch((error) => this.#fail(error));
     }));
   }
@@ -117,16 +129,18 @@ export class Groups {
     const lostAt = clock.now();
     for (let wasMissing = false;;) {
       const end = await findEnd(shard.redisKey, anchor, signal);
+      if (isOver(shard)) return;
       const missing = end.exists === false;
       wasMissing ||= missing;
       const verdict = judgeLost(
-        { position: shard.position, wasMissing, end },
+        { position: shard.position, reached: shard.moved ? shard.reached : shard.position, wasMissing, end },
         settings.onGroupLost,
         settings.onStreamReset,
       );
       if (verdict.kind === "fail") return onFatal(cause);
       const { position, anew } = verdict;
       const made = missing && !settings.mkstream ? "not yet" : await this.#create(shard, position);
+      if (isOver(shard)) return;
       if (made !== "not yet") {
         shard.position = made === "made" ? position : await lastDelivered(shard, this.#ports, signal) ?? position;
         shard.state = "ready";
@@ -135,6 +149,7 @@ export class Groups {
         return onReady(shard);
       }
       await sleep(clock, reconnectDelay(pace, clock.now() - lostAt, clock.random()), signal);
+      if (isOver(shard)) return;
     }
   }
 
@@ -157,4 +172,9 @@ export class Groups {
     const { signal, onFatal } = this.#ports;
     if (!signal.aborted && error instanceof StreamerError) onFatal(error);
   }
+}
+
+/** Whether nobody waits for a lost group any more: its shard is read no more, or was begun again. */
+function isOver({ active, state }: GroupShard): boolean {
+  return !active || state !== "lost";
 }

@@ -3,8 +3,8 @@
 
 import type { StreamerError } from "../../resp/errors.ts";
 import { Queue } from "../../resp/connection/queue.ts";
-import type { MessageId } from "../model/id.ts";
-import { Message, type MessageSource } from "../model/message.ts";
+import { compareIds, type MessageId } from "../model/id.ts";
+import { Message, messageEntry, type MessageSource } from "../model/message.ts";
 
 /** Who has to agree to each message of a section before it is handed out; only where they are acknowledged. */
 export interface Handing {
@@ -33,6 +33,8 @@ export interface Section {
 /** One reply's worth of sections. */
 export interface Page {
   readonly sections: Section[];
+  /** Whether it is of what was put back: no more than were taken at once. */
+  readonly putBack?: boolean;
 }
 
 interface Asker {
@@ -114,6 +116,27 @@ export class Inbox {
     return this.#state.kind === "over" ? this.#state.error : undefined;
   }
 
+  /**
+   * Takes a message back that was handed out without anybody's agreement: it is handed out again, before all others of its
+   * shard that come after it.
+   */
+  putBack(message: Message, before: MessageId): void {
+    if (this.#state.kind === "over") return;
+    const { source, at } = messageEntry(message);
+    const section = { source, entries: Int32Array.of(at), taken: 0, before, bytes: 0 };
+    let page = this.#pages[0];
+    if (page?.putBack !== true) this.#pages.unshift(page = { sections: [], putBack: true });
+    const { sections } = page;
+    const { streamKey, shardId, id } = message;
+    const place = sections.findIndex((one) =>
+      one.source.streamKey === streamKey && one.source.shardId === shardId && compareIds(firstId(one), id) > 0
+    );
+    sections.splice(place < 0 ? sections.length : place, 0, section);
+    this.#queued++;
+    this.#delivered--;
+    this.serve();
+  }
+
   /** Adds what has been read; {@linkcode serve} then hands it out. */
   add(page: Page): void {
     if (this.#state.kind === "over" || page.sections.length === 0) return;
@@ -187,7 +210,7 @@ export class Inbox {
         if (!seen.has(name)) positions.set(section.source, positionIn(section));
         seen.add(name);
       }
-      if (kept.length > 0) rest.push({ sections: kept });
+      if (kept.length > 0) rest.push({ ...page, sections: kept });
     }
     this.#pages = rest;
     return positions;
@@ -319,4 +342,9 @@ export class Inbox {
 function positionIn(section: Section): MessageId {
   if (section.taken === 0) return section.before;
   return new Message(section.source, section.entries[section.taken - 1], 1).id;
+}
+
+/** The id of what is handed out next of a section. */
+function firstId(section: Section): MessageId {
+  return new Message(section.source, section.entries[section.taken], 1).id;
 }

@@ -3,7 +3,7 @@
 
 import type { Clock } from "../../resp/connection/clock.ts";
 import type { RespFrame } from "../../resp/frame.ts";
-import type { TimestampFormat } from "../model/id.ts";
+import { compareIds, type MessageId, type TimestampFormat } from "../model/id.ts";
 import { Message, type MessageSource } from "../model/message.ts";
 import type { Committer } from "./committer.ts";
 import type { Graveyard } from "./graveyard.ts";
@@ -37,6 +37,8 @@ export interface IntakePorts {
   readonly ledger: Ledger;
   readonly committer: Committer;
   readonly graveyard: Graveyard;
+  /** These have come of a shard that is read no more. */
+  readonly onUnwanted: (shard: GroupShard, ids: readonly MessageId[]) => void;
   /** How many messages of a lot may be handed out now. */
   readonly allowance: (lot: Lot) => number;
 }
@@ -61,8 +63,26 @@ export class Intake {
 
   /** Takes in what came with one reply; {@linkcode Inbox.serve} then hands it out. */
   add(deliveries: readonly Delivery[], options: IntakeOptions): void {
-    const sections = deliveries.filter(({ entries }) => entries.length > 0).map((one) => this.#section(one, options));
+    const sections: Section[] = [];
+    for (const one of deliveries) {
+      if (one.entries.length === 0) continue;
+      if (one.shard.active) sections.push(this.#section(one, options));
+      else if (!options.acknowledged && !one.orphaned) this.#ports.onUnwanted(one.shard, idsOf(one));
+    }
     this.#ports.inbox.add({ sections });
+  }
+
+  /** What is at or below what has come before can be held already, since somebody has moved the group back. */
+  #supersede(delivery: Delivery): void {
+    const { shard, frame, entries } = delivery;
+    const last = frame.textAt(entries[entries.length - 1] + ID);
+    if (compareIds(frame.textAt(entries[0] + ID), shard.reached) <= 0) {
+      for (const id of idsOf(delivery)) {
+        this.#ports.ledger.supersede(shard, id);
+        shard.givenBack.delete(id);
+      }
+    }
+    if (compareIds(last, shard.reached) > 0) shard.reached = last;
   }
 
   #section(delivery: Delivery, { acknowledged = false, readAt }: IntakeOptions): Section {
@@ -71,6 +91,7 @@ export class Intake {
     const { streamKey, shardId } = shard;
     const source = { frame, streamKey, shardId, timestampFormat, field };
     const section = { source, entries, taken: 0, before: shard.position, bytes };
+    this.#supersede(delivery);
     if (acknowledged) return section;
     const lot = new Lot(shard, { frame, entries, deliveries }, readAt);
     lot.orphaned = delivery.orphaned ?? false;
@@ -115,6 +136,13 @@ export class Intake {
       },
     };
   }
+}
+
+/** On the tape, an entry's id stands behind its array. */
+const ID = 2;
+
+function idsOf({ frame, entries }: Delivery): MessageId[] {
+  return Array.from(entries, (at) => frame.textAt(at + ID));
 }
 
 /** The reason of those that were delivered too often. */

@@ -4,16 +4,17 @@
 import { StreamerError } from "../../resp/errors.ts";
 import type { Timer } from "../../resp/connection/clock.ts";
 import type { Command } from "../../resp/connection/command.ts";
-import { areScriptsForbidden, isGroupMissing, keepAlive, type KeptState, SCRIPT_IDS } from "../commands/scripts.ts";
+import { areScriptsForbidden, isGroupMissing, type KeptState, SCRIPT_IDS, setIdle } from "../commands/scripts.ts";
 import { xclaimJustId } from "../commands/xclaim.ts";
 import { type PendingEntry, xpending, type XpendingOptions } from "../commands/xpending.ts";
 import type { GroupMember } from "../commands/xreadgroup.ts";
 import { FIRST_ID, type MessageId, nextId } from "../model/id.ts";
-import { type AnchorPorts, persist } from "./anchor.ts";
+import type { AnchorPorts } from "./anchor.ts";
 import type { GroupSettings } from "./group_options.ts";
 import type { GroupShard } from "./group_shard.ts";
 import type { Ledger } from "./ledger.ts";
 import { HELD, type Lot } from "./lot.ts";
+import { persist } from "./persist.ts";
 import { isAway } from "./policy.ts";
 
 /** What a keeper needs, and whom it tells. */
@@ -75,6 +76,11 @@ export class Keeper {
       this.#timer?.stop();
       this.#round = this.#keepAll().finally(() => this.#round = undefined); // later, also where there was nothing to ask
     }
+    await this.#round;
+  }
+
+  /** Resolves when no look is under way. */
+  async settle(): Promise<void> {
     await this.#round;
   }
 
@@ -188,7 +194,7 @@ export class Keeper {
     const { member } = this.#ports;
     if (this.#scripts) {
       try {
-        return await this.#run(keepAlive(member, redisKey, ids));
+        return await this.#run(setIdle(member, { redisKey, ids, idle: 0 }));
       } catch (error) {
         if (!areScriptsForbidden(error)) throw error;
         this.#scripts = false;
@@ -202,7 +208,7 @@ export class Keeper {
     const { member } = this.#ports;
     const own = this.#own ??= await this.#listOwn(redisKey);
     const kept = ids.filter((id) => own.has(id));
-    if (kept.length > 0) await this.#run(xclaimJustId(member, redisKey, kept));
+    if (kept.length > 0) await this.#run(xclaimJustId(member, { redisKey, ids: kept, idle: 0 }));
     return await Promise.all(ids.map(async (id): Promise<KeptState> => {
       if (own.has(id)) return "kept";
       const [row] = await this.#run(xpending({ redisKey, group: member.group, start: id, end: id, count: 1 }));

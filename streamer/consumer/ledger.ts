@@ -94,6 +94,11 @@ export class Ledger {
     return this.#lots.get(shard) ?? [];
   }
 
+  /** Whether anything is left to do about what was read of a shard, or is to be acknowledged of it. */
+  holds(shard: GroupShard): boolean {
+    return (this.#lots.get(shard)?.size ?? 0) > 0 || this.#foreign.has(shard);
+  }
+
   /** A page was read. */
   add(lot: Lot): void {
     let lots = this.#lots.get(lot.shard);
@@ -166,6 +171,27 @@ export class Ledger {
   release(lot: Lot, index: number): void {
     this.finish(lot, index);
     lot.states[index] = HELD.released;
+  }
+
+  /** What of a shard is read ahead, or waits to be delivered again, is held no longer; gives the ids. */
+  letGo(shard: GroupShard): MessageId[] {
+    const ids: MessageId[] = [];
+    for (const lot of this.lotsOf(shard)) {
+      for (let index = 0; index < lot.size; index++) {
+        if (lot.states[index] !== HELD.queued && lot.states[index] !== HELD.nacked) continue;
+        this.finish(lot, index);
+        if (!lot.orphaned) ids.push(lot.idAt(index));
+      }
+    }
+    return ids;
+  }
+
+  /** An entry was delivered once more while it was held: it is the newer delivery that counts. What is on its way stays so. */
+  supersede(shard: GroupShard, id: MessageId): void {
+    const place = this.find(shard, id);
+    if (place === undefined) return;
+    const state = place.lot.states[place.index];
+    if (state !== HELD.sending && state !== HELD.ending) this.finish(place.lot, place.index);
   }
 
   /** Nothing is left to do about an entry. */

@@ -38,6 +38,8 @@ export interface ReaderOptions {
   /** The payload's field. */
   readonly field: Uint8Array;
   readonly inbox: Inbox;
+  /** What the messages of a page are marked with, so that they are known again; where nobody asks, nothing. */
+  readonly mark?: () => object;
   /** A stream was made anew. */
   readonly onReset: (
     detail: { readonly streamKey: string; readonly shardId: number; readonly position: MessageId },
@@ -281,12 +283,15 @@ export class Reader {
 
   /** What has arrived, as a page that lasts. */
   #page(decoder: RespDecoder, arrived: readonly Arrived[]): Page {
-    const { timestampFormat, field } = this.#options;
+    const { timestampFormat, field, mark } = this.#options;
     const frame = decoder.detach();
+    const lot = mark?.();
     return {
       sections: arrived.map(({ shard, entries, before, bytes }) => {
         const { streamKey, shardId } = shard;
-        return { source: { frame, streamKey, shardId, timestampFormat, field }, entries, taken: 0, before, bytes };
+        const source = { frame, streamKey, shardId, timestampFormat, field };
+        const marked = lot === undefined ? source : { ...source, delivered: { lot, entries, index: 0 } };
+        return { source: marked, entries, taken: 0, before, bytes };
       }),
     };
   }

@@ -9,13 +9,14 @@ import { type EntryPage, xclaim, xrangeOne } from "../commands/xclaim.ts";
 import { xpending } from "../commands/xpending.ts";
 import type { GroupMember } from "../commands/xreadgroup.ts";
 import type { MessageId } from "../model/id.ts";
-import { type AnchorPorts, persist } from "./anchor.ts";
+import type { AnchorPorts } from "./anchor.ts";
 import type { GroupShard } from "./group_shard.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Intake } from "./intake.ts";
 import type { GroupSettings } from "./group_options.ts";
 import type { AckPlace, Ledger } from "./ledger.ts";
 import { HELD, type Lot } from "./lot.ts";
+import { persist } from "./persist.ts";
 import { isAway } from "./policy.ts";
 
 /** What redelivery needs, and whom it tells. */

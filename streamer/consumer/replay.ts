@@ -35,12 +35,24 @@ interface Progress {
   after: MessageId;
   /** The page that is under way, as it was listed before it was asked for. */
   asked: readonly PendingEntry[];
+  /** Whether the shard was left meanwhile. */
+  left: boolean;
+}
+
+/** How to ask, and for how long. */
+interface Way {
+  readonly pipeline: Pipeline;
+  /** Resolves when there is room for a page. */
+  readonly room: () => Promise<void>;
+  /** Whether what comes is not wanted any more. */
+  readonly isOver: () => boolean;
 }
 
 /** Brings pending entries in. */
 export class Replay {
   readonly #ports: ReplayPorts;
   readonly #progress = new Map<GroupShard, Progress>();
+  readonly #changes = new Map<GroupShard, number>(); // what was asked for before the last one is not wanted any more
   #replayed = 0;
 
   constructor(ports: ReplayPorts) {
@@ -54,29 +66,58 @@ export class Replay {
 
   /**
    * Brings in what is pending for this consumer, page after page as there is room. Rejects with what the server refuses, or
-   * the end of the pipeline; asked again, it goes on.
+   * the end of the pipeline; asked again, it goes on. Gives false, and has not brought in all, where the shard was left or
+   * moved meanwhile.
    */
-  async bring(shard: GroupShard, pipeline: Pipeline, room: () => Promise<void>): Promise<void> {
-    if (shard.replayed) return await this.#swallowed(shard, pipeline, room);
-    let progress = this.#progress.get(shard);
-    if (progress === undefined) this.#progress.set(shard, progress = { after: FIRST_ID, asked: [] });
-    await this.#earlierLife(shard, progress, { pipeline, room });
-    this.#progress.delete(shard);
-    shard.replayed = true; // from here on a lost connection may have swallowed some, and others' may be claimed
+  async bring(shard: GroupShard, pipeline: Pipeline, room: () => Promise<void>): Promise<boolean> {
+    const changes = this.#changes.get(shard);
+    const way: Way = { pipeline, room, isOver: () => changes !== this.#changes.get(shard) || !shard.active };
+    if (!shard.replayed) {
+      let progress = this.#progress.get(shard);
+      if (progress === undefined) this.#progress.set(shard, progress = { after: FIRST_ID, asked: [], left: false });
+      await this.#earlierLife(shard, progress, way);
+      if (way.isOver()) return false;
+      this.#progress.delete(shard);
+      shard.replayed = true; // from here on a lost connection may have swallowed some, and others' may be claimed
+      if (!progress.left) return true;
+    }
+    await this.#swallowed(shard, way);
+    return !way.isOver();
+  }
+
+  /** A shard is read no more. If it is again, what had been brought in of it and was given back is brought in, too. */
+  leave(shard: GroupShard): void {
+    this.#change(shard);
+    const progress = this.#progress.get(shard);
+    if (progress !== undefined) progress.left = true;
+  }
+
+  /** Nothing that is pending by now is wanted any more of these: their groups have been moved. */
+  cancel(shards: readonly GroupShard[]): void {
+    for (const shard of shards) {
+      this.#change(shard);
+      this.#progress.delete(shard);
+      shard.replayed = true;
+    }
+  }
+
+  #change(shard: GroupShard): void {
+    this.#changes.set(shard, (this.#changes.get(shard) ?? 0) + 1);
   }
 
   /** What an earlier life has left: each counts as delivered once more, also if connections are lost meanwhile. */
   async #earlierLife(
     shard: GroupShard,
     progress: Progress,
-    { pipeline, room }: { readonly pipeline: Pipeline; readonly room: () => Promise<void> },
+    { pipeline, room, isOver }: Way,
   ): Promise<void> {
     const { member, clock, onGone } = this.#ports;
     const { redisKey } = shard;
     const { group, consumer } = member;
-    await this.#lostPage(shard, progress, { pipeline, room });
+    await this.#lostPage(shard, progress, { pipeline, room, isOver });
     for (;;) {
       await room();
+      if (isOver()) return;
       const readAt = clock.now();
       const wanted = this.#ports.count();
       const { after } = progress;
@@ -84,6 +125,7 @@ export class Replay {
         xpending({ redisKey, group, consumer, start: nextId(after) ?? after, count: wanted }),
       );
       const page = await pipeline.call(xreadgroupPending(member, { redisKey, after, count: wanted }));
+      if (isOver()) return; // what it has stays pending
       const { frame, entries, gone } = page;
       const ids = Array.from(entries, (at) => frame.textAt(at + 2));
       if (ids.length > 0) {
@@ -91,6 +133,7 @@ export class Replay {
         const count = ids.length + gone.length; // those that are gone are still listed
         const range = { start: ids[0], end: ids[ids.length - 1], count };
         const rows = await pipeline.call(xpending({ redisKey, group, consumer, ...range }));
+        if (isOver()) return;
         this.#add([{ shard, frame, entries, deliveries: deliveriesOf(ids, rows), bytes: frame.byteLength }], readAt);
       }
       if (gone.length > 0) onGone(shard, gone);
@@ -105,44 +148,46 @@ export class Replay {
   async #lostPage(
     shard: GroupShard,
     progress: Progress,
-    { pipeline, room }: { readonly pipeline: Pipeline; readonly room: () => Promise<void> },
+    way: Way,
   ): Promise<void> {
     const { asked } = progress;
     if (asked.length === 0) return;
-    await room();
+    await way.room();
+    if (way.isOver()) return;
     const { group, consumer } = this.#ports.member;
     const [start, end] = [asked[0].id, asked[asked.length - 1].id];
     const before = new Map(asked.map(({ id, deliveries }) => [id, deliveries]));
-    const rows = await pipeline.call(
+    const rows = await way.pipeline.call(
       xpending({ redisKey: shard.redisKey, group, consumer, start, end, count: asked.length }),
     );
     if (rows.some(({ id, deliveries }) => deliveries > (before.get(id) ?? deliveries))) {
-      await this.#fetch(shard, rows, pipeline);
+      await this.#fetch(shard, rows, way);
       progress.after = end;
     }
     progress.asked = [];
   }
 
   /** What is pending here and is not held: a reply that was lost had it. It does not count as delivered again. */
-  async #swallowed(shard: GroupShard, pipeline: Pipeline, room: () => Promise<void>): Promise<void> {
+  async #swallowed(shard: GroupShard, way: Way): Promise<void> {
     const { member, exclusively, count } = this.#ports;
     const { redisKey } = shard;
     for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
-      await room();
+      await way.room();
+      if (way.isOver()) return;
       const from: MessageId = start;
       start = await exclusively(async () => {
         const page = { redisKey, group: member.group, start: from, count: Math.max(count(), LEAST_LISTED) };
-        const rows = await pipeline.call(xpending({ ...page, consumer: member.consumer }));
-        await this.#fetch(shard, rows, pipeline);
+        const rows = await way.pipeline.call(xpending({ ...page, consumer: member.consumer }));
+        await this.#fetch(shard, rows, way);
         return rows.length < page.count ? undefined : nextId(rows[rows.length - 1].id);
       });
     }
   }
 
-  async #fetch(shard: GroupShard, rows: readonly PendingEntry[], pipeline: Pipeline): Promise<void> {
+  async #fetch(shard: GroupShard, rows: readonly PendingEntry[], { pipeline, isOver }: Way): Promise<void> {
     const { member, clock, ledger, onGone } = this.#ports;
     const { redisKey } = shard;
-    const missing = rows.filter(({ id }) => ledger.find(shard, id) === undefined);
+    const missing = rows.filter(({ id }) => !shard.givenBack.has(id) && ledger.find(shard, id) === undefined);
     for (let at = 0; at < missing.length; at += FETCHED) {
       const readAt = clock.now();
       const answers = await Promise.all(
@@ -160,6 +205,7 @@ export class Replay {
           return { id, own: own.at(0), page };
         }),
       );
+      if (isOver()) return;
       const ours = answers.filter(({ own }) => own !== undefined);
       const gone = ours.filter(({ page }) => page.entries.length === 0).map(({ id }) => id);
       if (gone.length > 0) onGone(shard, gone);

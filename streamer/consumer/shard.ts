@@ -1,8 +1,10 @@
 // One shard that is read: its Redis key, and how far it was read. It must not know who reads it.
 
+import { StreamerError } from "../../resp/errors.ts";
 import type { MessageId } from "../model/id.ts";
 import { shardRedisKey, type StreamShard } from "../model/key.ts";
-import { invalidOption } from "../model/options.ts";
+import { checkNumber, invalidOption } from "../model/options.ts";
+import type { AutoStreamReset } from "./options.ts";
 
 /** A shard of a subscription, and the Redis key it stands for. */
 export interface SubscribedShard extends StreamShard {
@@ -17,6 +19,16 @@ export interface ShardPosition extends SubscribedShard {
   reached: MessageId;
   /** Whether the stream was found deleted, and has not been seen since. */
   gone: boolean;
+}
+
+/** A plain key that is read no more, and what is read in its place. */
+export interface Replacement {
+  readonly plain: SubscribedShard;
+  /** The id up to which the plain key must have been read. */
+  readonly until: MessageId;
+  readonly shards: readonly SubscribedShard[];
+  /** To be called in the same step in which it is done. */
+  readonly done: () => void;
 }
 
 /** The shard of a subscription; `sharded` are its numbers where it has any, else shard 0 is the plain key. */
@@ -59,4 +71,34 @@ export function checkDistinct(shards: readonly SubscribedShard[]): void {
 /** Whether it is this shard. */
 export function isShard(shard: StreamShard, streamKey: string, shardId: number): boolean {
   return shard.streamKey === streamKey && shard.shardId === shardId;
+}
+
+/** Where a shard begins that has no position yet. */
+export type StartAt = "beginning" | "end";
+
+/** The same as options say it. */
+export function startAt(reset: AutoStreamReset): StartAt {
+  return reset === "earliest" ? "beginning" : "end";
+}
+
+/** Refuses what is no shard of a subscribed stream. */
+export function checkSubscribed(streamKeys: readonly string[], { streamKey, shardId }: StreamShard): void {
+  checkNumber("shardId", shardId, 0, { min: 0, max: Number.MAX_SAFE_INTEGER, integer: true });
+  if (!streamKeys.includes(streamKey)) throw notFound(streamKey, shardId);
+}
+
+/** There is no such shard. */
+export function notFound(streamKey: string, shardId: number): StreamerError {
+  return new StreamerError(
+    "STREAM_KEY_NOT_FOUND",
+    `Cannot find shard ${shardId} of ${JSON.stringify(streamKey)} among the subscribed ones`,
+  );
+}
+
+/** There has to be one at least. */
+export function lastShard(streamKey: string, shardId: number): StreamerError {
+  return new StreamerError(
+    "STREAM_KEY_EMPTY",
+    `Cannot unassign shard ${shardId} of ${streamKey} as it is the last one`,
+  );
 }

@@ -59,6 +59,13 @@ export function nextId(id: MessageId): MessageId | undefined {
   return first < MAX_HALF ? `${first + 1n}-0` : undefined;
 }
 
+/** The id right before this one; the first of all before itself. */
+export function previousId(id: MessageId): MessageId {
+  const { first, second } = halves(id);
+  if (second > 0n) return `${first}-${second - 1n}`;
+  return first > 0n ? `${first - 1n}-${MAX_HALF}` : FIRST_ID;
+}
+
 /**
  * The sequence of an id: its first half shifted by 16 bits, plus its second half.
  *

@@ -53,10 +53,17 @@ export interface MessagePlace {
   readonly index: number;
 }
 
+/** Where a message stands: in the page it came in, at this index of the tape. */
+export interface MessageEntry {
+  readonly source: MessageSource;
+  readonly at: number;
+}
+
 // Set by the class below, whose private parts they read.
 let placeOf: (message: Message) => MessagePlace | undefined;
 let fieldsOf: (message: Message) => Uint8Array[];
 let decodeOf: (message: Message) => MessageSource["decode"];
+let entryOf: (message: Message) => MessageEntry;
 
 /** Where a message came from; `undefined` for one that nobody acknowledges. */
 export function messagePlace(message: Message): MessagePlace | undefined {
@@ -66,6 +73,11 @@ export function messagePlace(message: Message): MessagePlace | undefined {
 /** Names and values of all fields of a message's entry, as they are stored: views of its page. */
 export function messageFields(message: Message): Uint8Array[] {
   return fieldsOf(message);
+}
+
+/** Where a message stands. */
+export function messageEntry(message: Message): MessageEntry {
+  return entryOf(message);
 }
 
 // On the tape, an entry is: the array of two, its id, the array of its fields, then name and value of each.
@@ -183,6 +195,7 @@ export class Message {
       return delivered && { lot: delivered.lot, index: message.#index(delivered) };
     };
     decodeOf = (message) => message.#source.decode;
+    entryOf = (message) => ({ source: message.#source, at: message.#at });
     fieldsOf = (message) => {
       const { frame } = message.#source;
       const first = message.#at + FIRST_FIELD;

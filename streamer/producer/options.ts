@@ -1,13 +1,14 @@
 // The producer's options: their defaults, checked once, at the edge. It must not know how they are carried out.
 
 import { StreamerError } from "../../resp/errors.ts";
+import { checkCodec, type Codec } from "../model/codec.ts";
 import { checkNames, checkNumber, checkOneOf, invalidOption } from "../model/options.ts";
 
 /** What is done about a message whose answer was lost with the connection. */
 export type Delivery = "at-least-once" | "at-most-once" | "exactly-once";
 
-/** Options of a producer. Sizes are in bytes, times in milliseconds. */
-export interface ProducerOptions {
+/** Options of a producer of values of type `T`. Sizes are in bytes, times in milliseconds. */
+export interface ProducerOptions<T = Payload> {
   /**
    * What is done about a message whose answer was lost: `"at-least-once"` sends it again, in order, after the old
    * connection has been killed, so that it can stand twice in the stream; `"at-most-once"` rejects with `AMBIGUOUS`.
@@ -27,6 +28,8 @@ export interface ProducerOptions {
   readonly maxLength?: number;
   /** Trims entries older than about this with each write. Redis 6.2. @default {undefined} */
   readonly maxAge?: number;
+  /** What makes payloads of the values that are sent; without one, payloads are sent. @default {undefined} */
+  readonly codec?: Codec<T>;
   /** Abandons the creation. */
   readonly signal?: AbortSignal;
 }
@@ -39,10 +42,16 @@ export interface ProducerSettings {
   readonly maxBuffered: number;
   readonly maxLength: number | undefined;
   readonly maxAge: number | undefined;
+  readonly codec: Codec<unknown> | undefined;
 }
 
 /** What a message is made of: text, sent as UTF-8, or bytes. */
 export type Payload = string | Uint8Array;
+
+/** Whether a value can be sent as it is. */
+export function isPayload(value: unknown): value is Payload {
+  return typeof value === "string" || value instanceof Uint8Array;
+}
 
 /** Options of one message. */
 export interface SendOptions {
@@ -62,10 +71,10 @@ export interface SendOptions {
 
 const HIGH_WATER_MARK = 16 * 1024 * 1024;
 
-const NAMES = ["delivery", "sendTimeout", "highWaterMark", "maxBuffered", "maxLength", "maxAge", "signal"];
+const NAMES = ["delivery", "sendTimeout", "highWaterMark", "maxBuffered", "maxLength", "maxAge", "codec", "signal"];
 
 /** Checks options and fills in defaults. */
-export function producerSettings(options: ProducerOptions): ProducerSettings {
+export function producerSettings<T>(options: ProducerOptions<T>): ProducerSettings {
   if ("sharder" in options && options.sharder !== undefined) {
     throw new StreamerError("UNSUPPORTED", "Cannot use a sharder as sharding is not built yet");
   }
@@ -93,5 +102,7 @@ export function producerSettings(options: ProducerOptions): ProducerSettings {
     maxBuffered,
     maxLength: maxLength === undefined ? undefined : checkNumber("maxLength", maxLength, 0, { min: 0, integer: true }),
     maxAge: maxAge === undefined ? undefined : checkNumber("maxAge", maxAge, 0, { min: 0 }),
+    // What is sent is a T by the producer's type, and else fails as the codec says.
+    codec: checkCodec(options.codec) as Codec<unknown> | undefined,
   };
 }

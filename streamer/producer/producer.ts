@@ -50,26 +50,28 @@ export interface EndOptions {
  * await producer.end();
  * ```
  */
-export interface GenericProducer extends AsyncDisposable {
+export interface GenericProducer<T = Payload> extends AsyncDisposable {
   /**
    * Sends a message. Never blocks and never throws: every failure is the receipt's. The bytes are taken at the call.
    * While the server is away it waits, for `sendTimeout` at most.
    *
    * Source: XADD, Redis 5.0.
    */
-  sendTo(streamKey: string, payload: Payload, options?: SendOptions): SendReceipt;
+  sendTo(streamKey: string, payload: T, options?: SendOptions): SendReceipt;
   /**
    * Binds this producer to one stream, once; it can `send` from then on.
    *
    * @throws {StreamerError} `ALREADY_ANCHORED` the second time; `INVALID_STREAM_KEY`.
    */
-  anchor(streamKey: string): Producer;
+  anchor(streamKey: string): Producer<T>;
   /**
    * A second handle on the same pipeline, with its own count of failures, ended on its own.
    *
    * @throws {StreamerError} `PRODUCER_ENDED`
    */
-  clone(): GenericProducer;
+  clone(): GenericProducer<T>;
+  /** Whether a codec makes payloads of what is sent. */
+  readonly encodes: boolean;
   /** Bytes that can still be accepted before {@linkcode ready} is pending; below zero past that. Shared by clones. */
   readonly desiredSize: number;
   /** Resolves when `desiredSize` is above zero. */
@@ -107,18 +109,18 @@ export interface GenericProducer extends AsyncDisposable {
  * await producer.flush();
  * ```
  */
-export interface Producer extends GenericProducer {
+export interface Producer<T = Payload> extends GenericProducer<T> {
   /** The stream this producer is bound to. */
   readonly streamKey: string;
   /** Sends a message to this producer's stream; see {@linkcode GenericProducer.sendTo}. */
-  send(payload: Payload, options?: SendOptions): SendReceipt;
+  send(payload: T, options?: SendOptions): SendReceipt;
   /** A second handle on the same pipeline, bound to the same stream. */
-  clone(): Producer;
+  clone(): Producer<T>;
   /**
    * Takes payloads with back-pressure. Closing it flushes, and does not end the producer; a failed send errors it. After
    * either, this is a new one.
    */
-  readonly writable: WritableStream<Payload>;
+  readonly writable: WritableStream<T>;
   /**
    * Cuts the stream and gives how many entries were removed. It goes over another connection than the messages do: flush
    * before, if what is under way is to count. Asked again after a cut, it tells only what the second time removed.
@@ -140,20 +142,20 @@ export interface ProducerHost {
     options: { readonly exact: boolean; readonly signal?: AbortSignal },
   ): Promise<number>;
   /** A handle has ended. */
-  ended(handle: ProducerHandle): void;
+  ended(handle: ProducerHandle<unknown>): void;
   /** A handle was cloned. */
-  cloned(handle: ProducerHandle): void;
+  cloned(handle: ProducerHandle<unknown>): void;
 }
 
 /** One handle. */
-export class ProducerHandle implements Producer {
+export class ProducerHandle<T = Payload> implements Producer<T> {
   readonly #sender: Sender;
   readonly #host: ProducerHost;
   readonly #ledger = new SendLedger();
   #anchor: string | undefined;
   readonly #hurry = new AbortController();
   #ending: Promise<void> | undefined;
-  #writable: WritableStream<Payload> | undefined;
+  #writable: WritableStream<T> | undefined;
 
   constructor(sender: Sender, host: ProducerHost, streamKey?: string) {
     this.#sender = sender;
@@ -174,22 +176,26 @@ export class ProducerHandle implements Producer {
     return this.#sender.engine.ready;
   }
 
-  get writable(): WritableStream<Payload> {
+  get encodes(): boolean {
+    return this.#sender.encodes;
+  }
+
+  get writable(): WritableStream<T> {
     this.#anchored();
     return this.#writable ??= writableOf(this, () => this.#writable = undefined);
   }
 
-  send(payload: Payload, options?: SendOptions): SendReceipt {
+  send(payload: T, options?: SendOptions): SendReceipt {
     if (this.#anchor === undefined) return this.#sender.refuse(this.#ledger, notAnchored());
     return this.sendTo(this.#anchor, payload, options);
   }
 
-  sendTo(streamKey: string, payload: Payload, options?: SendOptions): SendReceipt {
+  sendTo(streamKey: string, payload: T, options?: SendOptions): SendReceipt {
     if (this.#ending !== undefined) return this.#sender.refuse(this.#ledger, ended());
     return this.#sender.send(this.#ledger, streamKey, payload, options);
   }
 
-  anchor(streamKey: string): Producer {
+  anchor(streamKey: string): Producer<T> {
     if (this.#anchor !== undefined) {
       throw new StreamerError("ALREADY_ANCHORED", `Cannot anchor a producer twice: it is anchored to ${this.#anchor}`);
     }
@@ -197,9 +203,9 @@ export class ProducerHandle implements Producer {
     return this;
   }
 
-  clone(): Producer {
+  clone(): Producer<T> {
     if (this.#ending !== undefined) throw ended();
-    const clone = new ProducerHandle(this.#sender, this.#host, this.#anchor);
+    const clone = new ProducerHandle<T>(this.#sender, this.#host, this.#anchor);
     this.#host.cloned(clone);
     return clone;
   }

@@ -12,18 +12,27 @@ import {
   writeEntry,
 } from "../commands/xadd.ts";
 import { trimArguments } from "../commands/xtrim.ts";
+import type { Codec } from "../model/codec.ts";
 import { unitsOf } from "../model/id.ts";
 import { checkStreamKey } from "../model/key.ts";
 import { invalidOption } from "../model/options.ts";
 import type { SendLedger } from "./batch.ts";
 import type { Engine } from "./engine.ts";
-import type { Payload, SendOptions } from "./options.ts";
+import { isPayload, type Payload, type SendOptions } from "./options.ts";
 import { type SendReceipt, SendRecord } from "./receipt.ts";
 import { freshId } from "./stamps.ts";
 import type { Target } from "./target.ts";
 
 /** Keys whose templates are kept; past that the idle ones are dropped now and then, and made again when needed. */
 const MAX_TARGETS = 4096;
+
+/** How a sender encodes. */
+export interface SenderOptions {
+  /** The field that holds the payload. */
+  readonly messageField: string;
+  /** What makes payloads of what is sent. */
+  readonly codec?: Codec<unknown> | undefined;
+}
 
 /** How {@linkcode Sender.finish} ends. */
 export interface FinishOptions {
@@ -38,15 +47,22 @@ export interface FinishOptions {
 /** Encodes for one engine, on behalf of its handles. */
 export class Sender {
   readonly engine: Engine;
+  readonly #codec: Codec<unknown> | undefined;
   readonly #field: string;
   readonly #targets = new Map<string, Target<SendRecord>>();
   #handles = 0;
   #sweepAt = MAX_TARGETS;
   #last: Target<SendRecord> | undefined;
 
-  constructor(engine: Engine, messageField: string) {
+  constructor(engine: Engine, { messageField, codec }: SenderOptions) {
     this.engine = engine;
+    this.#codec = codec;
     this.#field = messageField;
+  }
+
+  /** Whether a codec makes payloads of what is sent. */
+  get encodes(): boolean {
+    return this.#codec !== undefined;
   }
 
   /** One more handle uses it. */
@@ -60,12 +76,11 @@ export class Sender {
   }
 
   /** Takes a message, or gives a receipt that has failed. */
-  send(ledger: SendLedger, streamKey: string, payload: Payload, options?: SendOptions): SendReceipt {
+  send(ledger: SendLedger, streamKey: string, value: unknown, options?: SendOptions): SendReceipt {
     try {
+      const payload = this.#codec === undefined ? value : encode(this.#codec, value);
       const target = this.#last?.streamKey === streamKey ? this.#last : this.#target(streamKey);
-      if (typeof payload !== "string" && !(payload instanceof Uint8Array)) {
-        throw invalidOption("payload", payload, "a string or a Uint8Array");
-      }
+      if (!isPayload(payload)) throw invalidOption("payload", payload, "a string or a Uint8Array");
       if (options === undefined) {
         return this.#accept(ledger, target, target.template ?? this.#template(target, {}), payload);
       }
@@ -227,6 +242,14 @@ export class Sender {
       backlog: undefined,
       refusingSince: undefined,
     };
+  }
+}
+
+function encode(codec: Codec<unknown>, value: unknown): unknown {
+  try {
+    return codec.encode(value);
+  } catch (cause) {
+    throw new StreamerError("INVALID_OPTION", "Cannot send a value as its codec must encode it: it throws", { cause });
   }
 }
 

@@ -4,7 +4,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { RespEncoder } from "../../../resp/encoder.ts";
 import { type Command, readError } from "../../../resp/connection/command.ts";
 import { StreamerError } from "../../../resp/errors.ts";
-import { keepAlive, redeliver, removeIdle } from "../../../streamer/commands/scripts.ts";
+import { redeliver, removeIdle, setIdle } from "../../../streamer/commands/scripts.ts";
 import { xack } from "../../../streamer/commands/xack.ts";
 import { type EntryPage, xclaim, xclaimJustId, xrangeOne } from "../../../streamer/commands/xclaim.ts";
 import { isGroupThere, isStreamMissing, xgroupCreate } from "../../../streamer/commands/xgroup.ts";
@@ -160,7 +160,17 @@ test("XCLAIM and XRANGE give the entries captured, without those that are gone",
   const old = array("*-1\r\n", entry("5-0", "msg", "m5"), "_\r\n", "$-1\r\n"); // Redis 6: deleted ones are null
   assertEquals(entriesOf(read(command, old)), { list: [["5-0", "msg", "m5"]], gone: [] });
   refused(command, ...OTHERS, "_\r\n", "*-1\r\n", "%0\r\n", array(bulk("4-0")), array(entry("4", "a", "b")));
-  assertEquals(words(xclaimJustId(member, "q", ["4-0"])), ["XCLAIM", "q", "g", "c", "0", "4-0", "JUSTID"]);
+  assertEquals(words(xclaimJustId(member, { redisKey: "q", ids: ["4-0"], idle: 7 })), [
+    "XCLAIM",
+    "q",
+    "g",
+    "c",
+    "0",
+    "4-0",
+    "IDLE",
+    "7",
+    "JUSTID",
+  ]);
   assertEquals(words(xrangeOne("q", "4-0")), ["XRANGE", "q", "4-0", "4-0"]);
   assertEquals(entriesOf(read(xrangeOne("q", "4-0"), array(entry("4-0", "m", "v")))), {
     list: [["4-0", "m", "v"]],
@@ -200,8 +210,8 @@ test("groups and consumers of another shape are refused", () => {
 });
 
 test("keeping alive answers for each id, in their order", () => {
-  const command = keepAlive(member, "s", ["1-0", "2-0", "3-0"]);
-  assertEquals(words(command).slice(2), ["1", "s", "g", "c", "1-0", "2-0", "3-0"]);
+  const command = setIdle(member, { redisKey: "s", ids: ["1-0", "2-0", "3-0"], idle: 0 });
+  assertEquals(words(command).slice(2), ["1", "s", "g", "c", "0", "1-0", "2-0", "3-0"]);
   assertEquals(read(command, "*3\r\n:1\r\n:0\r\n:2\r\n"), ["kept", "not-ours", "gone"]);
   assertEquals(read(command, "*3\r\n:3\r\n:3\r\n:1\r\n"), ["nowhere", "nowhere", "kept"]);
   refused(

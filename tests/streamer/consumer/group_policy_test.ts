@@ -103,21 +103,27 @@ const judge = (lost: LostGroup, onGroupLost: OnGroupLost, onStreamReset: OnStrea
 
 test("a group that vanished from a stream that went on begins behind the last id seen", () => {
   for (const last of ["5-1", "5-2", "9-0", "18446744073709551615-0"]) {
-    const lost = { position: "5-1", wasMissing: false, end: end(last) };
+    const lost = { position: "5-1", reached: "5-1", wasMissing: false, end: end(last) };
     assertEquals(judge(lost, "resume"), { kind: "create", position: "5-1", anew: false }, last);
   }
 });
 
 test("a group whose stream was made anew begins at its beginning", () => {
-  const shorter = { position: "5-1", wasMissing: false, end: end("5-0") };
+  const shorter = { position: "5-1", reached: "5-1", wasMissing: false, end: end("5-0") };
   assertEquals(judge(shorter, "resume"), { kind: "create", position: "0-0", anew: true });
-  const again = { position: "5-1", wasMissing: true, end: end("9-0") };
+  const again = { position: "5-1", reached: "5-1", wasMissing: true, end: end("9-0") };
   assertEquals(judge(again, "resume"), { kind: "create", position: "0-0", anew: true });
+});
+
+test("a group that was moved ahead of its stream begins there again: the stream is the same", () => {
+  const lost = { position: "9-0", reached: "5-1", wasMissing: false, end: end("5-1") };
+  assertEquals(judge(lost, "resume"), { kind: "create", position: "9-0", anew: false });
+  assertEquals(judge({ ...lost, end: end("5-0") }, "resume"), { kind: "create", position: "0-0", anew: true });
 });
 
 test("the other policies take the ends that they name", () => {
   for (const wasMissing of [true, false]) {
-    const lost = { position: "5-1", wasMissing, end: end("7-3") };
+    const lost = { position: "5-1", reached: "5-1", wasMissing, end: end("7-3") };
     const at = (policy: OnGroupLost) => judge(lost, policy);
     const [earliest, latest] = [at("earliest"), at("latest")];
     assert(earliest.kind === "create" && latest.kind === "create");
@@ -127,14 +133,19 @@ test("the other policies take the ends that they name", () => {
 });
 
 test("of a stream made anew `resume` obeys what the user wants of such streams", () => {
-  const lost = { position: "5-1", wasMissing: false, end: end("2-0") };
+  const lost = { position: "5-1", reached: "5-1", wasMissing: false, end: end("2-0") };
   assertEquals(judge(lost, "resume", "latest"), { kind: "create", position: "2-0", anew: true });
   assertEquals(judge(lost, "resume", "fail"), { kind: "fail" });
-  const same = { position: "5-1", wasMissing: false, end: end("6-0") };
+  const same = { position: "5-1", reached: "5-1", wasMissing: false, end: end("6-0") };
   assertEquals(judge(same, "resume", "fail"), { kind: "create", position: "5-1", anew: false });
 });
 
 test("a last entry that is only what is left proves no new stream", () => {
-  const lost = { position: "5-1", wasMissing: false, end: { id: "2-0", exists: undefined, exact: false } };
+  const lost = {
+    position: "5-1",
+    reached: "5-1",
+    wasMissing: false,
+    end: { id: "2-0", exists: undefined, exact: false },
+  };
   assertEquals(judge(lost, "resume"), { kind: "create", position: "5-1", anew: false });
 });

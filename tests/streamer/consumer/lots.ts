@@ -1,12 +1,12 @@
 // Owns how a test makes lots and shards without a server. Must not know what becomes of them.
 
-import type { GroupShard } from "../../../streamer/consumer/group_shard.ts";
+import { type GroupShard, groupShard } from "../../../streamer/consumer/group_shard.ts";
 import { Lot } from "../../../streamer/consumer/lot.ts";
 import { array, entry, frame } from "../commands/frames.ts";
 
 /** A shard that nobody reads. */
 export function shardOf(redisKey: string): GroupShard {
-  return { streamKey: redisKey, shardId: 0, redisKey, position: "0-0", state: "ready", replayed: true };
+  return { ...groupShard({ streamKey: redisKey, shardId: 0, redisKey }), replayed: true, active: true };
 }
 
 /** A lot of a page with these ids. */

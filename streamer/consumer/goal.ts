@@ -1,0 +1,53 @@
+// Where to go on reading: a time, or a position in whichever form, as an id behind which to read. It must not know who is
+// moved there.
+
+import {
+  FIRST_ID,
+  halves,
+  idOfSequence,
+  lastIdOf,
+  type MessageId,
+  type SeqPos,
+  type TimestampFormat,
+} from "../model/id.ts";
+import { invalidOption } from "../model/options.ts";
+import { type AnchorPorts, findEnd } from "./anchor.ts";
+
+/** Where to go on. */
+export interface Goal {
+  /** What is read next is behind this id. */
+  readonly position: MessageId;
+  /** Whether this is where the stream ends now, found out by asking. */
+  readonly isEnd: boolean;
+}
+
+/** Finds out where to go on in the stream of a Redis key. */
+export type FindGoal = (redisKey: string, signal: AbortSignal) => Promise<Goal>;
+
+/** Behind a time, of a Date behind its whole millisecond. Throws `INVALID_OPTION` for what is none. */
+export function goalOfTime(time: Date | bigint, format: TimestampFormat): FindGoal {
+  if (typeof time !== "bigint" && !(time instanceof Date)) throw invalidOption("time", time, "a Date or a bigint");
+  const goal = { position: lastIdOf(time, format), isEnd: false };
+  return () => Promise.resolve(goal);
+}
+
+/** Behind a position. Throws `INVALID_OPTION` for what is none. */
+export function goalOfPosition(position: SeqPos, anchor: AnchorPorts): FindGoal {
+  const fixed = fixedPosition(position);
+  return async (redisKey, signal) => {
+    if (fixed !== undefined) return { position: fixed, isEnd: false };
+    return { position: (await findEnd(redisKey, anchor, signal)).id, isEnd: true };
+  };
+}
+
+/** The id behind which to go on, or `undefined` for the end. */
+function fixedPosition(position: SeqPos): MessageId | undefined {
+  if (position === "end") return undefined;
+  if (position === "beginning") return FIRST_ID;
+  if (typeof position === "bigint") return idOfSequence(position);
+  if (typeof position !== "string") {
+    throw invalidOption("position", position, `"beginning", "end", a bigint or a message id`);
+  }
+  halves(position);
+  return position;
+}

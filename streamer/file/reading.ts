@@ -1,0 +1,115 @@
+// Brings what a decoder wants from the file into its page, and single beacons beside it; counts how often it reads.
+// It must not know what is looked for.
+
+import type { FileDecoder } from "./decoder.ts";
+import { flawed, refused } from "./error.ts";
+import {
+  type Beacon,
+  decodeBeacon,
+  decodeHeader,
+  type FileHeader,
+  HEADER_BYTES,
+  MAX_BEACON_BYTES,
+  measureBeacon,
+  startsLikeHeader,
+} from "./layout.ts";
+import { PAGE_BYTES } from "./page.ts";
+import type { FilePort } from "./port.ts";
+
+/** Reads one file. */
+export class FileReading {
+  readonly path: string;
+  readonly #port: FilePort;
+  #beacon: Uint8Array | undefined;
+  /** Times that the system was asked for bytes. */
+  reads = 0;
+  /** Bytes that came. */
+  bytesRead = 0;
+  /** The first byte behind all that came. */
+  furthest = 0;
+
+  constructor(port: FilePort, path: string) {
+    this.#port = port;
+    this.path = path;
+  }
+
+  /** How long the file is now. */
+  async size(): Promise<number> {
+    try {
+      return await this.#port.size();
+    } catch (cause) {
+      throw refused(this.path, "read", cause);
+    }
+  }
+
+  /** The file's first bytes, at most this many. */
+  async beginning(bytes: number): Promise<Uint8Array> {
+    const into = new Uint8Array(bytes);
+    return into.subarray(0, await this.#readFully(into, 0));
+  }
+
+  /** The file's header. */
+  async header(): Promise<FileHeader> {
+    const bytes = await this.beginning(HEADER_BYTES);
+    const { length } = bytes;
+    if (length < HEADER_BYTES) {
+      const torn = length > 0 && startsLikeHeader(bytes);
+      const why = `a file must begin with a header of ${HEADER_BYTES} bytes: it has ${length}`;
+      throw flawed(this.path, { kind: torn ? "torn" : "corrupt", offset: 0, why });
+    }
+    const header = decodeHeader(bytes);
+    if (typeof header === "string") throw flawed(this.path, { kind: "corrupt", offset: 0, why: header });
+    return header;
+  }
+
+  /**
+   * Reads until all bytes before `need` are in the decoder's page; false where the file ends before. What a file only claims
+   * to hold is never made room for.
+   */
+  async fill(decoder: FileDecoder, need: number): Promise<boolean> {
+    const { page, position } = decoder;
+    const bytes = need - position;
+    const size = bytes > PAGE_BYTES ? await this.size() : need;
+    if (need > size) return false;
+    if (!page.reaches(position) || need > page.base + page.bytes.length) {
+      // Beacons in a message may be larger than it: twice as much each time, so that it is not begun too often.
+      const twice = page.base === position ? Math.min(2 * page.length, size - position) : 0;
+      page.turn(position, Math.max(bytes, twice));
+    }
+    while (page.end < need) {
+      const count = await this.#read(page.bytes.subarray(page.length), page.end);
+      if (count === 0) return false;
+      page.length += count;
+    }
+    return true;
+  }
+
+  /** The beacon at a boundary; `undefined` where there is no whole one. */
+  async beacon(boundary: number, interval: number): Promise<Beacon | undefined> {
+    const bytes = this.#beacon ??= new Uint8Array(Math.min(interval, MAX_BEACON_BYTES));
+    const measured = measureBeacon(bytes, 0, await this.#readFully(bytes, boundary));
+    return "size" in measured && measured.size < interval ? decodeBeacon(bytes, 0, measured.size) : undefined;
+  }
+
+  async #readFully(into: Uint8Array, position: number): Promise<number> {
+    let length = 0;
+    while (length < into.length) {
+      const count = await this.#read(into.subarray(length), position + length);
+      if (count === 0) break;
+      length += count;
+    }
+    return length;
+  }
+
+  async #read(into: Uint8Array, position: number): Promise<number> {
+    this.reads++;
+    try {
+      const count = await this.#port.read(into, position);
+      this.bytesRead += count;
+      this.furthest = Math.max(this.furthest, position + count);
+      return count;
+    } catch (cause) {
+      throw refused(this.path, "read", cause);
+    }
+  }
+}

@@ -1,0 +1,217 @@
+// Owns the proof that a broken file is told of, at the place where it is broken, after and before all that is whole; and that
+// no bytes make a source hang, or take memory that the file does not have.
+
+import { assert, assertEquals, assertGreater, assertLessOrEqual, assertRejects } from "@std/assert";
+import { FileError, StreamerError } from "../../../streamer/file/mod.ts";
+import { freshSeed, Random } from "../../resp/drive.ts";
+import { test } from "../../support/runner.ts";
+import { diskOf, drain, fileOf, framesOf, golden, open, PATH, plain, randomRecords, record } from "./filing.ts";
+
+const seed = freshSeed();
+
+async function offsetsOf(file: Uint8Array): Promise<number[]> {
+  await using source = await open(diskOf(file));
+  return (await drain(source)).messages.map(({ offset }) => offset);
+}
+
+for (const interval of [128, 300, 1024]) {
+  test(`a file that is cut at any byte gives what is whole, and then tells where it is torn (interval ${interval})`, async () => {
+    const records = randomRecords(new Random(7), 25, 2).map((one) => ({ ...one, payload: one.payload.slice(0, 200) }));
+    const file = await fileOf(records, { interval });
+    const frames = framesOf(file, interval);
+    assertEquals(frames.length, records.length);
+    for (let cut = 0; cut < file.length; cut++) {
+      const disk = diskOf(file.slice(0, cut));
+      if (cut < 128) {
+        const error = await assertRejects(() => open(disk), FileError);
+        assertEquals([error.code, error.kind, error.offset], ["PROTOCOL", cut === 0 ? "corrupt" : "torn", 0]);
+        assertEquals(disk.closed, disk.opened);
+        continue;
+      }
+      await using source = await open(disk);
+      const { messages, errors } = await drain(source);
+      const whole = frames.filter(({ end }) => end <= cut).length;
+      assertEquals(messages.map(plain), records.slice(0, whole).map(plain), `cut at ${cut}`);
+      const end = whole === 0 ? 128 : frames[whole - 1].end;
+      const next = whole === frames.length ? file.length : frames[whole].offset; // behind a beacon, if there is one
+      const torn = cut === end || cut === next
+        ? []
+        : [{ kind: "torn", code: "PROTOCOL", offset: cut > next ? next : end }];
+      assertEquals(
+        errors.map(({ kind, code, offset }) => ({ kind: `${kind}`, code, offset: Number(offset) })),
+        torn,
+        `cut at ${cut}`,
+      );
+      assertEquals(source.stats().corrupt, torn.length);
+    }
+  });
+}
+
+for (const name of ["g1024.ss", "min128.ss", "exact.ss", "empty-payload.ss", "g1024-eos.ss"]) {
+  test(`any byte of ${name} that is changed is told of, or changes nothing else than what it belongs to`, async () => {
+    const file = await golden(name);
+    await using whole = await open(diskOf(file));
+    const { messages: expected } = await drain(whole);
+    for (let at = 0; at < file.length; at++) {
+      for (const flip of [0x01, 0x80, 0xff]) {
+        const broken = file.slice();
+        broken[at] ^= flip;
+        const disk = diskOf(broken);
+        const source = await open(disk).catch((error) => error);
+        if (source instanceof FileError) {
+          assert(at < 128 && source.kind === "corrupt", `byte ${at}`);
+          continue;
+        }
+        const { messages, errors } = await drain(source);
+        await source.close();
+        // What ends the stream may have become a message.
+        const ends = name === "g1024-eos.ss" && at >= 2360 ? 1 : 0;
+        assertLessOrEqual(messages.length, expected.length + ends, `byte ${at}`);
+        assertLessOrEqual(disk.largestRead, 300_000);
+        for (const error of errors) {
+          assertEquals(error.code, "PROTOCOL");
+          assertLessOrEqual(error.offset ?? Infinity, file.length);
+        }
+        // Payloads are covered by checksums: no message has one that none of the file's has.
+        const payloads = new Set([...expected.map((message) => message.text()), ...(ends > 0 ? ["EOS"] : [])]);
+        for (const message of messages) assert(payloads.has(message.text()), `byte ${at}`);
+        if (at < 128 || errors.length > 0) continue;
+        // What is not covered by a checksum: at most one message's header has another value.
+        const there = new Set(messages.map(plain));
+        assertLessOrEqual(expected.filter((message) => !there.has(plain(message))).length, 1, `byte ${at}`);
+      }
+    }
+  }, { timeout: 120_000 });
+}
+
+test("a payload whose checksum is wrong is told of, between what stands before and behind it", async () => {
+  const records = Array.from({ length: 5 }, (_, i) => record({ sequence: BigInt(i), payload: "payload" }));
+  const file = await fileOf(records);
+  const offsets = await offsetsOf(file);
+  file[offsets[2] + 35] ^= 1;
+  await using source = await open(diskOf(file));
+  const { messages, errors } = await drain(source);
+  assertEquals(messages.map(({ sequence }) => sequence), [0n, 1n, 3n, 4n]);
+  assertEquals(errors.map(({ kind, offset, path }) => ({ kind, offset, path })), [
+    { kind: "corrupt", offset: offsets[2], path: PATH },
+  ]);
+  assertEquals(source.stats().corrupt, 1);
+
+  const told: FileError[] = [];
+  await using lenient = await open(diskOf(file), { onCorrupt: (error) => void told.push(error) });
+  assertEquals((await drain(lenient)).messages.length, 4);
+  assertEquals(told.map(({ offset }) => offset), [offsets[2]]);
+  await using quiet = await open(diskOf(file), { onCorrupt: "skip" });
+  assertEquals([(await drain(quiet)).messages.length, quiet.stats().corrupt], [4, 1]);
+});
+
+test("behind bytes that are no message, reading goes on at the next beacon", async () => {
+  const records = Array.from({ length: 200 }, (_, i) => record({ sequence: BigInt(i), payload: "payload".repeat(3) }));
+  const file = await fileOf(records, { interval: 1024 });
+  const offsets = await offsetsOf(file);
+  const broken = offsets.findIndex((offset) => offset > 1024);
+  file[offsets[broken]] = 0; // the length of its key
+  const next = offsets.findIndex((offset) => offset > 2048);
+  await using source = await open(diskOf(file));
+  const { messages, errors } = await drain(source);
+  assertEquals(errors.map(({ offset }) => offset), [offsets[broken]]);
+  assertEquals(messages.map(plain), [...records.slice(0, broken), ...records.slice(next)].map(plain));
+});
+
+test("a message that claims more than the file has hides only what stands before the next beacon", async () => {
+  const records = Array.from({ length: 200 }, (_, i) => record({ sequence: BigInt(i), payload: "payload".repeat(3) }));
+  const file = await fileOf(records, { interval: 1024 });
+  const offsets = await offsetsOf(file);
+  const broken = offsets.findIndex((offset) => offset > 1024);
+  const next = offsets.findIndex((offset) => offset > 2048);
+  for (const claimed of [0x01, 0x1f]) {
+    file[offsets[broken] + 26] = claimed; // the highest byte of its size
+    for (const maxPayload of [undefined, 1000]) {
+      const disk = diskOf(file);
+      await using source = await open(disk, maxPayload === undefined ? {} : { maxPayload });
+      const { messages, errors } = await drain(source);
+      assertEquals(errors.map(({ kind, offset }) => ({ kind, offset })), [{
+        kind: "corrupt",
+        offset: offsets[broken],
+      }]);
+      assertEquals(messages.map(plain), [...records.slice(0, broken), ...records.slice(next)].map(plain));
+      assertLessOrEqual(disk.largestRead, 300_000);
+    }
+  }
+});
+
+test("a broken beacon costs what it interrupts, and no more", async () => {
+  const records = Array.from({ length: 200 }, (_, i) => record({ sequence: BigInt(i), payload: "payload".repeat(3) }));
+  for (const at of [2048, 2048 + 5, 2048 + 6]) { // its mark, its count, its marker's key
+    const file = await fileOf(records, { interval: 1024 });
+    const offsets = await offsetsOf(file);
+    file[at] ^= 0xf0;
+    await using source = await open(diskOf(file));
+    const { messages, errors } = await drain(source);
+    assertEquals(errors.map(({ offset }) => offset), [2048]);
+    const before = offsets.findIndex((offset) => offset > 2048) - 1;
+    const next = offsets.findIndex((offset) => offset > 3072);
+    assertGreater(before, 0);
+    assertEquals(messages.map(plain), [...records.slice(0, before), ...records.slice(next)].map(plain));
+  }
+});
+
+test(`bytes that are no file at all are refused, and bytes behind a header end (seed ${seed})`, async () => {
+  const random = new Random(seed);
+  const noise = (length: number) => Uint8Array.from({ length }, () => random.of([13, 1, 65, 0, random.below(256)]));
+  for (let round = 0; round < 300; round++) {
+    const garbage = noise(random.below(5000));
+    garbage[0] = 1;
+    const error = await assertRejects(() => open(diskOf(garbage)), FileError);
+    assertEquals(error.code, "PROTOCOL");
+    const file = await fileOf(randomRecords(random, 10, 2), { interval: random.of([128, 500, 1024]) });
+    const all = new Uint8Array(file.length + garbage.length);
+    all.set(file);
+    all.set(garbage, file.length);
+    const disk = diskOf(all);
+    await using source = await open(disk);
+    const { messages } = await drain(source);
+    assertLessOrEqual(10, messages.length);
+    assertLessOrEqual(disk.largestRead, 300_000);
+    for (const position of ["end", "beginning", 5n] as const) {
+      await source.rewind(position).catch((error) => assertEquals(error.code, "PROTOCOL"));
+    }
+  }
+}, { timeout: 120_000 });
+
+test("another version, a small interval, a long name and a wrong mark are refused", async () => {
+  const file = await golden("tiny.ss");
+  const changed = (at: number, ...bytes: number[]) => {
+    const copy = file.slice();
+    copy.set(bytes, at);
+    return diskOf(copy);
+  };
+  for (const disk of [changed(0, 1), changed(2, 2), changed(3, 112), changed(19, 0, 0, 0, 127), changed(127, 0)]) {
+    const error = await assertRejects(() => open(disk), FileError);
+    assertEquals([error.kind, error.code, error.offset, error.path, disk.closed], ["corrupt", "PROTOCOL", 0, PATH, 1]);
+    assert(error instanceof StreamerError);
+  }
+});
+
+test("a message that is nearly all beacons is begun a few times, and not once for each piece", async () => {
+  const one = record({ payload: "x".repeat(100_000) });
+  const [plainly] = framesOf(await fileOf([one]), 1 << 20);
+  const message = (await fileOf([one])).slice(plainly.offset, plainly.end);
+  // Beacons of 127 bytes at a distance of 128, as no writer makes them: a byte of the message behind each.
+  const key = new Uint8Array(94).fill(0x61);
+  key[0] = 93;
+  const file = new Uint8Array(128 * (message.length + 1));
+  file.set((await fileOf([], { interval: 128 })).slice(0, 128));
+  for (const [i, byte] of message.entries()) {
+    const at = 128 * (i + 1);
+    new DataView(file.buffer).setUint32(at + 1, i === 0 ? 0 : message.length - i);
+    file[at] = file[at + 126] = 13;
+    file[at + 5] = 1;
+    file.set(key, at + 6);
+    file[at + 127] = byte;
+  }
+  await using source = await open(diskOf(file));
+  const { messages, errors } = await drain(source);
+  assertEquals([messages.map(plain), errors], [[plain(one)], []]);
+  assertLessOrEqual(source.stats().reads, 20);
+});

@@ -1,0 +1,176 @@
+// Owns the proof that a file is followed while it is written, in whatever pieces, and that waiting ends as it should.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { FileError, type FileMessage, type MessageSource, StreamerError } from "../../../streamer/file/mod.ts";
+import { freshSeed, Random } from "../../resp/drive.ts";
+import { test } from "../../support/runner.ts";
+import { MemoryDisk } from "./disk.ts";
+import {
+  append,
+  create,
+  diskOf,
+  drain,
+  fileOf,
+  framesOf,
+  open,
+  PATH,
+  plain,
+  randomRecords,
+  record,
+  T,
+} from "./filing.ts";
+
+const seed = freshSeed();
+const follow = { follow: true, pollInterval: 1 } as const;
+
+/** Lets the file grow to this length once the source has looked at what is there. */
+async function grow(disk: MemoryDisk, file: Uint8Array, length: number): Promise<void> {
+  const { reads } = disk;
+  disk.files.set(PATH, file.slice(0, length));
+  while (disk.reads < reads + 2) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+test(`a file that grows in any pieces gives every message once (seed ${seed})`, async () => {
+  const random = new Random(seed);
+  for (let round = 0; round < 5; round++) {
+    const interval = random.of([128, 300, 1024]);
+    const records = randomRecords(random, 30, 3);
+    const file = await fileOf(records, { interval, endOfStream: true });
+    const disk = diskOf(file.slice(0, 128));
+    await using source = await open(disk, follow);
+    const reading = drain(source);
+    for (let length = 128; length < file.length;) {
+      length = Math.min(file.length - 1, length + 1 + random.below(600));
+      await grow(disk, file, length);
+      if (length === file.length - 1) break;
+    }
+    disk.files.set(PATH, file);
+    const { messages, errors } = await reading;
+    assertEquals([messages.map(plain), errors, source.ended], [records.map(plain), [], true]);
+  }
+}, { timeout: 60_000 });
+
+test("a large message that comes slowly is waited for without being read again and again", async () => {
+  const file = await fileOf([record({ payload: new Uint8Array(2_000_000) }), record()], { endOfStream: true });
+  const disk = diskOf(file.slice(0, 128));
+  await using source = await open(disk, follow);
+  const reading = drain(source);
+  for (const length of [129, 200, 300_000, 1_500_000]) {
+    disk.files.set(PATH, file.slice(0, length));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  disk.files.set(PATH, file);
+  assertEquals((await reading).messages.map(({ payload }) => payload.length), [2_000_000, 1]);
+  assert(source.stats().bytesRead < 100 * 300_000);
+});
+
+test("a writer and a follower at the same file: all comes, also over a torn end that is cut off", async () => {
+  const disk = new MemoryDisk();
+  const first = await create(disk, { beaconInterval: 1024 });
+  await using source = await open(disk, follow);
+  const got: FileMessage[] = [];
+  const reading = (async () => {
+    for await (const message of source) got.push(message);
+  })();
+  for (let i = 0; i < 50; i++) {
+    first.write(record({ sequence: BigInt(i), payload: `first ${i}`.repeat(10) }));
+    if (i % 7 === 0) await first.flush();
+  }
+  await first.close();
+  // A crash: half of a message, seen by the follower, that is then replaced.
+  const whole = disk.bytes(PATH);
+  const torn = await fileOf([record({ payload: "y".repeat(300) })]);
+  await grow(disk, new Uint8Array([...whole, ...torn.slice(128, 330)]), whole.length + 202);
+  const second = await append(disk, { onTorn: "truncate", endOfStream: true });
+  assertEquals(second.torn?.offset, whole.length);
+  for (let i = 0; i < 50; i++) {
+    await second.write(record({ sequence: BigInt(50 + i), payload: `second ${i}`.repeat(10) }));
+  }
+  await second.close();
+  await reading;
+  assertEquals(got.map(({ sequence }) => sequence), Array.from({ length: 100 }, (_, i) => BigInt(i)));
+});
+
+async function next(source: MessageSource): Promise<FileMessage> {
+  const { value } = await source[Symbol.asyncIterator]().next();
+  return value;
+}
+
+test("from the end only what is added is given; moving while somebody waits is in force at once", async () => {
+  const records = Array.from({ length: 20 }, (_, i) => record({ sequence: BigInt(i), timestamp: T + BigInt(i) }));
+  const disk = diskOf(await fileOf(records));
+  await using source = await open(disk, { ...follow, pollInterval: 60_000 });
+  await source.rewind("end");
+  const waiting = next(source);
+  while (disk.reads < 4) await Promise.resolve();
+  await source.rewind(9n);
+  assertEquals((await waiting).sequence, 10n);
+  await source.seek(T + 15n);
+  assertEquals((await next(source)).sequence, 16n);
+  await using other = await open(disk, follow);
+  await other.rewind("end");
+  const added = next(other);
+  const sink = await append(disk);
+  sink.write(record({ sequence: 20n }));
+  await sink.close();
+  assertEquals((await added).sequence, 20n);
+});
+
+test("closing ends waiting loops quietly, and a signal with its reason", async () => {
+  const disk = diskOf(await fileOf([record()]));
+  const source = await open(disk, { ...follow, pollInterval: 60_000 });
+  const reading = drain(source);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await source.close();
+  assertEquals((await reading).messages.length, 1);
+  assertEquals(disk.closed, disk.opened);
+  await source.close();
+  assertEquals((await drain(source)).messages, []);
+  for (const call of [() => source.seek(T), () => source.rewind("end")]) {
+    assertEquals((await assertRejects(call, StreamerError)).code, "CONSUMER_ENDED");
+  }
+
+  const controller = new AbortController();
+  await using aborted = await open(disk, { ...follow, pollInterval: 60_000, signal: controller.signal });
+  const waiting = drain(aborted);
+  waiting.catch(() => {}); // judged below
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  const reason = new Error("enough");
+  controller.abort(reason);
+  assertEquals(await waiting.catch((error: unknown) => error), reason);
+  assertEquals(await next(aborted).catch((error: unknown) => error), reason);
+});
+
+test("a file that becomes shorter than what was read of it is an error", async () => {
+  const file = await fileOf([record(), record()]);
+  const disk = diskOf(file);
+  await using source = await open(disk, follow);
+  const iterator = source[Symbol.asyncIterator]();
+  await iterator.next();
+  await iterator.next();
+  const waiting = iterator.next();
+  disk.files.set(PATH, file.slice(0, framesOf(file, 1 << 20)[1].offset));
+  const error = await assertRejects(() => waiting, FileError);
+  assertEquals([error.kind, error.code], ["torn", "PROTOCOL"]);
+});
+
+test("without following, a file that has grown is gone on with by the next loop", async () => {
+  const disk = new MemoryDisk();
+  const sink = await create(disk);
+  await using source = await open(disk);
+  for (let i = 0; i < 3; i++) {
+    sink.write(record({ sequence: BigInt(i) }));
+    await sink.flush();
+    assertEquals((await drain(source)).messages.map(({ sequence }) => sequence), [BigInt(i)]);
+  }
+  await sink.close();
+});
+
+test("a failure of the system while reading is told of, and reading can go on", async () => {
+  const disk = diskOf(await fileOf([record(), record()]));
+  await using source = await open(disk);
+  disk.broken.read = new Error("EIO");
+  const error = await assertRejects(() => next(source), FileError);
+  assertEquals([error.kind, error.code], ["system", "DISCONNECTED"]);
+  assertEquals((await drain(source)).messages.length, 2);
+});

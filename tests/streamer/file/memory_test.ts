@@ -1,0 +1,47 @@
+// Owns the proof that a file of any size is written and read with memory of one size.
+
+import { assertEquals, assertLess } from "@std/assert";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { memoryUsage } from "node:process";
+import { MessageSink, MessageSource } from "../../../streamer/file/mod.ts";
+import { test } from "../../support/runner.ts";
+import { T } from "./filing.ts";
+
+const MIB = 1024 * 1024;
+
+test("200 MB are written and read, and the process does not grow with them", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "sea-file-"));
+  try {
+    const path = join(folder, "large.ss");
+    const payload = new Uint8Array(1024).fill(7);
+    let peak = 0;
+    let buffered = 0;
+    const pass = async (count: number) => {
+      const sink = await MessageSink.create(path, { overwrite: true });
+      for (let i = 0; i < count; i++) {
+        const full = sink.write({ streamKey: "s", shardId: i % 4, sequence: BigInt(i), timestamp: T, payload });
+        buffered = Math.max(buffered, sink.stats().buffered);
+        if (full !== undefined) await full;
+        if (i % 10_000 === 0) peak = Math.max(peak, memoryUsage().rss);
+      }
+      await sink.close({ sync: false });
+      await using source = await MessageSource.open(path);
+      let read = 0;
+      for await (const message of source) {
+        if (message.payload.length === 1024) read++;
+        if (read % 10_000 === 0) peak = Math.max(peak, memoryUsage().rss);
+      }
+      assertEquals(read, count);
+    };
+    await pass(20_000); // what the runtime itself takes the first time
+    const before = peak;
+    await pass(200_000);
+    assertLess(200_000 * 1024, (await stat(path)).size);
+    assertLess(buffered, 5 * MIB);
+    assertLess(peak - before, 64 * MIB);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}, { timeout: 60_000 });

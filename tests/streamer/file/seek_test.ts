@@ -1,0 +1,170 @@
+// Owns the proof that seeking finds what a look at every message would find, with a logarithm of the beacons in reads.
+
+import { assert, assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
+import { FileError, type FileRecord, type FileSeekOptions, StreamerError } from "../../../streamer/file/mod.ts";
+import { freshSeed, Random } from "../../resp/drive.ts";
+import { test } from "../../support/runner.ts";
+import { diskOf, drain, fileOf, framesOf, open, plain, randomRecords, record, T } from "./filing.ts";
+
+const seed = freshSeed();
+
+function isOf(one: FileRecord, { streamKey, shardId }: FileSeekOptions): boolean {
+  return (streamKey === undefined || one.streamKey === streamKey) && (shardId === undefined || one.shardId === shardId);
+}
+
+/** What a look at every message finds. */
+function behind(records: readonly FileRecord[], is: (one: FileRecord) => boolean): string[] {
+  const first = records.findIndex(is);
+  return first < 0 ? [] : records.slice(first).map(plain);
+}
+
+test(`seeking finds what a look at every message finds (seed ${seed})`, async () => {
+  const random = new Random(seed);
+  for (let round = 0; round < 60; round++) {
+    const interval = random.of([128, 512, 600, 1024, 2048, 4096, 16_384]);
+    const records = randomRecords(random, 1 + random.below(400), 1 + random.below(8));
+    const disk = diskOf(await fileOf(records, { interval, endOfStream: random.below(2) === 0 }));
+    disk.readPiece = random.of([Infinity, 500]);
+    await using source = await open(disk);
+    for (let i = 0; i < 30; i++) {
+      const { streamKey, shardId, sequence, timestamp } = random.of(records);
+      const options = random.of<FileSeekOptions>([{ streamKey, shardId }, { streamKey, shardId }, { streamKey }, {}]);
+      assert(typeof timestamp === "bigint");
+      const where = `interval ${interval}, ${JSON.stringify(options)}`;
+      if (random.below(2) === 0) {
+        const time = timestamp + BigInt(random.below(3) - 1);
+        await source.seek(time, options);
+        const expected = behind(records, (one) => isOf(one, options) && Number(one.timestamp) > Number(time));
+        assertEquals((await drain(source)).messages.map(plain), expected, `${where}, time ${time}`);
+      } else {
+        const position = sequence + BigInt(random.below(3)) - (sequence > 0n ? 1n : 0n);
+        await source.rewind(position, options);
+        const expected = behind(records, (one) => isOf(one, options) && one.sequence > position);
+        assertEquals((await drain(source)).messages.map(plain), expected, `${where}, sequence ${position}`);
+      }
+    }
+  }
+}, { timeout: 60_000 });
+
+test("seeking takes a logarithm of the beacons in reads, for one shard and for all", async () => {
+  const count = 60_000;
+  const records = Array.from({ length: count }, (_, i) =>
+    record({
+      streamKey: `s${i % 3}`,
+      sequence: BigInt(i),
+      timestamp: T + BigInt(i),
+      payload: "x".repeat(100),
+    }));
+  const file = await fileOf(records, { beaconInterval: 4096 });
+  const beacons = Math.floor(file.length / 4096);
+  const most = Math.ceil(Math.log2(beacons)) + 3; // and what stands behind the beacon that was found
+  assertEquals([beacons > 1900, most], [true, 14]);
+  for (const options of [{}, { streamKey: "s1" }, { streamKey: "s1", shardId: 0 }]) {
+    for (const [i, wanted] of [1, 20_000, 33_333, 59_000].entries()) {
+      const disk = diskOf(file);
+      await using source = await open(disk);
+      const before = source.stats().reads;
+      if (i % 2 === 0) await source.seek(T + BigInt(wanted), options);
+      else await source.rewind(BigInt(wanted), options);
+      assertLessOrEqual(source.stats().reads - before, most, JSON.stringify(options));
+      assertEquals(source.stats().reads, disk.reads);
+      const { value } = await source[Symbol.asyncIterator]().next();
+      const first = records.findIndex((one) => one.sequence > BigInt(wanted) && isOf(one, options));
+      assertEquals(plain(value), plain(records[first]));
+    }
+  }
+});
+
+test("one shard of very many is found in few reads, too", async () => {
+  // 90 shards, of which a beacon of 4 KiB holds 7.
+  const records = Array.from(
+    { length: 30_000 },
+    (_, i) =>
+      record({ streamKey: `s${i % 90}`, sequence: BigInt(i), timestamp: T + BigInt(i), payload: "x".repeat(100) }),
+  );
+  const file = await fileOf(records, { beaconInterval: 4096 });
+  await using source = await open(diskOf(file));
+  await source.rewind(20_000n, { streamKey: "s44", shardId: 0 });
+  assertLessOrEqual(source.stats().reads, 10 * 15);
+  const { value } = await source[Symbol.asyncIterator]().next();
+  assertEquals(value.sequence, BigInt(records.findIndex((one, i) => i > 20_000 && one.streamKey === "s44")));
+  // All of them: a beacon cannot tell, so that all is read, and found.
+  await source.rewind(20_000n);
+  assertEquals((await source[Symbol.asyncIterator]().next()).value.sequence, 20_001n);
+});
+
+test("the end and the beginning are found, whatever stands there", async () => {
+  for (const interval of [128, 1024, 65_536]) {
+    for (const sizes of [[], [1], [500, 20, 3000], [10, 5, 100_000], [0, 0, 400_000, 1]]) {
+      for (const endOfStream of [false, true]) {
+        const records = sizes.map((size, i) => record({ sequence: BigInt(i), payload: "x".repeat(size) }));
+        const file = await fileOf(records, { interval, endOfStream });
+        await using source = await open(diskOf(file));
+        await source.rewind("end");
+        assertEquals(await drain(source), { messages: [], errors: [] });
+        assertEquals(source.ended, endOfStream);
+        await source.rewind("beginning");
+        assertEquals(source.ended, false);
+        assertEquals((await drain(source)).messages.length, records.length);
+        // Torn inside of the last message: the end is behind the last whole one.
+        if (records.length === 0) continue;
+        const last = framesOf(file, interval)[records.length - 1];
+        await using torn = await open(diskOf(file.slice(0, last.end - 1)));
+        await torn.rewind("end");
+        const { messages, errors } = await drain(torn);
+        assertEquals([messages, errors.map(({ kind, offset }) => ({ kind, offset }))], [[], [
+          { kind: "torn", offset: last.offset },
+        ]]);
+      }
+    }
+  }
+});
+
+test("nothing behind a point is the end of the file", async () => {
+  await using source = await open(diskOf(await fileOf([record(), record({ sequence: 2n })])));
+  await source.seek(T);
+  assertEquals((await drain(source)).messages, []);
+  await source.rewind(1n, { streamKey: "other" });
+  assertEquals((await drain(source)).messages, []);
+  await source.seek(new Date(Number(T) - 1));
+  assertEquals((await drain(source)).messages.length, 2);
+});
+
+test("seeking over broken bytes rejects, and changes nothing; or passes over them", async () => {
+  const records = Array.from(
+    { length: 100 },
+    (_, i) => record({ sequence: BigInt(i), timestamp: T + BigInt(i), payload: "x".repeat(30) }),
+  );
+  const file = await fileOf(records, { beaconInterval: 65_536 });
+  const frames = framesOf(file, 65_536);
+  file[frames[50].offset] = 0;
+  await using strict = await open(diskOf(file));
+  const { value } = await strict[Symbol.asyncIterator]().next();
+  assertEquals(value.sequence, 0n);
+  const error = await assertRejects(() => strict.seek(T + 70n), FileError);
+  assertEquals(error.offset, frames[50].offset);
+  assertEquals((await strict[Symbol.asyncIterator]().next()).value.sequence, 1n);
+  await strict.seek(T + 30n);
+  assertEquals((await strict[Symbol.asyncIterator]().next()).value.sequence, 31n);
+  await using lenient = await open(diskOf(file), { onCorrupt: "skip" });
+  await lenient.seek(T + 70n);
+  assertEquals((await drain(lenient)).messages, []); // no beacon behind it
+});
+
+test("positions and options that are none are refused", async () => {
+  await using source = await open(diskOf(await fileOf([record()])));
+  const bad: (() => Promise<void>)[] = [
+    () => source.seek(-1n),
+    () => source.seek(new Date(NaN)),
+    () => source.rewind(-1n),
+    () => source.rewind(2n ** 64n),
+    () => source.rewind("middle" as "end"), // as: what the types forbid
+    () => source.seek(T, { shardId: 1 }),
+    () => source.seek(T, { streamKey: "a", shardId: -1 }),
+    () => source.seek(T, { shard: 1 } as FileSeekOptions), // as: what the types forbid
+  ];
+  for (const call of bad) assertEquals((await assertRejects(call, StreamerError)).code, "INVALID_OPTION");
+  const error = await assertRejects(() => source.seek(T, { streamKey: "a:b" }), StreamerError);
+  assertEquals(error.code, "INVALID_STREAM_KEY");
+  assertEquals((await drain(source)).messages.length, 1);
+});

@@ -1,0 +1,322 @@
+// Owns the proof of how a sink takes messages: back-pressure, limits, flushing, a disk that fails, and its end.
+
+import { assert, assertEquals, assertInstanceOf, assertLessOrEqual, assertRejects, assertThrows } from "@std/assert";
+import {
+  type CreateSinkOptions,
+  FileError,
+  type FileRecord,
+  MessageSink,
+  StreamerError,
+} from "../../../streamer/file/mod.ts";
+import { freshSeed, Random } from "../../resp/drive.ts";
+import { test } from "../../support/runner.ts";
+import { MemoryDisk, systemError } from "./disk.ts";
+import { append, create, drain, framesOf, open, PATH, plain, randomRecords, record, T } from "./filing.ts";
+
+const seed = freshSeed();
+
+test("what was accepted reaches the file without a flush, and more behind it later", async () => {
+  const disk = new MemoryDisk();
+  await using sink = await create(disk);
+  for (let round = 1; round <= 3; round++) {
+    const before = disk.writes;
+    sink.write(record());
+    while (disk.writes === before) await new Promise((resolve) => setTimeout(resolve, 1));
+    await sink.flush();
+    assertEquals(disk.bytes(PATH).length, 128 + 34 * round);
+  }
+});
+
+test("after an idle time, and after a flush before it, writing and flushing go on", async () => {
+  const disk = new MemoryDisk();
+  await using sink = await create(disk);
+  for (let round = 0; round < 5; round++) {
+    sink.write(record());
+    await sink.flush(); // before the timer that would have written it
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assertEquals(disk.bytes(PATH).length, 128 + 34 * 5);
+});
+
+test("write gives a promise from the high-water mark on, which resolves when there is room", async () => {
+  const disk = new MemoryDisk();
+  await using sink = await create(disk, { highWaterMark: 10_000, maxBuffered: 20_000 });
+  const gate = Promise.withResolvers<void>();
+  disk.gate = gate.promise;
+  const payload = new Uint8Array(1000);
+  let full: void | Promise<void> = undefined;
+  let accepted = 0;
+  while (full === undefined) {
+    full = sink.write(record({ payload }));
+    accepted++;
+  }
+  assertEquals(accepted, 10);
+  let isThere = false;
+  full.then(() => isThere = true);
+  const error = assertThrows(() => {
+    for (let i = 0; i < 100; i++) sink.write(record({ payload }));
+  }, StreamerError);
+  assertEquals([error.code, error.outcome, isThere], ["BUFFER_FULL", "not-written", false]);
+  assertLessOrEqual(sink.stats().buffered, 20_000);
+  const { messages } = sink.stats();
+  gate.resolve();
+  await full;
+  await sink.flush();
+  assertEquals(sink.stats().buffered, 0);
+  await using source = await open(disk);
+  assertEquals((await drain(source)).messages.length, messages);
+});
+
+test("a message larger than what may be buffered is accepted when nothing else is", async () => {
+  const disk = new MemoryDisk();
+  await using sink = await create(disk, { maxBuffered: 1000 });
+  await sink.write(record({ payload: new Uint8Array(1_000_000) }));
+  await sink.write(record({ payload: new Uint8Array(1_000_000) }));
+  await sink.flush();
+  await using source = await open(disk);
+  assertEquals((await drain(source)).messages.length, 2);
+});
+
+test("an aborted wait ends only the waiting", async () => {
+  const disk = new MemoryDisk();
+  await using sink = await create(disk, { highWaterMark: 100 });
+  const gate = Promise.withResolvers<void>();
+  disk.gate = gate.promise;
+  const reason = new Error("enough");
+  const controller = new AbortController();
+  const { signal } = controller;
+  const waits = [sink.write(record({ payload: "x".repeat(200) }), { signal }), sink.flush({ signal })];
+  controller.abort(reason);
+  for (const wait of waits) assertEquals(await Promise.resolve(wait).catch((error: unknown) => error), reason);
+  assertEquals(await sink.flush({ signal }).catch((error: unknown) => error), reason);
+  gate.resolve();
+  await sink.flush();
+  await using source = await open(disk);
+  assertEquals((await drain(source)).messages.length, 1);
+});
+
+test(`a limit is never passed and never tears a message (seed ${seed})`, async () => {
+  const random = new Random(seed);
+  for (let round = 0; round < 100; round++) {
+    const interval = random.of([128, 300, 1024, 2048]);
+    const maxBytes = 200 + random.below(6000);
+    const endOfStream = random.below(2) === 0;
+    const disk = new MemoryDisk();
+    const sink = await create(disk, { interval, maxBytes, endOfStream });
+    const accepted: FileRecord[] = [];
+    for (const one of randomRecords(random, 60, 4)) {
+      const before = sink.stats();
+      try {
+        sink.write(one);
+        accepted.push(one);
+      } catch (error) {
+        assertInstanceOf(error, FileError);
+        assertEquals([error.kind, error.code, error.outcome], ["limit", "BUFFER_FULL", "not-written"]);
+        assertEquals({ ...sink.stats(), buffered: 0 }, { ...before, buffered: 0 });
+      }
+    }
+    await sink.close();
+    assertLessOrEqual(disk.bytes(PATH).length, maxBytes);
+    await using source = await open(disk);
+    const { messages, errors } = await drain(source);
+    assertEquals([messages.map(plain), errors, source.ended], [accepted.map(plain), [], endOfStream]);
+  }
+});
+
+test("a message that fits exactly is accepted, one byte more is not", async () => {
+  for (const interval of [128, 300, 1024]) {
+    const one = record({ payload: "x".repeat(500) });
+    const measured = new MemoryDisk();
+    const first = await create(measured, { interval });
+    first.write(one);
+    await first.close();
+    const { length } = measured.bytes(PATH);
+    const exact = await create(new MemoryDisk(), { interval, maxBytes: length });
+    exact.write(one);
+    await exact.close();
+    const short = await create(new MemoryDisk(), { interval, maxBytes: length - 1 });
+    assertThrows(() => short.write(one), FileError, "longer than");
+    await short.close();
+  }
+});
+
+test("an end of stream for which an appended file has no room is an error, and the file stays whole", async () => {
+  const disk = new MemoryDisk();
+  await (await create(disk)).close();
+  const full = await append(disk, { endOfStream: true, maxBytes: 161 });
+  const error = await assertRejects(() => full.close(), FileError);
+  assertEquals([error.kind, error.code, disk.opened], ["limit", "BUFFER_FULL", disk.closed]);
+  assertEquals(disk.bytes(PATH).length, 128);
+});
+
+for (const full of [0, 100, 128, 129, 200, 5000, 300_000, 700_000]) {
+  test(`a disk that is full at byte ${full} is told of by every call, and what is whole can be read and gone on with`, async () => {
+    const disk = new MemoryDisk();
+    disk.full = full;
+    disk.writePiece = 70_001;
+    const records = Array.from({ length: 1000 }, (_, i) => record({ sequence: BigInt(i), payload: "x".repeat(1000) }));
+    const run = async () => {
+      await using sink = await create(disk, { interval: 1024 });
+      for (const one of records) await sink.write(one);
+      await sink.flush();
+    };
+    const error = await assertRejects(run, FileError);
+    assertEquals([error.kind, error.code, error.path], ["system", "SEND_FAILED", PATH]);
+    assertInstanceOf(error.cause, Error);
+    assertEquals(disk.opened, disk.closed);
+    assertLessOrEqual(disk.bytes(PATH).length, full);
+    disk.full = Infinity;
+    const sink = await append(disk, { onTorn: "truncate", interval: 1024 });
+    sink.write(record({ payload: "behind" }));
+    await sink.close();
+    await using source = await open(disk);
+    const { messages, errors } = await drain(source);
+    assertEquals(errors, []);
+    const whole = messages.length - 1;
+    assertEquals(messages.slice(0, whole).map(plain), records.slice(0, whole).map(plain));
+    assertEquals(messages[whole].text(), "behind");
+    if (full > 2000) assert(whole > 0);
+  });
+}
+
+test("a failure is told of once by those who wait, again by every call, and by the end unless it was told before", async () => {
+  const disk = new MemoryDisk();
+  const sink = await create(disk);
+  disk.broken.write = systemError("EIO");
+  sink.write(record());
+  const first = await assertRejects(() => sink.flush(), FileError);
+  assertEquals(await assertRejects(() => sink.flush()), first);
+  assertEquals(assertThrows(() => sink.write(record())), first);
+  await sink[Symbol.asyncDispose]();
+  await sink.close();
+  assertEquals(disk.closed, 1);
+
+  const untold = await create(disk, { overwrite: true });
+  disk.broken.write = systemError("EIO");
+  untold.write(record());
+  await assertRejects(() => untold[Symbol.asyncDispose](), FileError);
+  assertEquals(disk.closed, 2);
+});
+
+for (const what of ["sync", "close"] as const) {
+  test(`a failure of ${what} is told of by the end`, async () => {
+    const disk = new MemoryDisk();
+    const sink = await create(disk);
+    sink.write(record());
+    disk.broken[what] = systemError("EIO");
+    const error = await assertRejects(() => sink.close(), FileError);
+    assertEquals([error.code, disk.closed], ["SEND_FAILED", 1]);
+    await sink.close();
+  });
+}
+
+test("opening fails with the system's reason, and leaves nothing open", async () => {
+  const disk = new MemoryDisk();
+  await (await create(disk)).close();
+  const there = await assertRejects(() => create(disk), FileError);
+  assertEquals([there.code, there.kind], ["CONNECT", "system"]);
+  for (const what of ["open", "size", "read", "truncate"] as const) {
+    disk.broken[what] = systemError("EACCES");
+    const error = await assertRejects(() => append(disk), FileError);
+    assertEquals(error.kind, "system");
+    assertEquals(disk.opened, disk.closed);
+  }
+  for (const what of ["open", "read"] as const) {
+    disk.broken[what] = systemError("EACCES");
+    const error = await assertRejects(() => open(disk), FileError);
+    assertEquals([error.kind, error.code], ["system", what === "open" ? "CONNECT" : "DISCONNECTED"]);
+    assertEquals(disk.opened, disk.closed);
+  }
+  const reason = new Error("enough");
+  const signal = AbortSignal.abort(reason);
+  for (const call of [() => create(disk, { signal }), () => append(disk, { signal }), () => open(disk, { signal })]) {
+    assertEquals(await assertRejects(call), reason);
+  }
+  assertEquals(disk.opened, disk.closed);
+});
+
+test("a closed sink accepts nothing, and closing brings all to the disk", async () => {
+  const disk = new MemoryDisk();
+  const sink = await create(disk);
+  for (let i = 0; i < 100; i++) sink.write(record());
+  await Promise.all([sink.close(), sink.close()]);
+  assertEquals([disk.syncs, disk.closed, framesOf(disk.bytes(PATH), 1 << 20).length], [1, 1, 100]);
+  assertEquals(assertThrows(() => sink.write(record()), StreamerError).code, "PRODUCER_ENDED");
+  assertEquals((await assertRejects(() => sink.flush(), StreamerError)).code, "PRODUCER_ENDED");
+  const unsynced = await create(disk, { overwrite: true });
+  await unsynced.flush({ sync: true });
+  assertEquals(disk.syncs, 2);
+  await unsynced.close({ sync: false });
+  assertEquals(disk.syncs, 2);
+});
+
+test("messages that are none are refused, and change nothing", async () => {
+  const disk = new MemoryDisk();
+  await using sink = await create(disk);
+  const keys = ["", "a:b", "a/b", "{a}", "é", "a".repeat(250), "SEA_STREAMER_INTERNAL", "SEA_STREAMER_WILDCARD"];
+  for (const streamKey of keys) {
+    assertEquals(assertThrows(() => sink.write(record({ streamKey })), StreamerError).code, "INVALID_STREAM_KEY");
+  }
+  const bad: Partial<FileRecord>[] = [
+    { shardId: -1 },
+    { shardId: 1.5 },
+    { shardId: 2 ** 53 },
+    { shardId: 2n ** 64n },
+    { sequence: -1n },
+    { sequence: 2n ** 64n },
+    { sequence: 1 as unknown as bigint }, // as: what the types forbid
+    { timestamp: -1n },
+    { timestamp: new Date(-1) },
+    { timestamp: new Date(NaN) },
+    { timestampMs: 2n ** 64n },
+    { payload: 5 as unknown as string }, // as: what the types forbid
+  ];
+  for (const fields of bad) {
+    assertEquals(assertThrows(() => sink.write(record(fields)), StreamerError).code, "INVALID_OPTION");
+  }
+  assertEquals(sink.stats(), { messages: 0, bytes: 128, buffered: 0, shards: 0 });
+  sink.write(record({ streamKey: "a".repeat(249) }));
+  await sink.flush();
+  await using source = await open(disk);
+  assertEquals((await drain(source)).messages.map(({ streamKey }) => streamKey.length), [249]);
+});
+
+test("options that are none are refused, before anything is opened", async () => {
+  const bad: CreateSinkOptions[] = [
+    { beaconInterval: 0 },
+    { beaconInterval: 128 },
+    { beaconInterval: 1025 },
+    { beaconInterval: 2 ** 32 },
+    { fileName: "é" },
+    { fileName: "x".repeat(112) },
+    { fileName: "a\nb" },
+    { createdAt: -1n },
+    { maxBytes: 100 },
+    { highWaterMark: 0 },
+    { highWaterMark: 10, maxBuffered: 5 },
+    { onTorn: "fail" } as CreateSinkOptions, // as: what the types forbid
+  ];
+  for (const options of bad) {
+    const error = await assertRejects(() => MessageSink.create("/does/not/exist/a.ss", options), StreamerError);
+    assertEquals(error.code, "INVALID_OPTION", JSON.stringify(options, (_, value) => `${value}`));
+  }
+  const missing = await assertRejects(() => MessageSink.create("/does/not/exist/a.ss"), FileError);
+  assertEquals([missing.code, missing.path], ["CONNECT", "/does/not/exist/a.ss"]);
+});
+
+test("a new file's header says what it was told, or the path's last part", async () => {
+  const disk = new MemoryDisk();
+  await using named = await create(disk, { fileName: "x".repeat(111), createdAt: new Date(5) });
+  await using source = await open(disk);
+  for (const { fileName, createdAt, path } of [named, source]) {
+    assertEquals([fileName, createdAt.getTime(), path], ["x".repeat(111), 5, PATH]);
+  }
+  await using plainly = await create(new MemoryDisk());
+  assertEquals([plainly.fileName, plainly.createdAt.getTime(), plainly.beaconInterval], [PATH, Number(T), 1 << 20]);
+});
+
+test("the note of shards grows with shards, not with messages", async () => {
+  await using sink = await create(new MemoryDisk());
+  for (let i = 0; i < 10_000; i++) await sink.write(record({ streamKey: `s${i % 50}`, sequence: BigInt(i) }));
+  assertEquals([sink.stats().shards, sink.stats().messages], [50, 10_000]);
+});
