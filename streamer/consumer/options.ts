@@ -29,9 +29,11 @@ export interface ReadingOptions {
    *
    * What is new is read from its beginning, since all of it was written after the consumer was made; after a `seek` or `rewind`
    * to a position, from there. A stream none of whose shards is assigned any more is not looked at, and a shard that was
-   * unassigned does not come back by itself. Where a stream was read in its plain key and shards appear, that key is read up to
-   * the entry that is its last when they are found, and handed out, then they are read in its place: what is still written to
-   * the plain key from then on is not read. Shards that are gone stay assigned.
+   * unassigned does not come back by itself. Shards that are gone stay assigned.
+   *
+   * Where a stream was read in its plain key and shards appear, that key is read up to what is its last entry then, and handed
+   * out; in a group also until this consumer has acknowledged what it holds of it, and, where what others leave lying is claimed,
+   * until nothing of it is pending. Then the shards are read in its place; what was written to the plain key since is not read.
    * @default {30000}
    */
   readonly shardDiscoveryInterval?: number | null;
