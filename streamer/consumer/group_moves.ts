@@ -48,6 +48,13 @@ export interface AdoptOptions extends WaitOptions {
   readonly from?: StartAt;
 }
 
+/** What shards are joined with. */
+interface JoinOptions extends Pick<AdoptOptions, "from"> {
+  readonly signal: AbortSignal;
+  /** Is called at the moment it takes effect. */
+  readonly done: () => void;
+}
+
 /** Does the work of a change; calls `done` at the moment it takes effect. */
 type Work = (signal: AbortSignal, done: () => void) => Promise<void>;
 
@@ -85,27 +92,33 @@ export class GroupMoves {
 
   /** Reads more shards; those that are read already go on as they do. What is pending here of an earlier life comes first. */
   async adopt(added: readonly SubscribedShard[], { from, signal }: AdoptOptions): Promise<void> {
-    const { host, parts, roster } = this.#ports;
+    const { host, parts } = this.#ports;
     await this.#change(signal, async (both, done) => {
-      if (parts.free !== undefined) {
-        const start = from ?? startAt(host.settings.autoStreamReset);
-        return await parts.free.add(added, { from: start, signal: both, onChanged: done });
-      }
-      const fresh = added.map((shard) => roster.of(shard)).filter(({ active }) => !active);
-      checkDistinct([...roster.read, ...fresh]);
-      await abortable(Promise.all(fresh.map((shard) => this.#begin(shard, { from, signal: both }))), both);
-      await abortable(parts.releaser.settle(), both); // what was given back is brought in again
-      both.throwIfAborted();
-      parts.join(fresh);
-      done();
+      if (parts.free === undefined) return await this.#join(added, { from, signal: both, done });
+      const start = from ?? startAt(host.settings.autoStreamReset);
+      await parts.free.add(added, { from: start, signal: both, onChanged: done });
     });
   }
 
   /** Reads shards that were found later, too. */
   async addLater(added: readonly SubscribedShard[]): Promise<void> {
     const { parts } = this.#ports;
-    if (parts.free !== undefined) await parts.free.addLater(added);
-    else await this.adopt(added, { from: "beginning" });
+    await this.#change(undefined, async (signal, done) => {
+      if (parts.free === undefined) return await this.#join(added, { from: "beginning", signal, done });
+      await parts.free.addLater(added);
+    });
+  }
+
+  /** Reads more shards through the group. */
+  async #join(added: readonly SubscribedShard[], { from, signal, done }: JoinOptions): Promise<void> {
+    const { parts, roster } = this.#ports;
+    const fresh = added.map((shard) => roster.of(shard)).filter(({ active }) => !active);
+    checkDistinct([...roster.read, ...fresh]);
+    await abortable(Promise.all(fresh.map((shard) => this.#begin(shard, { from, signal }))), signal);
+    await abortable(parts.releaser.settle(), signal); // what was given back is brought in again
+    signal.throwIfAborted();
+    parts.join(fresh);
+    done();
   }
 
   /**
@@ -124,10 +137,10 @@ export class GroupMoves {
   async replace(replacement: Replacement): Promise<void> {
     const { parts, roster } = this.#ports;
     const { plain, until, shards, done } = replacement;
-    if (parts.free !== undefined) return await parts.free.replace(replacement);
     await this.#change(undefined, async (signal) => {
+      if (parts.free !== undefined) return await parts.free.replace(replacement);
       const old = roster.read.find(({ redisKey }) => redisKey === plain.redisKey);
-      if (old === undefined || parts.free !== undefined || !await this.#isDone(old, until, signal)) return;
+      if (old === undefined || !await this.#isDone(old, until, signal)) return;
       const fresh = shards.map((shard) => roster.of(shard)).filter(({ active }) => !active);
       await Promise.all(fresh.map((shard) => this.#begin(shard, { from: "beginning", signal })));
       signal.throwIfAborted();
