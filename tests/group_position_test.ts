@@ -291,3 +291,31 @@ for (const when of ["before", "while"] as const) {
     }
   });
 }
+
+for (const seed of [121, 122, 123, 124]) {
+  test(`moves of the group, acks and cuts at random bytes: all that is behind comes, each once (seed ${seed})`, async () => {
+    const random = new Random(seed);
+    const { key, ids } = await groupOf(server, group, 150);
+    await using proxy = await startProxy(server);
+    await using streamer = await connectEagerly(proxy.url);
+    const pages = { batchSize: 1 + random.below(30), prefetch: random.below(3) };
+    const consumer = await streamer.createConsumer(key, { ...mine, ...pages });
+    let next = 0;
+    for (let round = 0; round < 25; round++) {
+      const many = random.below(Math.min(40, ids.length - next) + 1);
+      if (random.once(3)) proxy.toClient.cutAfter(random.below(3_000));
+      const got = await takeIds(consumer, many);
+      assertEquals(got, ids.slice(next, next + many), `round ${round}`);
+      const done = random.once(2) ? got.slice(0, random.below(many + 1)) : [];
+      for (const id of done) consumer.ackWith({ streamKey: key, shardId: 0, id });
+      if (random.once(3)) await consumer.commit();
+      const to = random.below(140);
+      if (random.once(2)) proxy.toClient.cutAfter(random.below(600));
+      if (random.once(4)) proxy.cut();
+      await consumer.rewind(ids[to], whole);
+      next = to + 1;
+    }
+    assertEquals(await takeIds(consumer, ids.length - next), ids.slice(next));
+    assertEquals(await restUpToMark(server, consumer, key), []);
+  });
+}

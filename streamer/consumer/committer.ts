@@ -59,6 +59,11 @@ export class Committer {
     await abortable(Promise.all(this.#sending), signal);
   }
 
+  /** Resolves when nothing is on its way to be acknowledged, whatever became of it. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#sending);
+  }
+
   /** Acknowledges entries that nobody can have any more, at once and whatever the policy. */
   dismiss(shard: GroupShard, ids: readonly MessageId[]): void {
     this.#track(this.#ports.ledger.dismiss(shard, ids));

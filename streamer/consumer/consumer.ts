@@ -153,8 +153,8 @@ export interface GroupConsumer extends Consumer {
    * **With `group`**, the position of the group is moved in every shard that is read here, for all of its consumers: those
    * that wait for messages notice within ten seconds. What is pending stays pending, and what was read ahead here is given
    * back as above. An entry that is pending already and lies behind the position is delivered once more as new, to whichever
-   * consumer reads it, and is pending for that one alone; of one that is in the user's hands, here, the newer delivery
-   * counts, and an ack of either acknowledges it. Waits for the connection. On the signal, or at an error, some shards may
+   * consumer reads it, and is pending for that one alone; one that is in the user's hands, here, is no longer kept
+   * alive, an ack that was not sent counts no more, and an ack of either delivery acknowledges it. Waits for the connection. On the signal, or at an error, some shards may
    * have been moved; where it was aborted before, none.
    *
    * Source: XREAD, or XGROUP SETID, Redis 5.0.

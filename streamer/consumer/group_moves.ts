@@ -226,6 +226,7 @@ export class GroupMoves {
       const goals = await abortable(Promise.all(shards.map(({ redisKey }) => goal(redisKey, signal))), signal);
       await reader.quiet(signal); // a page that is under way could not be told from one of after the move
       const listed = await abortable(Promise.all(shards.map((shard) => this.#pendingHere(shard, signal))), signal);
+      await abortable(parts.committer.settle(), signal); // so that no ack is mistaken for one of what is delivered anew
       signal.throwIfAborted();
       const setting = shards.map(async (shard, i) => {
         await this.#setPosition(shard, goals[i].position);
@@ -251,6 +252,7 @@ export class GroupMoves {
   #giveBack(shard: GroupShard, listed: readonly MessageId[]): void {
     const { parts } = this.#ports;
     parts.replay.cancel([shard]);
+    parts.ledger.forgetBehind(shard, shard.position);
     const ids = new Set(parts.drop(shard));
     for (const id of listed) if (parts.ledger.find(shard, id) === undefined) ids.add(id);
     shard.givenBack.clear(); // what of it is pending still has been listed

@@ -18,9 +18,15 @@ export interface GroupShard extends SubscribedShard {
   replayed: boolean;
   /** Whether it is read through its group now; what comes of it else is given back. */
   active: boolean;
-  /** What was given back when the group was moved, and is pending here until somebody claims it: it does not come again. */
+  /**
+   * What was given back when the group was moved, and is pending here until somebody claims it: it does not come again unless
+   * the group delivers it anew.
+   */
   readonly givenBack: Set<MessageId>;
 }
+
+/** Milliseconds that what is given back seems to be idle: longer than anybody lets others hold a message. */
+export const LONG_IDLE = 86_400_000;
 
 /** A shard that has not been read yet. */
 export function groupShard(shard: SubscribedShard): GroupShard {

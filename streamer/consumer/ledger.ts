@@ -1,7 +1,7 @@
 // What a group's consumer holds and what it has to acknowledge: every entry from its reading to the server's word that it is
 // done. It must not know connections or time beyond what it is told.
 
-import type { MessageId } from "../model/id.ts";
+import { compareIds, type MessageId } from "../model/id.ts";
 import { BULK_OVERHEAD, writeBulkText } from "../../resp/encoder.ts";
 import { Queue } from "../../resp/connection/queue.ts";
 import type { GroupShard } from "./group_shard.ts";
@@ -184,6 +184,16 @@ export class Ledger {
       }
     }
     return ids;
+  }
+
+  /** What of a shard is behind a position is to be delivered anew: what is in the user's hands, or acked and not sent, counts no more. */
+  forgetBehind(shard: GroupShard, position: MessageId): void {
+    for (const lot of this.lotsOf(shard)) {
+      for (let index = lot.size - 1; index >= 0 && compareIds(lot.idAt(index), position) > 0; index--) {
+        const state = lot.states[index];
+        if (state === HELD.returned || state === HELD.acked) this.finish(lot, index);
+      }
+    }
   }
 
   /** An entry was delivered once more while it was held: it is the newer delivery that counts. What is on its way stays so. */

@@ -8,7 +8,7 @@ import { xpending } from "../commands/xpending.ts";
 import type { GroupMember } from "../commands/xreadgroup.ts";
 import type { MessageId } from "../model/id.ts";
 import type { AnchorPorts } from "./anchor.ts";
-import type { GroupShard } from "./group_shard.ts";
+import { type GroupShard, LONG_IDLE } from "./group_shard.ts";
 import { persist } from "./persist.ts";
 
 /** What a releaser needs. */
@@ -19,9 +19,6 @@ export interface ReleaserPorts {
   /** Resolves when nothing is being kept alive that was asked for before: it would be kept after it was given back. */
   readonly kept: () => Promise<void>;
 }
-
-/** Milliseconds that what is given back seems to be idle: longer than anybody lets others hold a message. */
-const LONG_IDLE = 86_400_000;
 
 /** Gives entries back. They stay pending, under this consumer's name, until somebody claims them. */
 export class Releaser {

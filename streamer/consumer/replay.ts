@@ -7,7 +7,7 @@ import { type EntryPage, xrangeOne } from "../commands/xclaim.ts";
 import { type PendingEntry, xpending } from "../commands/xpending.ts";
 import { type GroupMember, xreadgroupPending } from "../commands/xreadgroup.ts";
 import { compareIds, FIRST_ID, type MessageId, nextId } from "../model/id.ts";
-import type { GroupShard } from "./group_shard.ts";
+import { type GroupShard, LONG_IDLE } from "./group_shard.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Delivery, Intake } from "./intake.ts";
 import type { Ledger } from "./ledger.ts";
@@ -187,7 +187,7 @@ export class Replay {
   async #fetch(shard: GroupShard, rows: readonly PendingEntry[], { pipeline, isOver }: Way): Promise<void> {
     const { member, clock, ledger, onGone } = this.#ports;
     const { redisKey } = shard;
-    const missing = rows.filter(({ id }) => !shard.givenBack.has(id) && ledger.find(shard, id) === undefined);
+    const missing = rows.filter((row) => !isGivenBack(shard, row) && ledger.find(shard, row.id) === undefined);
     for (let at = 0; at < missing.length; at += FETCHED) {
       const readAt = clock.now();
       const answers = await Promise.all(
@@ -219,6 +219,11 @@ export class Replay {
     intake.add(deliveries, { readAt });
     inbox.serve();
   }
+}
+
+/** Whether it was given back, and has not been delivered here once more since: that would have begun its idle time anew. */
+function isGivenBack(shard: GroupShard, { id, idle }: PendingEntry): boolean {
+  return shard.givenBack.has(id) && idle >= LONG_IDLE;
 }
 
 /** Entries listed at once at least: a list is small, whatever the entries are. */
