@@ -55,6 +55,7 @@ test("too many shards are refused, and explicit ones are not looked for", async 
   await using streamer = await connect(server.url);
   const error = await assertRejects(() => streamer.createConsumer(key, resumable), StreamerError);
   assertEquals(error.code, "INVALID_OPTION");
+  await monitor.settled(server);
   const scans = monitor.count("SCAN", `${key}:*`);
   await streamer.createConsumer(key, { mode: "resumable", group, shards: 2 });
   await monitor.settled(server);
