@@ -265,7 +265,7 @@ test("a plain key that a move has put behind its end is left at once", async () 
   await using monitor = await Monitor.open(server);
   await using streamer = await connect(server.url);
   const told = shardsTold(streamer);
-  const consumer = await streamer.createConsumer(key, { ...often, shardDiscoveryInterval: 300 });
+  const consumer = await streamer.createConsumer(key, { ...often, shardDiscoveryInterval: 1_000 });
   consumer.pause();
   const ids = await addMany(server, key, 8, "plain");
   await addMany(server, `${key}:0`, 1, "before");
