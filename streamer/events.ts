@@ -52,6 +52,18 @@ export interface StreamerEventDetails {
     readonly deliveries: number;
     readonly reason: string;
   };
+  /** Which shards a consumer that discovers them has found, or that there are no more; or why it cannot find any. */
+  readonly shards: {
+    readonly streamKey: string;
+    /** Numbers of shards that are read from now on. */
+    readonly found: readonly number[];
+    /** Numbers of shards that are read and no longer there; should they come back, they are read again. */
+    readonly gone: readonly number[];
+    /** Whether the plain key is a stream too, which is not read. */
+    readonly ignoredPlain: boolean;
+    /** What keeps the consumer from finding (more) shards: a refused SCAN or TYPE, or too many of them. It looks no more. */
+    readonly cause?: unknown;
+  };
 }
 
 /** Messages of one shard that a group's consumer tells about. */

@@ -321,7 +321,12 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
       onEnded: (ended: RealTimeConsumer | GroupConsumerCore) => void this.#consumers.delete(ended),
     };
     if (options.mode === "real-time") {
-      const host = { ...shared, settings: realTimeSettings(options), onReset: this.#teller("stream-reset") };
+      const host = {
+        ...shared,
+        settings: realTimeSettings(options),
+        onReset: this.#teller("stream-reset"),
+        onShards: this.#teller("shards"),
+      };
       return (keys, signal) => createRealTimeConsumer(host, keys, signal);
     }
     if (options.mode !== "resumable" && options.mode !== "load-balanced") {
@@ -340,6 +345,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
       groupRecreated: this.#teller("group-recreated"),
       streamReset: this.#teller("stream-reset"),
       deadLetter: this.#teller("dead-letter"),
+      shards: this.#teller("shards"),
       fenceUnavailable: this.#teller("fence-unavailable"),
     };
     return async (keys, signal) => {

@@ -6,7 +6,7 @@ import { Random } from "./resp/drive.ts";
 import { array, bulk, entry, page3 } from "./streamer/commands/frames.ts";
 import { addMany, restUpToMark, takeTexts, texts } from "./streamer/consumer/reading.ts";
 import { nextEvent, until } from "./support/events.ts";
-import { handshake, startFakeServer } from "./support/fake_server.ts";
+import { handshake, noShards, startFakeServer } from "./support/fake_server.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { startProxy } from "./support/proxy.ts";
 import { test } from "./support/runner.ts";
@@ -103,6 +103,7 @@ function startMute() {
   return startFakeServer(async (peer) => {
     await peer.serve({
       ...handshake,
+      ...noShards,
       XINFO: () => asked++ === 0 ? XINFO : undefined,
       XREAD: (words) => {
         if (words.at(-1) !== "7-0" || given) return undefined;

@@ -9,7 +9,7 @@ import { connectWith } from "../streamer/streamer.ts";
 import { Random } from "./resp/drive.ts";
 import { entry, page3 } from "./streamer/commands/frames.ts";
 import { addMany, idsInRange, restUpToMark, takeIds } from "./streamer/consumer/reading.ts";
-import { handshake, startFakeServer } from "./support/fake_server.ts";
+import { handshake, noShards, startFakeServer } from "./support/fake_server.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { startProxy } from "./support/proxy.ts";
 import { test } from "./support/runner.ts";
@@ -32,6 +32,7 @@ async function readThroughCuts(cuts: readonly number[]): Promise<void> {
   await using fake = await startFakeServer(async (peer) => {
     await peer.serve({
       ...handshake,
+      ...noShards,
       XREAD: async (words) => {
         if (words.at(-1) !== "0-0") return words.at(-1) === ids[99] ? undefined : `-ERR not a position: ${words}\r\n`;
         if (made === cuts.length) return reply;
@@ -86,6 +87,7 @@ test("a cut right behind a whole page goes on behind it", async () => {
   await using fake = await startFakeServer(async (peer) => {
     await peer.serve({
       ...handshake,
+      ...noShards,
       XREAD: async (words) => {
         const from = ids.indexOf(words.at(-1) ?? "") + 1;
         if (from === ids.length) return undefined;

@@ -50,6 +50,11 @@ const BAD: readonly [string, unknown][] = [
   ["shards", [NaN]],
   ["shards", Array.from({ length: 1_025 }, (_, i) => i)],
   ["shards", {}],
+  ["shardDiscoveryInterval", 0],
+  ["shardDiscoveryInterval", -1],
+  ["shardDiscoveryInterval", NaN],
+  ["shardDiscoveryInterval", "5"],
+  ["shardDiscoveryInterval", false],
   ["prefetch", -1],
   ["prefetch", 0.5],
   ["prefetch", NaN],
@@ -73,6 +78,16 @@ for (const [name, value] of BAD) {
     assert(error.message.length < 400, error.message);
   });
 }
+
+test("an interval of looking for shards is refused where they are given", async () => {
+  for (const shardDiscoveryInterval of [5, null]) {
+    for (const shards of [2, [0]]) {
+      const error = await refusal(uniqueKey(), { mode: "real-time", shards, shardDiscoveryInterval });
+      assertEquals(error.code, "INVALID_OPTION");
+      assert(error.message.includes("shardDiscoveryInterval") && error.message.includes("shards"), error.message);
+    }
+  }
+});
 
 test("options of group modes and misspelt ones are refused in real time", async () => {
   const others = {
@@ -122,6 +137,10 @@ test("every good value is taken", async () => {
     { shards: 1 },
     { shards: 1_024 },
     { shards: [7] },
+    { shardDiscoveryInterval: 1 },
+    { shardDiscoveryInterval: null },
+    { shardDiscoveryInterval: Infinity, shards: "discover" },
+    { shardDiscoveryInterval: undefined, shards: 2 },
     { prefetch: 0 },
     { prefetch: 16 },
     { maxBufferedBytes: 1 },

@@ -7,7 +7,7 @@ import { systemClock } from "../resp/connection/clock.ts";
 import { nativeDial } from "../resp/transport/dial.ts";
 import { connectWith } from "../streamer/streamer.ts";
 import { array, bulk, entry, page2, page3 } from "./streamer/commands/frames.ts";
-import { type Answer, handshake, NO_HELLO, startFakeServer } from "./support/fake_server.ts";
+import { type Answer, handshake, NO_HELLO, noShards, startFakeServer } from "./support/fake_server.ts";
 import { until } from "./support/events.ts";
 import { test } from "./support/runner.ts";
 
@@ -36,6 +36,7 @@ test("every refusal that passes is waited out, and reading goes on behind the la
   await using server = await startFakeServer(async (peer) => {
     await peer.serve({
       ...handshake,
+      ...noShards,
       XINFO,
       XREAD: inTurn(page(entry("6-0", "msg", "a")), ...refusals, "_\r\n", page(entry("7-0", "msg", "b")), blocked),
     });
@@ -55,7 +56,12 @@ test("every refusal that passes is waited out, and reading goes on behind the la
 for (const text of PASSING.slice(0, 3)) {
   test(`${text.split(" ")[0]} while the consumer is made is waited out`, async () => {
     await using server = await startFakeServer(async (peer) => {
-      await peer.serve({ ...handshake, XINFO: inTurn(`-${text}\r\n`, `-${text}\r\n`, XINFO), XREAD: () => blocked });
+      await peer.serve({
+        ...handshake,
+        ...noShards,
+        XINFO: inTurn(`-${text}\r\n`, `-${text}\r\n`, XINFO),
+        XREAD: () => blocked,
+      });
     });
     await using streamer = await connect(server.url, { reconnect });
     const consumer = await streamer.createConsumer("k", { mode: "real-time" });
@@ -73,7 +79,12 @@ for (const text of PASSING.slice(0, 3)) {
 test("a refusal that passes while rewinding to the end is waited out", async () => {
   const loading = `-${PASSING[0]}\r\n`;
   await using server = await startFakeServer(async (peer) => {
-    await peer.serve({ ...handshake, XINFO: inTurn(XINFO, loading, loading, XINFO), XREAD: () => blocked });
+    await peer.serve({
+      ...handshake,
+      ...noShards,
+      XINFO: inTurn(XINFO, loading, loading, XINFO),
+      XREAD: () => blocked,
+    });
   });
   await using streamer = await connect(server.url, { reconnect });
   const consumer = await streamer.createConsumer("k", { mode: "real-time" });
@@ -85,6 +96,7 @@ test("refusals that do not end are asked again at a pace, not in a busy loop", a
   await using server = await startFakeServer(async (peer) => {
     await peer.serve({
       ...handshake,
+      ...noShards,
       XINFO,
       XREAD: () => {
         reads++;
@@ -110,6 +122,7 @@ test("a server that knows no HELLO is read in RESP2", async () => {
   await using server = await startFakeServer(async (peer) => {
     await peer.serve({
       ...handshake,
+      ...noShards,
       HELLO: NO_HELLO,
       XINFO: array(bulk("length"), ":3\r\n", bulk("last-generated-id"), bulk("5-0")),
       XREAD: inTurn("*-1\r\n", page2(["k", entry("6-0", "msg", "a"), entry("6-1", "h", "v")]), undefined),
@@ -125,6 +138,7 @@ test("the shape of Redis 7.0 after MULTI XADD XDEL, a stream without entries, is
   await using server = await startFakeServer(async (peer) => {
     await peer.serve({
       ...handshake,
+      ...noShards,
       XINFO,
       XREAD: inTurn(`%1\r\n${bulk("k")}*0\r\n`, page(entry("6-0", "msg", "a")), blocked),
     });
@@ -150,7 +164,7 @@ for (const [what, bytes] of HOSTILE) {
     await using server = await startFakeServer(async (peer, index) => {
       // The first connection is for commands, the second reads.
       const XREAD = index === 1 ? () => bytes : inTurn(page(entry("7-0", "msg", "good")), blocked);
-      await peer.serve({ ...handshake, XINFO, XREAD });
+      await peer.serve({ ...handshake, ...noShards, XINFO, XREAD });
     });
     await using streamer = await connect(server.url, { reconnect });
     const causes: unknown[] = [];
@@ -165,7 +179,7 @@ for (const [what, bytes] of HOSTILE) {
 
 test("a creation that is aborted rejects with the signal's reason and leaves nothing behind", async () => {
   await using server = await startFakeServer(async (peer) => {
-    await peer.serve({ ...handshake, XINFO: () => blocked, XREAD: () => blocked });
+    await peer.serve({ ...handshake, ...noShards, XINFO: () => blocked, XREAD: () => blocked });
   });
   await using streamer = await connect(server.url);
   const controller = new AbortController();

@@ -30,7 +30,7 @@ export interface FoundShards {
   readonly numbers: readonly number[];
   /** Whether the plain key is a stream as well; `undefined` where that was not asked, since there are no shards or it is forbidden. */
   readonly plain: boolean | undefined;
-  /** What forbids looking for them, where it is forbidden: then there seem to be none. */
+  /** What forbids looking for them, SCAN or TYPE: then there seem to be none. */
   readonly forbidden?: RedisError;
 }
 
@@ -38,18 +38,20 @@ export interface FoundShards {
  * Looks at the keys of every primary for streams named `key:N`.
  *
  * Rejects with `INVALID_OPTION` where there are more than {@linkcode MAX_SHARDS}, and with what the servers refuse, except
- * for `NOPERM`.
+ * for what {@linkcode isForbidden} is true of.
  */
 export async function findShards(streamKey: string, servers: ShardServers): Promise<FoundShards> {
-  const numbers = new Set<number>();
+  const found = new Set<number>();
   try {
-    await Promise.all(servers.primaries.map((run) => scanShards(streamKey, run, numbers)));
+    await Promise.all(servers.primaries.map((run) => scanShards(streamKey, run, found)));
+    const numbers = [...found].sort((one, other) => one - other);
+    // Whether it will be possible to ask for later ones: a user may be allowed some commands only, or some keys only.
+    await isStream(shardRedisKey(streamKey, numbers[0] ?? 0), servers.run);
+    return { numbers, plain: numbers.length === 0 ? undefined : await isPlainStream(streamKey, servers) };
   } catch (error) {
     if (isForbidden(error)) return { numbers: [], plain: undefined, forbidden: error };
     throw error;
   }
-  const plain = numbers.size === 0 ? undefined : await isStream(streamKey, servers.run);
-  return { numbers: [...numbers].sort((one, other) => one - other), plain };
 }
 
 async function scanShards(streamKey: string, run: RunCommand, numbers: Set<number>): Promise<void> {
@@ -69,7 +71,7 @@ async function scanShards(streamKey: string, run: RunCommand, numbers: Set<numbe
 /**
  * The numbers of shards that have come since, by asking for single keys: the gaps among the known ones, and those behind
  * the highest until there are {@linkcode LOOKAHEAD} in a row that are none. Rejects with `INVALID_OPTION` where there are
- * more than {@linkcode MAX_SHARDS} then, and with what the servers refuse.
+ * more than {@linkcode MAX_SHARDS} then, and with what the servers refuse, `NOPERM` too.
  */
 export async function probeShards(
   streamKey: string,
@@ -85,9 +87,7 @@ export async function probeShards(
     const numbers = Array.from({ length: last + 1 - first }, (_, index) => first + index);
     const unknown = numbers.filter((number) => !all.has(number));
     from = last + 1;
-    const there = await Promise.all(
-      unknown.map(async (number) => await isStream(shardRedisKey(streamKey, number), servers.run)),
-    );
+    const there = await areStreams(streamKey, unknown, servers);
     for (const number of unknown.filter((_, index) => there[index])) {
       found.push(number);
       all.add(number);
@@ -103,18 +103,48 @@ function lookTo(highest: number): number {
   return Math.min(highest + LOOKAHEAD, Number.MAX_SAFE_INTEGER);
 }
 
-/** Whether a key is a stream; `undefined` where TYPE is forbidden. */
-async function isStream(key: string, run: RunCommand): Promise<boolean | undefined> {
+/** Those of a stream's shards that are not there any more. Rejects with what the servers refuse. */
+export async function missingShards(
+  streamKey: string,
+  numbers: readonly number[],
+  servers: Pick<ShardServers, "run">,
+): Promise<number[]> {
+  const there = await areStreams(streamKey, numbers, servers);
+  return numbers.filter((_, index) => !there[index]);
+}
+
+/** Whether a stream's plain key is a stream; `undefined` where asking that is forbidden. */
+export async function isPlainStream(
+  streamKey: string,
+  servers: Pick<ShardServers, "run">,
+): Promise<boolean | undefined> {
   try {
-    return await run(typeOfKey(key)) === "stream";
+    return await isStream(streamKey, servers.run);
   } catch (error) {
     if (isForbidden(error)) return undefined;
     throw error;
   }
 }
 
-function isForbidden(error: unknown): error is RedisError {
-  return error instanceof RedisError && error.code === "NOPERM";
+/**
+ * Whether a server keeps shards from being found: it forbids the command or the key to this user, does not know the command
+ * (SCAN by type came with Redis 6.0), or is not the one that has the key and is all that may be asked.
+ */
+export function isForbidden(error: unknown): error is RedisError {
+  return error instanceof RedisError && ["NOPERM", "ERR", "MOVED"].includes(error.code);
+}
+
+/** One question for each, written together. */
+async function areStreams(
+  streamKey: string,
+  numbers: readonly number[],
+  { run }: Pick<ShardServers, "run">,
+): Promise<boolean[]> {
+  return await Promise.all(numbers.map((number) => isStream(shardRedisKey(streamKey, number), run)));
+}
+
+async function isStream(key: string, run: RunCommand): Promise<boolean> {
+  return await run(typeOfKey(key)) === "stream";
 }
 
 function checkShardCount(streamKey: string, count: number): void {

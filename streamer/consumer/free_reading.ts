@@ -2,18 +2,19 @@
 // there was a group before.
 
 import type { StreamerError } from "../../resp/errors.ts";
-import { FIRST_ID, previousId } from "../model/id.ts";
+import { compareIds, FIRST_ID, type MessageId, previousId } from "../model/id.ts";
 import type { Message } from "../model/message.ts";
 import { abortable } from "./abortable.ts";
 import { findEnd } from "./anchor.ts";
 import type { WaitOptions } from "./consumer.ts";
-import type { FindGoal } from "./goal.ts";
+import type { FindGoal, Goal } from "./goal.ts";
 import { Reader, type ReaderOptions } from "./reader.ts";
 import {
   checkDistinct,
   isShard,
   lastShard,
   notFound,
+  type Replacement,
   type ShardPosition,
   type StartAt,
   type SubscribedShard,
@@ -37,10 +38,48 @@ export async function beginShard(
   from: StartAt,
   { anchor, signal }: Pick<ReaderOptions, "anchor"> & { readonly signal: AbortSignal },
 ): Promise<ShardPosition> {
-  const fresh = { ...shard, gone: false };
-  if (from === "beginning") return { ...fresh, position: FIRST_ID, reached: FIRST_ID };
+  if (from === "beginning") return { ...shard, position: FIRST_ID, reached: FIRST_ID, gone: false };
   const { id } = await findEnd(shard.redisKey, anchor, signal);
-  return { ...fresh, position: id, reached: id };
+  return { ...shard, position: id, reached: id, gone: false };
+}
+
+/** Gives shards that are there and not read yet, and will be. */
+export type FindLater = (signal: AbortSignal) => Promise<readonly SubscribedShard[]> | readonly SubscribedShard[];
+
+/** Where shards are read from that are found later. */
+export interface LaterStart {
+  readonly position: MessageId;
+  /** Where those ended that were there already when all went to the end: that is from before, too. */
+  readonly ends: ReadonlyMap<string, MessageId>;
+}
+
+/** From their beginning, since all of it was written after the consumer was made. */
+const FROM_BEGINNING: LaterStart = { position: FIRST_ID, ends: new Map() };
+
+/** Where they are read from after a move of those that are read. */
+export async function startOfLater(
+  goal: FindGoal,
+  moved: readonly Goal[],
+  { later, signal }: { readonly later: FindLater; readonly signal: AbortSignal },
+): Promise<LaterStart> {
+  if (moved.length === 0) return FROM_BEGINNING;
+  const [{ position, isEnd }] = moved;
+  if (!isEnd) return { position, ends: new Map() };
+  const ends = (await later(signal)).map(async ({ redisKey }) =>
+    [redisKey, (await goal(redisKey, signal)).position] as const
+  );
+  return { position: FIRST_ID, ends: new Map(await Promise.all(ends)) };
+}
+
+/** What a reading can be told. */
+export interface FreeReadingOptions {
+  /** Whether its messages are to be known again. @default {false} */
+  readonly marked?: boolean;
+  /** Where shards are read from that are found later. @default {their beginning} */
+  readonly start?: LaterStart;
+  readonly later: FindLater;
+  /** Positions have changed, or have been left as they were. */
+  readonly onMoved: () => void;
 }
 
 /** Fills an inbox with what is behind positions that are its own. */
@@ -48,11 +87,16 @@ export class FreeReading {
   readonly #ports: ReaderOptions;
   readonly #reader: Reader;
   #mark = new Mark(this); // of what was read since the last move
+  readonly #options: FreeReadingOptions;
+  #later: LaterStart;
   #moving: Promise<void> = Promise.resolve();
+  #movingAll = 0; // moves under way
 
-  /** `marked`: whether its messages are to be known again. */
-  constructor(ports: ReaderOptions, shards: readonly ShardPosition[], { marked = false } = {}) {
+  constructor(ports: ReaderOptions, shards: readonly ShardPosition[], options: FreeReadingOptions) {
+    const { marked = false, start = FROM_BEGINNING } = options;
     this.#ports = ports;
+    this.#options = options;
+    this.#later = start;
     this.#reader = new Reader(marked ? { ...ports, mark: () => this.#mark } : ports, shards);
   }
 
@@ -70,6 +114,11 @@ export class FreeReading {
   /** The shards that are read. */
   get shards(): readonly ShardPosition[] {
     return this.#reader.shards;
+  }
+
+  /** Aborted when it has ended. */
+  get signal(): AbortSignal {
+    return this.#reader.signal;
   }
 
   /** Begins to read. */
@@ -92,17 +141,23 @@ export class FreeReading {
     const { inbox } = this.#ports;
     options.signal?.throwIfAborted();
     if (inbox.over !== undefined) throw inbox.over;
+    this.#movingAll++;
     inbox.hold();
     this.#reader.hold();
     const thrownAway = inbox.clear();
+    let start = this.#later;
     try {
-      await this.#move(options, (shards, signal) =>
-        Promise.all(shards.map(async (shard) => {
-          const { position, isEnd } = await goal(shard.redisKey, signal);
+      await this.#move(options, async (shards, signal) => {
+        const goals = await Promise.all(shards.map(({ redisKey }) => goal(redisKey, signal)));
+        start = await startOfLater(goal, goals, { later: this.#options.later, signal });
+        return shards.map((shard, i) => {
+          const { position, isEnd } = goals[i];
           return isEnd ? { ...shard, position, reached: position, gone: false } : { ...shard, position };
-        })), () => {
+        });
+      }, () => {
         inbox.clear(); // of what was put back meanwhile
         this.#mark = new Mark(this);
+        this.#later = start;
       });
     } catch (error) {
       for (const [source, position] of thrownAway) { // nothing has changed: it has to be read once more
@@ -111,9 +166,36 @@ export class FreeReading {
       }
       throw error;
     } finally {
+      this.#movingAll--;
       this.#reader.release();
       inbox.release();
+      this.#options.onMoved();
     }
+  }
+
+  /** Whether all up to this id was read of a plain key, and handed out: its messages and those of the shard 0 bear the same name. */
+  isLeft(plain: SubscribedShard, until: MessageId): boolean {
+    const shard = this.shards.find(({ redisKey }) => redisKey === plain.redisKey);
+    return this.#movingAll === 0 && shard !== undefined && compareIds(shard.position, until) >= 0 &&
+      !this.#ports.inbox.holds(plain);
+  }
+
+  /** Reads shards that were found later, too. */
+  async addLater(added: readonly SubscribedShard[]): Promise<void> {
+    await this.#move({}, (shards) => Promise.resolve([...shards, ...this.#found(added, shards)]));
+  }
+
+  /** Reads shards that were found in place of a plain key, if that is left. */
+  async replace({ plain, until, shards: added, done }: Replacement): Promise<void> {
+    let left = false;
+    await this.#move({}, (shards) => {
+      left = this.isLeft(plain, until);
+      if (!left) return Promise.resolve(shards);
+      const rest = shards.filter(({ redisKey }) => redisKey !== plain.redisKey);
+      return Promise.resolve([...rest, ...this.#found(added, rest)]);
+    }, () => {
+      if (left) done();
+    });
   }
 
   /** Reads more shards; those that are read already go on as they do. */
@@ -126,14 +208,26 @@ export class FreeReading {
     });
   }
 
-  /** Reads one shard less; what was read ahead of it is thrown away. */
-  async remove(streamKey: string, shardId: number, options: ChangeOptions): Promise<void> {
+  /** Reads one shard less, and gives it; what was read ahead of it is thrown away. */
+  async remove(streamKey: string, shardId: number, options: ChangeOptions): Promise<SubscribedShard> {
+    let removed: ShardPosition | undefined;
     await this.#move(options, (shards) => {
-      const rest = shards.filter((shard) => !isShard(shard, streamKey, shardId));
-      if (rest.length === shards.length) throw notFound(streamKey, shardId);
-      if (rest.length === 0) throw lastShard(streamKey, shardId);
-      return Promise.resolve(rest);
+      removed = shards.find((shard) => isShard(shard, streamKey, shardId));
+      if (removed === undefined) throw notFound(streamKey, shardId);
+      if (shards.length === 1) throw lastShard(streamKey, shardId);
+      return Promise.resolve(shards.filter((shard) => shard !== removed));
     }, () => void this.#ports.inbox.clear({ streamKey, shardId }));
+    if (removed === undefined) throw notFound(streamKey, shardId);
+    return removed;
+  }
+
+  /** Those that are not read already, where they are read from. */
+  #found(added: readonly SubscribedShard[], shards: readonly ShardPosition[]): readonly ShardPosition[] {
+    const read = new Set(shards.map(({ redisKey }) => redisKey));
+    return added.filter(({ redisKey }) => !read.has(redisKey)).map((shard): ShardPosition => {
+      const end = this.#later.ends.get(shard.redisKey);
+      return { ...shard, position: end ?? this.#later.position, reached: end ?? FIRST_ID, gone: false };
+    });
   }
 
   /** Changes the shards or their positions, one change after the other. On the signal, or at the end, it is given up. */

@@ -8,6 +8,8 @@ import { checkBoolean, checkNames, checkNumber, invalidOption } from "../model/o
 import { abortable } from "./abortable.ts";
 import { AskingConsumer, consumerEnded } from "./asking.ts";
 import type { CommitConsumer, ConsumerStats, MoveOptions, NackOptions, WaitOptions } from "./consumer.ts";
+import { detailOf, discoverStreams, type FoundStream, shardsOf } from "./discover.ts";
+import { Discovery } from "./discovery.ts";
 import { goalOfPosition, goalOfTime } from "./goal.ts";
 import type { GroupHost } from "./group_host.ts";
 import type { GroupSettings } from "./group_options.ts";
@@ -34,24 +36,38 @@ export async function createGroupConsumer(
   signal: AbortSignal,
 ): Promise<GroupConsumerCore> {
   const { shards: wanted } = host.settings;
-  const numbers = wanted ?? [0];
-  const subscribed = streamKeys.flatMap((key) => numbers.map((shardId) => subscribedShard(key, shardId, wanted)));
-  checkDistinct(subscribed);
+  const numbered = streamKeys.flatMap((key) => (wanted ?? []).map((shardId) => subscribedShard(key, shardId, wanted)));
+  checkDistinct(numbered);
   const roster = new Roster();
-  const shards = subscribed.map((shard) => roster.of(shard));
+  let found: readonly FoundStream[] | undefined;
+  let shards: readonly GroupShard[] = [];
   let failure: StreamerError | undefined;
   try {
+    if (wanted === undefined) found = await discoverStreams(streamKeys, host.anchor, signal);
+    shards = (found?.flatMap(shardsOf) ?? numbered).map((shard) => roster.of(shard));
     await Promise.all(shards.map((shard) => beginGroup(shard, host, { signal })));
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof StreamerError) || error.code === "DISCONNECTED") throw error;
+    if (!(error instanceof StreamerError) || ["DISCONNECTED", "INVALID_OPTION"].includes(error.code)) throw error;
     failure = error; // as any fatal error it is told by next()
   }
   roster.admit(shards);
-  const consumer = new GroupConsumerCore(host, streamKeys, roster);
-  if (failure === undefined) consumer.start();
-  else consumer.fail(failure);
+  const consumer = new GroupConsumerCore(host, { streamKeys, roster, found });
+  if (failure !== undefined) {
+    consumer.fail(failure);
+    return consumer;
+  }
+  consumer.start();
+  for (const detail of found?.map(detailOf) ?? []) if (detail !== undefined) host.events.shards(detail);
   return consumer;
+}
+
+/** What a consumer reads. */
+interface Subscription {
+  readonly streamKeys: readonly string[];
+  readonly roster: Roster;
+  /** What was found of each stream, where shards are discovered. */
+  readonly found: readonly FoundStream[] | undefined;
 }
 
 /** A consumer in a group, with all of the verbs; which of them are offered follows from its options. */
@@ -61,22 +77,36 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   readonly #roster: Roster;
   readonly #parts: GroupParts;
   readonly #moves: GroupMoves;
+  readonly #discovery: Discovery | undefined;
   #ending: Promise<void> | undefined;
 
-  constructor(host: GroupConsumerHost, streamKeys: readonly string[], roster: Roster) {
+  constructor(host: GroupConsumerHost, { streamKeys, roster, found }: Subscription) {
     const onFatal = (error: StreamerError) => this.fail(error);
-    const parts = new GroupParts(host, roster, { onFatal });
+    const onProgress = () => this.#discovery?.progressed();
+    const parts = new GroupParts(host, roster, { onFatal, onProgress });
     super(parts.inbox, host.settings.commit.autoCommit);
     this.#host = host;
     this.#streamKeys = streamKeys;
     this.#roster = roster;
     this.#parts = parts;
-    this.#moves = new GroupMoves({ host, parts, roster, onFatal });
+    const later = (signal: AbortSignal) => this.#discovery?.find(signal) ?? [];
+    const moves = this.#moves = new GroupMoves({ host, parts, roster, later, onMoved: onProgress, onFatal });
+    this.#discovery = found && new Discovery({
+      anchor: host.anchor,
+      interval: host.settings.shardDiscoveryInterval,
+      signal: parts.signal,
+      shards: () => moves.shards,
+      adopt: (added) => moves.addLater(added),
+      isLeft: (plain, until) => moves.isLeft(plain, until),
+      replace: (replacement) => moves.replace(replacement),
+      onShards: host.events.shards,
+    }, found);
   }
 
   /** @internal Begins to read. */
   start(): void {
     this.#parts.start();
+    this.#discovery?.start();
   }
 
   get groupId(): string {
@@ -108,7 +138,9 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   async assign(streamKey: string, shardId: number, { signal }: WaitOptions = {}): Promise<void> {
     checkSubscribed(this.#streamKeys, { streamKey, shardId });
-    await this.adopt([subscribedShard(streamKey, shardId, this.#host.settings.shards)], { signal });
+    const added = this.#discovery?.shardOf(streamKey, shardId) ??
+      subscribedShard(streamKey, shardId, this.#host.settings.shards);
+    await this.adopt([added], { signal });
   }
 
   /**
@@ -121,7 +153,8 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   async unassign(streamKey: string, shardId: number, options: WaitOptions = {}): Promise<void> {
     checkSubscribed(this.#streamKeys, { streamKey, shardId });
-    await this.#moves.unassign(streamKey, shardId, options);
+    const removed = await this.#moves.unassign(streamKey, shardId, options);
+    if (removed !== undefined) this.#discovery?.dismiss(removed);
   }
 
   override ack(message: Message): void {

@@ -5,6 +5,7 @@ import type { GroupMember } from "../commands/xreadgroup.ts";
 import type { MessageId, TimestampFormat } from "../model/id.ts";
 import type { AnchorPorts } from "./anchor.ts";
 import type { ClaimedDetail } from "./claimer.ts";
+import type { ShardsDetail } from "./discover.ts";
 import type { DeadLetterDetail } from "./graveyard.ts";
 import type { GroupSettings } from "./group_options.ts";
 import type { RecreatedDetail } from "./groups.ts";
@@ -26,6 +27,7 @@ export interface GroupEvents {
   readonly groupRecreated: (detail: RecreatedDetail) => void;
   readonly streamReset: (detail: Omit<RecreatedDetail, "group">) => void;
   readonly deadLetter: (detail: DeadLetterDetail) => void;
+  readonly shards: (detail: ShardsDetail) => void;
   readonly fenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
 }
 

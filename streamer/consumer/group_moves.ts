@@ -3,14 +3,13 @@
 
 import { RedisError, type StreamerError } from "../../resp/errors.ts";
 import type { Command } from "../../resp/connection/command.ts";
-import { xgroupSetId } from "../commands/xgroup.ts";
+import { isStreamMissing, xgroupSetId, xinfoGroups } from "../commands/xgroup.ts";
 import { type PendingEntry, xpending } from "../commands/xpending.ts";
-import { FIRST_ID, type MessageId, nextId } from "../model/id.ts";
-import type { StreamShard } from "../model/key.ts";
+import { compareIds, FIRST_ID, type MessageId, nextId } from "../model/id.ts";
 import { invalidOption } from "../model/options.ts";
 import { abortable } from "./abortable.ts";
 import type { MoveOptions, WaitOptions } from "./consumer.ts";
-import { FreeReading } from "./free_reading.ts";
+import { type FindLater, FreeReading, startOfLater } from "./free_reading.ts";
 import type { FindGoal } from "./goal.ts";
 import type { GroupHost } from "./group_host.ts";
 import type { GroupParts } from "./group_parts.ts";
@@ -23,6 +22,7 @@ import {
   isShard,
   lastShard,
   notFound,
+  type Replacement,
   type ShardPosition,
   type StartAt,
   startAt,
@@ -34,6 +34,10 @@ export interface MovesPorts {
   readonly host: GroupHost;
   readonly parts: GroupParts;
   readonly roster: Roster;
+  /** Shards that are there and not read yet, and will be. */
+  readonly later: FindLater;
+  /** Reading without the group has been moved. */
+  readonly onMoved: () => void;
   /** Reading cannot go on. */
   readonly onFatal: (error: StreamerError) => void;
 }
@@ -42,6 +46,13 @@ export interface MovesPorts {
 export interface AdoptOptions extends WaitOptions {
   /** Where a group begins that is missing. @default {as `autoStreamReset` says} */
   readonly from?: StartAt;
+}
+
+/** What shards are joined with. */
+interface JoinOptions extends Pick<AdoptOptions, "from"> {
+  readonly signal: AbortSignal;
+  /** Is called at the moment it takes effect. */
+  readonly done: () => void;
 }
 
 /** Does the work of a change; calls `done` at the moment it takes effect. */
@@ -57,7 +68,7 @@ export class GroupMoves {
   }
 
   /** The shards that are read, through the group or without. */
-  get shards(): readonly StreamShard[] {
+  get shards(): readonly SubscribedShard[] {
     const { parts, roster } = this.#ports;
     return parts.free?.shards ?? roster.read;
   }
@@ -81,35 +92,82 @@ export class GroupMoves {
 
   /** Reads more shards; those that are read already go on as they do. What is pending here of an earlier life comes first. */
   async adopt(added: readonly SubscribedShard[], { from, signal }: AdoptOptions): Promise<void> {
-    const { host, parts, roster } = this.#ports;
+    const { host, parts } = this.#ports;
     await this.#change(signal, async (both, done) => {
-      if (parts.free !== undefined) {
-        const start = from ?? startAt(host.settings.autoStreamReset);
-        return await parts.free.add(added, { from: start, signal: both, onChanged: done });
-      }
-      const fresh = added.map((shard) => roster.of(shard)).filter(({ active }) => !active);
-      checkDistinct([...roster.read, ...fresh]);
-      await abortable(Promise.all(fresh.map((shard) => this.#begin(shard, { from, signal: both }))), both);
-      await abortable(parts.releaser.settle(), both); // what was given back is brought in again
-      both.throwIfAborted();
+      if (parts.free === undefined) return await this.#join(added, { from, signal: both, done });
+      const start = from ?? startAt(host.settings.autoStreamReset);
+      await parts.free.add(added, { from: start, signal: both, onChanged: done });
+    });
+  }
+
+  /** Reads shards that were found later, too. */
+  async addLater(added: readonly SubscribedShard[]): Promise<void> {
+    const { parts } = this.#ports;
+    await this.#change(undefined, async (signal, done) => {
+      if (parts.free === undefined) return await this.#join(added, { from: "beginning", signal, done });
+      await parts.free.addLater(added);
+    });
+  }
+
+  /** Reads more shards through the group. */
+  async #join(added: readonly SubscribedShard[], { from, signal, done }: JoinOptions): Promise<void> {
+    const { parts, roster } = this.#ports;
+    const fresh = added.map((shard) => roster.of(shard)).filter(({ active }) => !active);
+    checkDistinct([...roster.read, ...fresh]);
+    await abortable(Promise.all(fresh.map((shard) => this.#begin(shard, { from, signal }))), signal);
+    await abortable(parts.releaser.settle(), signal); // what was given back is brought in again
+    signal.throwIfAborted();
+    parts.join(fresh);
+    done();
+  }
+
+  /**
+   * Whether a plain key is left as far as this consumer is concerned: in a group, where what it held before was brought in,
+   * and it holds nothing of it any more.
+   */
+  isLeft(plain: SubscribedShard, until: MessageId): boolean {
+    const { parts, roster } = this.#ports;
+    if (parts.free !== undefined) return parts.free.isLeft(plain, until);
+    const shard = roster.read.find(({ redisKey }) => redisKey === plain.redisKey);
+    if (shard === undefined || parts.inbox.holds(plain)) return false;
+    return shard.state === "missing" || (shard.state === "ready" && shard.replayed && !parts.ledger.holds(shard));
+  }
+
+  /** Reads shards that were found in place of a plain key, if its group is done with it. */
+  async replace(replacement: Replacement): Promise<void> {
+    const { parts, roster } = this.#ports;
+    const { plain, until, shards, done } = replacement;
+    await this.#change(undefined, async (signal) => {
+      if (parts.free !== undefined) return await parts.free.replace(replacement);
+      const old = roster.read.find(({ redisKey }) => redisKey === plain.redisKey);
+      if (old === undefined || !await this.#isDone(old, until, signal)) return;
+      const fresh = shards.map((shard) => roster.of(shard)).filter(({ active }) => !active);
+      await Promise.all(fresh.map((shard) => this.#begin(shard, { from: "beginning", signal })));
+      signal.throwIfAborted();
+      if (!this.isLeft(plain, until)) return; // more of it has come meanwhile
+      parts.leave([old]);
       parts.join(fresh);
       done();
     });
   }
 
-  /** Reads one shard less. */
-  async unassign(streamKey: string, shardId: number, { signal }: WaitOptions): Promise<void> {
+  /** Reads one shard less, and gives it. */
+  async unassign(streamKey: string, shardId: number, { signal }: WaitOptions): Promise<SubscribedShard | undefined> {
     const { parts, roster } = this.#ports;
+    let removed: SubscribedShard | undefined;
     await this.#change(signal, async (both, done) => {
       if (parts.free !== undefined) {
-        return await parts.free.remove(streamKey, shardId, { signal: both, onChanged: done });
+        removed = await parts.free.remove(streamKey, shardId, { signal: both, onChanged: done });
+        return;
       }
       const shard = roster.read.find((one) => isShard(one, streamKey, shardId));
       if (shard === undefined) throw notFound(streamKey, shardId);
       if (roster.read.length === 1) throw lastShard(streamKey, shardId);
+      removed = shard;
       parts.leave([shard]);
       done();
     });
+    return removed;
   }
 
   /** One change after the other. Rejects at once on the signal, or at the end, unless the change has taken effect before. */
@@ -135,19 +193,22 @@ export class GroupMoves {
 
   /** Reads without the group from now on. */
   async #moveAlone(goal: FindGoal, signal: AbortSignal, done: () => void): Promise<void> {
-    const { host, parts, roster, onFatal } = this.#ports;
+    const { host, parts, roster, later, onMoved, onFatal } = this.#ports;
     if (parts.free !== undefined) return await parts.free.moveTo(goal, { signal, onChanged: done });
-    const finding = roster.read.map(async ({ streamKey, shardId, redisKey, reached }): Promise<ShardPosition> => {
-      const { position, isEnd } = await goal(redisKey, signal);
+    const goals = await abortable(Promise.all(roster.read.map(({ redisKey }) => goal(redisKey, signal))), signal);
+    const positions = roster.read.map(({ streamKey, shardId, redisKey, reached }, i): ShardPosition => {
+      const { position, isEnd } = goals[i];
       return { streamKey, shardId, redisKey, position, reached: isEnd ? position : reached, gone: false };
     });
-    const positions = await abortable(Promise.all(finding), signal);
+    const start = await abortable(startOfLater(goal, goals, { later, signal }), signal);
     signal.throwIfAborted();
     const { node, anchor, timestampFormat, field, events } = host;
     const settings = { ...host.settings, batchSize: host.settings.givenBatchSize };
     const shared = { node, anchor, timestampFormat, field, settings, inbox: parts.inbox, onFatal };
-    parts.leaveGroup(new FreeReading({ ...shared, onReset: events.streamReset }, positions, { marked: true }));
+    const options = { marked: true, start, later, onMoved };
+    parts.leaveGroup(new FreeReading({ ...shared, onReset: events.streamReset }, positions, options));
     done();
+    onMoved();
   }
 
   /**
@@ -213,6 +274,23 @@ export class GroupMoves {
       if (!(error instanceof RedisError)) throw error;
     }
     return ids;
+  }
+
+  /**
+   * Whether a group is done with a plain key: all up to this id was delivered to somebody, and, where what others leave lying
+   * is claimed, acknowledged. What is pending for others where nothing is claimed would not come here anyway.
+   */
+  async #isDone({ redisKey }: GroupShard, until: MessageId, signal: AbortSignal): Promise<boolean> {
+    const { settings, member } = this.#ports.host;
+    try {
+      const groups = await this.#run(xinfoGroups(redisKey), signal);
+      const group = groups.find(({ name }) => name === member.group);
+      if (group === undefined || compareIds(group.lastDeliveredId, until) < 0) return false;
+      return group.pending === 0 || settings.autoClaimInterval === undefined;
+    } catch (error) {
+      if (isStreamMissing(error)) return true;
+      throw error;
+    }
   }
 
   /** Makes a group where it is missing; that a stream is missing, and is not to be made, is an error. */

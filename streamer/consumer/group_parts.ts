@@ -27,6 +27,8 @@ import type { Roster } from "./roster.ts";
 export interface PartsOwner {
   /** Reading or acknowledging cannot go on. */
   readonly onFatal: (error: StreamerError) => void;
+  /** Some of what was read without the group has been handed out. */
+  readonly onProgress: () => void;
 }
 
 /** All that a consumer in a group is made of, but its verbs. */
@@ -247,7 +249,10 @@ export class GroupParts {
 
   /** Somebody asks for what is not there, or a page has been handed out to its end. */
   #wanted(): void {
-    if (this.#free !== undefined) return this.#free.fill();
+    if (this.#free !== undefined) {
+      this.#free.fill();
+      return this.#owner.onProgress();
+    }
     this.reader.fill();
     const isMissing = this.#roster.read.some(({ state }) => state === "missing");
     if (!this.#awaiting && this.inbox.asked && isMissing) this.#await();

@@ -104,6 +104,13 @@ export class Inbox {
     return this.#asking > 0;
   }
 
+  /** Whether there is something of this shard that has not been handed out. */
+  holds({ streamKey, shardId }: { readonly streamKey: string; readonly shardId: number }): boolean {
+    return this.#pages.some(({ sections }) =>
+      sections.some(({ source }) => source.streamKey === streamKey && source.shardId === shardId)
+    );
+  }
+
   /** The error everybody gets from now on, once there is one. */
   get over(): StreamerError | undefined {
     return this.#state.kind === "over" ? this.#state.error : undefined;

@@ -94,6 +94,11 @@ export class Ledger {
     return this.#lots.get(shard) ?? [];
   }
 
+  /** Whether anything is left to do about what was read of a shard, or is to be acknowledged of it. */
+  holds(shard: GroupShard): boolean {
+    return (this.#lots.get(shard)?.size ?? 0) > 0 || this.#foreign.has(shard);
+  }
+
   /** A page was read. */
   add(lot: Lot): void {
     let lots = this.#lots.get(lot.shard);

@@ -16,8 +16,27 @@ export interface ReadingOptions {
   readonly autoStreamReset?: AutoStreamReset;
   /** Most entries of one stream in a page. @default {grows from 100 to 1,000 while pages come back full; load-balanced: 10} */
   readonly batchSize?: number;
-  /** The shards of each stream: a number n for 0 … n−1, or their numbers. @default {"discover": for now the plain key} */
+  /**
+   * The shards of each stream: a number n for 0 … n−1, or their numbers. With `"discover"`, the Redis keys `key:N` that are
+   * streams, at most 1,024; where there are none, or SCAN or TYPE is forbidden, the plain key as shard 0. Where there are
+   * some the plain key is not read. A key that is itself subscribed by name is nobody's shard. Told by `shards` events.
+   * @default {"discover"}
+   */
   readonly shards?: "discover" | number | readonly number[];
+  /**
+   * How often discovered shards are looked for again, in milliseconds; `null` for never. Asked for are the numbers that are
+   * missing among the known ones, and 16 behind the highest. Only with `shards: "discover"`.
+   *
+   * What is new is read from its beginning, since all of it was written after the consumer was made; after a `seek` or `rewind`
+   * to a position, from there. A stream none of whose shards is assigned any more is not looked at, and a shard that was
+   * unassigned does not come back by itself. Shards that are gone stay assigned.
+   *
+   * Where a stream was read in its plain key and shards appear, that key is read up to what is its last entry then, and handed
+   * out; in a group also until this consumer has acknowledged what it holds of it, and, where what others leave lying is claimed,
+   * until nothing of it is pending. Then the shards are read in its place; what was written to the plain key since is not read.
+   * @default {30000}
+   */
+  readonly shardDiscoveryInterval?: number | null;
   /** Pages read ahead while one is handed out; 0 reads only when somebody asks. @default {1} */
   readonly prefetch?: number;
   /** Bytes that may be read ahead. @default {67108864} */
@@ -39,7 +58,10 @@ export interface ReadingSettings {
   readonly autoStreamReset: AutoStreamReset;
   /** The hard maximum, or `undefined` where it grows. */
   readonly batchSize: number | undefined;
+  /** Their numbers, or `undefined` where they are discovered. */
   readonly shards: readonly number[] | undefined;
+  /** `undefined` for never. */
+  readonly shardDiscoveryInterval: number | undefined;
   readonly prefetch: number;
   readonly maxBufferedBytes: number;
   readonly onStreamReset: OnStreamReset;
@@ -51,6 +73,7 @@ export const READING_NAMES: readonly string[] = [
   "autoStreamReset",
   "batchSize",
   "shards",
+  "shardDiscoveryInterval",
   "prefetch",
   "maxBufferedBytes",
   "onStreamReset",
@@ -72,6 +95,7 @@ export function readingSettings(options: ReadingOptions): ReadingSettings {
       ? undefined
       : checkNumber("batchSize", batchSize, 0, { min: 1, max: 1_000_000, integer: true }),
     shards: checkShards(options.shards),
+    shardDiscoveryInterval: checkInterval(options),
     prefetch: checkNumber("prefetch", options.prefetch, 1, { min: 0, max: 1024, integer: true }),
     maxBufferedBytes: checkNumber("maxBufferedBytes", options.maxBufferedBytes, 64 * 1024 * 1024, { min: 1 }),
     onStreamReset: checkOneOf("onStreamReset", options.onStreamReset, "earliest", ["earliest", "latest", "fail"]),
@@ -89,4 +113,11 @@ function checkShards(shards: ReadingOptions["shards"]): readonly number[] | unde
     shards.every((shard) => Number.isSafeInteger(shard) && shard >= 0) && new Set(shards).size === shards.length;
   if (!valid) throw invalidOption("shards", shards, allowed);
   return [...shards];
+}
+
+function checkInterval({ shards = "discover", shardDiscoveryInterval: interval }: ReadingOptions): number | undefined {
+  if (interval !== undefined && shards !== "discover") {
+    throw invalidOption("shardDiscoveryInterval", interval, `left out where shards is not "discover"`);
+  }
+  return interval === null ? undefined : checkNumber("shardDiscoveryInterval", interval, 30_000, { min: 1 });
 }

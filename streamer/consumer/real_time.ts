@@ -6,6 +6,8 @@ import { checkStreamKey, type StreamShard } from "../model/key.ts";
 import { checkNames, invalidOption } from "../model/options.ts";
 import { AskingConsumer, consumerEnded } from "./asking.ts";
 import type { Consumer, ConsumerStats, WaitOptions } from "./consumer.ts";
+import { detailOf, discoverStreams, type FoundStream, type ShardsDetail, shardsOf } from "./discover.ts";
+import { Discovery } from "./discovery.ts";
 import { type AddOptions, beginShard, FreeReading } from "./free_reading.ts";
 import { goalOfPosition, goalOfTime } from "./goal.ts";
 import { Inbox } from "./inbox.ts";
@@ -21,6 +23,8 @@ import {
 
 /** What a consumer asks of the house it lives in. */
 export interface ConsumerHost extends Omit<ReaderOptions, "inbox" | "onFatal"> {
+  /** Which shards were found, or are gone. */
+  readonly onShards: (detail: ShardsDetail) => void;
   /** It has ended. */
   readonly onEnded: (consumer: RealTimeConsumer) => void;
 }
@@ -33,20 +37,31 @@ export async function createRealTimeConsumer(
 ): Promise<RealTimeConsumer> {
   const { anchor, settings } = host;
   const { shards: wanted, autoStreamReset } = settings;
-  const numbers = wanted ?? [0];
-  const shards = streamKeys.flatMap((key) => numbers.map((shardId) => subscribedShard(key, shardId, wanted)));
-  checkDistinct(shards);
+  const numbered = streamKeys.flatMap((key) => (wanted ?? []).map((shardId) => subscribedShard(key, shardId, wanted)));
+  checkDistinct(numbered);
   try {
+    const found = wanted === undefined ? await discoverStreams(streamKeys, anchor, signal) : undefined;
+    const shards = found === undefined ? numbered : found.flatMap(shardsOf);
     const from = startAt(autoStreamReset);
     const positions = await Promise.all(shards.map((shard) => beginShard(shard, from, { anchor, signal })));
-    return new RealTimeConsumer(host, streamKeys, positions);
+    const consumer = new RealTimeConsumer(host, { streamKeys, shards: positions, found });
+    for (const detail of found?.map(detailOf) ?? []) if (detail !== undefined) host.onShards(detail);
+    return consumer;
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof StreamerError) || error.code === "DISCONNECTED") throw error;
-    const consumer = new RealTimeConsumer(host, streamKeys, []);
+    if (!(error instanceof StreamerError) || ["DISCONNECTED", "INVALID_OPTION"].includes(error.code)) throw error;
+    const consumer = new RealTimeConsumer(host, { streamKeys, shards: [] });
     consumer.fail(error); // as any fatal error it is told by next()
     return consumer;
   }
+}
+
+/** What a consumer reads. */
+interface Subscription {
+  readonly streamKeys: readonly string[];
+  readonly shards: readonly ShardPosition[];
+  /** What was found of each stream, where shards are discovered. */
+  readonly found?: readonly FoundStream[] | undefined;
 }
 
 /** A consumer that reads by itself, with XREAD. */
@@ -55,15 +70,31 @@ export class RealTimeConsumer extends AskingConsumer implements Consumer {
   readonly #streamKeys: readonly string[];
   readonly #inbox: Inbox;
   readonly #reading: FreeReading;
+  readonly #discovery: Discovery | undefined;
 
-  constructor(host: ConsumerHost, streamKeys: readonly string[], shards: readonly ShardPosition[]) {
-    const inbox: Inbox = new Inbox({ wanted: () => this.#reading.fill() });
+  constructor(host: ConsumerHost, { streamKeys, shards, found }: Subscription) {
+    const inbox: Inbox = new Inbox({ wanted: () => this.#wanted() });
     super(inbox, "real-time");
     this.#inbox = inbox;
     this.#host = host;
     this.#streamKeys = streamKeys;
-    this.#reading = new FreeReading({ ...host, inbox, onFatal: (error) => this.fail(error) }, shards);
-    if (shards.length > 0) this.#reading.start();
+    const reading = this.#reading = new FreeReading({ ...host, inbox, onFatal: (error) => this.fail(error) }, shards, {
+      later: (signal) => this.#discovery?.find(signal) ?? [],
+      onMoved: () => this.#discovery?.progressed(),
+    });
+    this.#discovery = found && new Discovery({
+      anchor: host.anchor,
+      interval: host.settings.shardDiscoveryInterval,
+      signal: reading.signal,
+      shards: () => reading.shards,
+      adopt: (added) => reading.addLater(added),
+      isLeft: (plain, until) => reading.isLeft(plain, until),
+      replace: (replacement) => reading.replace(replacement),
+      onShards: host.onShards,
+    }, found);
+    if (shards.length === 0) return;
+    reading.start();
+    this.#discovery?.start();
   }
 
   get streamShards(): readonly StreamShard[] {
@@ -84,17 +115,19 @@ export class RealTimeConsumer extends AskingConsumer implements Consumer {
     const { settings } = this.#host;
     checkSubscribed(this.#streamKeys, { streamKey, shardId });
     const from = startAt(settings.autoStreamReset);
-    await this.adopt([subscribedShard(streamKey, shardId, settings.shards)], { signal: options.signal, from });
+    const added = this.#discovery?.shardOf(streamKey, shardId) ?? subscribedShard(streamKey, shardId, settings.shards);
+    await this.adopt([added], { signal: options.signal, from });
   }
 
-  /** @internal Reads more shards, from their beginning if they are found later; those that are read already go on as they do. */
+  /** @internal Reads more shards; those that are read already go on as they do. */
   async adopt(shards: readonly SubscribedShard[], options: AddOptions): Promise<void> {
     await this.#reading.add(shards, options);
   }
 
   async unassign(streamKey: string, shardId: number, options: WaitOptions = {}): Promise<void> {
     checkSubscribed(this.#streamKeys, { streamKey, shardId });
-    await this.#reading.remove(streamKey, shardId, options);
+    const removed = await this.#reading.remove(streamKey, shardId, options);
+    this.#discovery?.dismiss(removed);
   }
 
   stats(): ConsumerStats {
@@ -112,6 +145,11 @@ export class RealTimeConsumer extends AskingConsumer implements Consumer {
     this.#inbox.end(error);
     this.#reading.close(this.#inbox.over ?? error);
     this.#host.onEnded(this);
+  }
+
+  #wanted(): void {
+    this.#reading.fill();
+    this.#discovery?.progressed();
   }
 }
 

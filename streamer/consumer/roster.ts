@@ -20,14 +20,17 @@ export class Roster {
     return this.#known;
   }
 
-  /** The one of that name that is read, or was. */
+  /** The one of that name that is read, or was: a plain key and the shard 0 that came in its place bear the same. */
   find({ streamKey, shardId }: StreamShard): GroupShard | undefined {
-    return this.#known.find((shard) => isShard(shard, streamKey, shardId));
+    return this.#read.find((shard) => isShard(shard, streamKey, shardId)) ??
+      this.#known.findLast((shard) => isShard(shard, streamKey, shardId));
   }
 
-  /** The one that is known by its name, or one that is fresh; read from {@linkcode admit} on. */
+  /** The one that is known by its name and Redis key, or one that is fresh; read from {@linkcode admit} on. */
   of(shard: SubscribedShard): GroupShard {
-    return this.find(shard) ?? groupShard(shard);
+    const { streamKey, shardId, redisKey } = shard;
+    const known = this.#known.find((one) => one.redisKey === redisKey && isShard(one, streamKey, shardId));
+    return known ?? groupShard(shard);
   }
 
   /** They are read from now on. */

@@ -21,6 +21,16 @@ export interface ShardPosition extends SubscribedShard {
   gone: boolean;
 }
 
+/** A plain key that is read no more, and what is read in its place. */
+export interface Replacement {
+  readonly plain: SubscribedShard;
+  /** The id up to which the plain key must have been read. */
+  readonly until: MessageId;
+  readonly shards: readonly SubscribedShard[];
+  /** To be called in the same step in which it is done. */
+  readonly done: () => void;
+}
+
 /** The shard of a subscription; `sharded` are its numbers where it has any, else shard 0 is the plain key. */
 export function subscribedShard(
   streamKey: string,
@@ -29,6 +39,16 @@ export function subscribedShard(
 ): SubscribedShard {
   const plain = sharded === undefined && shardId === 0;
   return { streamKey, shardId, redisKey: plain ? streamKey : shardRedisKey(streamKey, shardId) };
+}
+
+/** The shard of a stream that has shards. */
+export function numberedShard(streamKey: string, shardId: number): SubscribedShard {
+  return { streamKey, shardId, redisKey: shardRedisKey(streamKey, shardId) };
+}
+
+/** The shard of a stream that has none: its plain key. */
+export function plainShard(streamKey: string): SubscribedShard {
+  return { streamKey, shardId: 0, redisKey: streamKey };
 }
 
 /** Two shards of one subscription may not stand for the same Redis key: neither could tell whose its messages are. */

@@ -270,3 +270,6 @@ export const handshake: Answers = {
     return words[1]?.toUpperCase() === "ID" ? ":7\r\n" : "+OK\r\n";
   },
 };
+
+/** What a server answers to who looks for shards where there are none. */
+export const noShards: Answers = { SCAN: "*2\r\n$1\r\n0\r\n*0\r\n", TYPE: "+none\r\n" };

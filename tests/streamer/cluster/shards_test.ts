@@ -4,7 +4,13 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { RedisError, StreamerError } from "../../../resp/errors.ts";
 import type { Command } from "../../../resp/connection/command.ts";
-import { findShards, probeShards, type RunCommand } from "../../../streamer/cluster/shards.ts";
+import {
+  findShards,
+  isPlainStream,
+  missingShards,
+  probeShards,
+  type RunCommand,
+} from "../../../streamer/cluster/shards.ts";
 import { globOf } from "../../../streamer/commands/scan.ts";
 import { array, bulk, standing } from "../commands/frames.ts";
 import { test } from "../../support/runner.ts";
@@ -29,7 +35,9 @@ function serverWith(streams: readonly string[], forbidden: readonly string[] = [
   const run = <T>(command: Command<T>): Promise<T> => {
     const words = command.args.map(String);
     asked.push(words);
-    if (forbidden.includes(words[0])) return Promise.reject(new RedisError("NOPERM no", { command: words[0] }));
+    if (forbidden.includes(words[0]) || forbidden.includes(words.slice(0, 2).join(" "))) {
+      return Promise.reject(new RedisError("NOPERM no", { command: words[0] }));
+    }
     return Promise.resolve(command.read(standing(reply(words))));
   };
   return { run, asked };
@@ -66,10 +74,47 @@ test("without shards nothing is said about the plain key", async () => {
   assertEquals(await findShards("a", alone(server)), { numbers: [], plain: undefined });
 });
 
-test("where SCAN is forbidden there seem to be none, and where TYPE is forbidden nothing is said about the plain key", async () => {
-  const found = await findShards("a", alone(serverWith(["a:1"], ["SCAN"])));
-  assertEquals([found.numbers, found.plain, found.forbidden?.code], [[], undefined, "NOPERM"]);
-  assertEquals(await findShards("a", alone(serverWith(["a:1", "a"], ["TYPE"]))), { numbers: [1], plain: undefined });
+test("where SCAN or TYPE is forbidden there seem to be none", async () => {
+  for (const command of ["SCAN", "TYPE"]) {
+    for (const streams of [["a:1", "a"], ["a"]]) {
+      const found = await findShards("a", alone(serverWith(streams, [command])));
+      assertEquals([found.numbers, found.plain, found.forbidden?.code], [[], undefined, "NOPERM"]);
+    }
+  }
+});
+
+test("a user who may see the shards and not the plain key finds them, and is told nothing about the plain key", async () => {
+  assertEquals(await findShards("a", alone(serverWith(["a:1", "a"], ["TYPE a"]))), { numbers: [1], plain: undefined });
+  const other = await findShards("a", alone(serverWith(["a:1", "a"], ["TYPE a:1"])));
+  assertEquals([other.numbers, other.forbidden?.code], [[], "NOPERM"]);
+});
+
+test("a server that does not know SCAN by type, or has not got the keys, is one without shards", async () => {
+  const refusing = (text: string) => <T>({ args }: Command<T>) =>
+    Promise.reject<T>(new RedisError(text, { command: String(args[0]) }));
+  for (const text of ["ERR syntax error", "ERR unknown command 'SCAN'", "MOVED 1 10.0.0.1:6379"]) {
+    const run: RunCommand = refusing(text);
+    assertEquals((await findShards("a", { run, primaries: [run] })).forbidden?.message, text);
+  }
+  const run: RunCommand = refusing("LOADING later");
+  const error = await assertRejects(() => findShards("a", { run, primaries: [run] }), RedisError);
+  assertEquals(error.code, "LOADING");
+});
+
+test("later looks reject where TYPE is forbidden", async () => {
+  for (const look of [probeShards, missingShards]) {
+    const error = await assertRejects(() => look("a", [1], serverWith(["a:1"], ["TYPE"])), RedisError);
+    assertEquals(error.code, "NOPERM");
+  }
+});
+
+test("of known shards those are missing that are not streams any more", async () => {
+  const server = serverWith(["a:0", "a:7"]);
+  assertEquals(await missingShards("a", [0, 5, 7, 9], server), [5, 9]);
+  assertEquals(server.asked.length, 4);
+  assertEquals(await isPlainStream("a", server), false);
+  assertEquals(await isPlainStream("a", serverWith(["a"])), true);
+  assertEquals(await isPlainStream("a", serverWith(["a"], ["TYPE"])), undefined);
 });
 
 test("more than 1,024 shards are refused, 1,024 are not", async () => {

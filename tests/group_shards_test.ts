@@ -1,0 +1,310 @@
+// Owns shards that consumers of groups discover: when they are made, while they run, and in place of a plain key, which is left when
+// the group is done with it.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { connect, StreamerError } from "../mod.ts";
+import { pendingIds, pendingRows, readBy } from "./streamer/consumer/grouping.ts";
+import { addAt, addMany, Monitor, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
+import { byShard, lookedFor, numbersOf, shardsTold, toldTimes } from "./streamer/consumer/sharding.ts";
+import { nextEvent, until } from "./support/events.ts";
+import { uniqueKey } from "./support/keys.ts";
+import { startProxy } from "./support/proxy.ts";
+import { test } from "./support/runner.ts";
+import { sharedServer } from "./support/server.ts";
+
+const server = await sharedServer();
+const group = "g";
+const often = { group, shardDiscoveryInterval: 20 } as const;
+const resumable = { ...often, mode: "resumable", autoCommit: "rolling", autoCommitInterval: 5 } as const;
+const balanced = { ...resumable, mode: "load-balanced" } as const;
+const reconnect = { initialDelay: 5, maxDelay: 50 };
+
+/** How far a group has come, and what is pending in it. */
+async function groupsOf(redisKey: string): Promise<string[]> {
+  const reply = await server.command("XINFO", "GROUPS", redisKey);
+  assert(Array.isArray(reply));
+  return reply.map((row) => String(Array.isArray(row) ? row[1] : row));
+}
+
+for (const mode of ["resumable", "load-balanced"] as const) {
+  test(`a ${mode} consumer finds the shards that are there, and their groups are made`, async () => {
+    const key = uniqueKey();
+    for (const redisKey of [key, `${key}:0`, `${key}:3`]) await addMany(server, redisKey, 1, "old");
+    await using streamer = await connect(server.url);
+    const told = shardsTold(streamer);
+    const consumer = await streamer.createConsumer(key, { ...resumable, mode });
+    assertEquals(numbersOf(consumer, key), [0, 3]);
+    assertEquals(told, [{ streamKey: key, found: [0, 3], gone: [], ignoredPlain: true }]);
+    for (const shard of [0, 3]) assertEquals(await groupsOf(`${key}:${shard}`), [group]);
+    assertEquals(await groupsOf(key), []);
+    for (const redisKey of [key, `${key}:0`, `${key}:3`]) await addMany(server, redisKey, 2, "new");
+    const messages = await take(consumer, 4);
+    assertEquals(byShard(messages), { "0": texts(2, "new"), "3": texts(2, "new") });
+    for (const message of messages) consumer.ack(message);
+    for (const shard of [0, 3]) {
+      await until(async () => (await pendingIds(server, `${key}:${shard}`, group)).length === 0);
+    }
+  });
+}
+
+test("too many shards are refused, and explicit ones are not looked for", async () => {
+  const key = uniqueKey();
+  const many = Array.from({ length: 1_025 }, (_, shard) => ["XADD", `${key}:${shard}`, "*", "msg", "x"]);
+  await server.commands(many);
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const error = await assertRejects(() => streamer.createConsumer(key, resumable), StreamerError);
+  assertEquals(error.code, "INVALID_OPTION");
+  await monitor.settled(server);
+  const scans = monitor.count("SCAN", `${key}:*`);
+  await streamer.createConsumer(key, { mode: "resumable", group, shards: 2 });
+  await monitor.settled(server);
+  assertEquals(monitor.count("SCAN", `${key}:*`), scans);
+  await server.commands(many.map(([, redisKey]) => ["DEL", redisKey]));
+});
+
+test("shards that appear are read from their first entry, by the consumers of the group together", async () => {
+  const key = uniqueKey();
+  await addMany(server, `${key}:0`, 1, "old");
+  await using streamer = await connect(server.url);
+  const consumers = [await streamer.createConsumer(key, balanced), await streamer.createConsumer(key, balanced)];
+  const got: string[] = [];
+  const loops = consumers.map(async (consumer) => {
+    for await (const message of consumer) {
+      got.push(`${message.shardId}/${message.text()}`);
+      consumer.ack(message);
+    }
+  });
+  const expected: string[] = [];
+  for (let round = 0; round < 8; round++) {
+    for (const shard of [0, 1, 5].slice(0, 1 + (round >> 1))) {
+      await addMany(server, `${key}:${shard}`, 20, `${round}-`);
+      expected.push(...texts(20, `${shard}/${round}-`));
+    }
+  }
+  await until(() => got.length >= expected.length);
+  assertEquals(got.toSorted(), expected.toSorted());
+  for (const consumer of consumers) await until(() => numbersOf(consumer, key).join() === "0,1,5");
+  for (const consumer of consumers) await consumer.end();
+  await Promise.all(loops);
+});
+
+test("a shard that was unassigned stays away, and one that is gone is told", async () => {
+  const key = uniqueKey();
+  for (const shard of [0, 1, 2]) await addMany(server, `${key}:${shard}`, 1);
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, resumable);
+  await consumer.unassign(key, 1);
+  await addMany(server, `${key}:1`, 1, "not wanted");
+  await lookedFor(monitor, `${key}:5`);
+  assertEquals(numbersOf(consumer, key), [0, 2]);
+  await server.command("DEL", `${key}:2`);
+  await toldTimes(told, 2);
+  assertEquals(told[1], { streamKey: key, found: [], gone: [2], ignoredPlain: false });
+  await addMany(server, `${key}:0`, 1, "zero");
+  assertEquals(await takeTexts(consumer, 1), ["zero0"]);
+});
+
+test("a plain key is left when all of it is acknowledged, and no sooner", async () => {
+  const key = uniqueKey();
+  await addMany(server, key, 1, "old");
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, resumable);
+  await addMany(server, key, 3, "plain");
+  await addMany(server, `${key}:0`, 2, "shard");
+  const plain = await take(consumer, 3);
+  assertEquals(plain.map((message) => message.text()), texts(3, "plain"));
+  for (const message of plain.slice(0, 2)) consumer.ack(message);
+  await until(async () => (await pendingIds(server, key, group)).length === 1);
+  await lookedFor(monitor, `${key}:5`);
+  assertEquals(told, []);
+  consumer.nack(plain[2]);
+  const again = await consumer.next();
+  assertEquals([again.text(), again.deliveries], ["plain2", 2]);
+  consumer.ack(again);
+  const shard = await take(consumer, 2);
+  assertEquals(byShard(shard), { "0": texts(2, "shard") });
+  assertEquals(told, [{ streamKey: key, found: [0], gone: [], ignoredPlain: true }]);
+  assertEquals(await pendingIds(server, key, group), []);
+  assertEquals((await pendingIds(server, `${key}:0`, group)).length, 2);
+});
+
+test("an acknowledgement that comes late for a plain key never counts for the shard 0", async () => {
+  const key = uniqueKey();
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, { ...resumable, mkstream: true });
+  await addAt(server, key, "5-0", "plain");
+  const plain = await consumer.next();
+  consumer.ack(plain);
+  await addAt(server, `${key}:0`, "5-0", "shard");
+  const shard = await consumer.next();
+  assertEquals([shard.id, shard.shardId, shard.text()], [plain.id, plain.shardId, "shard"]);
+  consumer.ack(plain); // once more
+  await addMany(server, `${key}:0`, 1, "next");
+  consumer.ack(await consumer.next());
+  await until(async () => (await pendingIds(server, `${key}:0`, group)).length < 2);
+  assertEquals(await pendingIds(server, `${key}:0`, group), ["5-0"]);
+  consumer.ack(shard);
+  await until(async () => (await pendingIds(server, `${key}:0`, group)).length === 0);
+});
+
+for (const autoCommit of ["delayed", "immediate"] as const) {
+  test(`with ${autoCommit} a plain key is left by itself`, async () => {
+    const key = uniqueKey();
+    await addMany(server, key, 1, "old");
+    await using streamer = await connect(server.url);
+    const delayed = { autoCommit: "delayed", autoCommitDelay: 20, autoCommitInterval: 5 } as const;
+    const commit = autoCommit === "delayed" ? delayed : { autoCommit } as const;
+    const consumer = await streamer.createConsumer(key, { ...often, mode: "resumable", ...commit });
+    await addMany(server, key, 30, "plain");
+    await addMany(server, `${key}:0`, 30, "zero");
+    await addMany(server, `${key}:1`, 30, "one");
+    assertEquals(await takeTexts(consumer, 30), texts(30, "plain"));
+    assertEquals(byShard(await take(consumer, 60)), { "0": texts(30, "zero"), "1": texts(30, "one") });
+  });
+}
+
+test("what a consumer that has died holds of a plain key is claimed and done before that is left", async () => {
+  const key = uniqueKey();
+  await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
+  await addMany(server, key, 3, "plain");
+  await readBy(server, { key, group, consumer: "dead" });
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, { ...balanced, autoClaimInterval: 30, autoClaimIdle: 100 });
+  await addMany(server, `${key}:0`, 2, "shard");
+  for (const expected of texts(3, "plain")) {
+    const message = await consumer.next();
+    assertEquals([message.text(), told], [expected, []]);
+    consumer.ack(message);
+  }
+  assertEquals(await takeTexts(consumer, 2), texts(2, "shard"));
+  assertEquals(told.length, 1);
+});
+
+test("where nothing is claimed, what is pending for others does not keep a plain key from being left", async () => {
+  const key = uniqueKey();
+  await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
+  await addMany(server, key, 3, "plain");
+  await readBy(server, { key, group, consumer: "another" });
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, resumable);
+  await addMany(server, `${key}:0`, 2, "shard");
+  assertEquals(await takeTexts(consumer, 2), texts(2, "shard"));
+  assertEquals((await pendingRows(server, key, group)).map((row) => row.consumer), ["another", "another", "another"]);
+});
+
+test("what an earlier life has left in a plain key comes before it is left", async () => {
+  const key = uniqueKey();
+  await addMany(server, key, 1, "old");
+  await using streamer = await connect(server.url);
+  const before = await streamer.createConsumer(key, resumable);
+  await addMany(server, key, 3, "plain");
+  await take(before, 3);
+  await before.end();
+  const consumer = await streamer.createConsumer(key, resumable);
+  await addMany(server, `${key}:2`, 1, "shard");
+  for (const message of await take(consumer, 3)) consumer.ack(message);
+  assertEquals(await takeTexts(consumer, 1), ["shard0"]);
+  assertEquals(await pendingIds(server, key, group), []);
+});
+
+test("a stream that is not there yet is read in its shards as soon as they are", async () => {
+  const key = uniqueKey();
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, resumable);
+  await addMany(server, `${key}:1`, 2, "one");
+  await toldTimes(told, 1);
+  assertEquals(await takeTexts(consumer, 2), texts(2, "one"));
+  assertEquals([told[0].ignoredPlain, numbersOf(consumer, key)], [false, [1]]);
+});
+
+test("after a move without the group shards are found from the position on, and a plain key is left", async () => {
+  const [key, plain] = [uniqueKey(), uniqueKey()];
+  await addAt(server, `${key}:0`, "5-0");
+  await addAt(server, plain, "5-0");
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer([key, plain], resumable);
+  await consumer.rewind("7-0");
+  for (const redisKey of [`${key}:1`, plain, `${plain}:0`]) {
+    for (const id of ["6-0", "8-0"]) await addAt(server, redisKey, id, `${redisKey} ${id}`);
+  }
+  const got = await takeTexts(consumer, 3);
+  assertEquals(got.toSorted(), [`${key}:1 8-0`, `${plain} 8-0`, `${plain}:0 8-0`].toSorted());
+  await toldTimes(told, 3);
+  assertEquals([numbersOf(consumer, key), numbersOf(consumer, plain)], [[0, 1], [0]]);
+  assert(got.indexOf(`${plain} 8-0`) < got.indexOf(`${plain}:0 8-0`));
+});
+
+test("after a rewind to the end without the group nothing from before comes, of shards that had not been found either", async () => {
+  await using streamer = await connect(server.url);
+  for (let round = 0; round < 5; round++) {
+    const key = uniqueKey();
+    await addMany(server, `${key}:0`, 1, "old");
+    const consumer = await streamer.createConsumer(key, resumable);
+    await addMany(server, `${key}:1`, 2, "before");
+    await consumer.rewind("end");
+    await addMany(server, `${key}:1`, 2, "after");
+    assertEquals(await takeTexts(consumer, 2), texts(2, "after"));
+    await consumer.end();
+  }
+});
+
+test("shards are found across lost connections, and nothing of them is lost", async () => {
+  const key = uniqueKey();
+  await addMany(server, `${key}:0`, 1);
+  await using proxy = await startProxy(server);
+  await using streamer = await connect(proxy.url, { reconnect });
+  const consumer = await streamer.createConsumer(key, balanced);
+  for (let shard = 1; shard <= 3; shard++) {
+    const cut = nextEvent(streamer, "disconnect");
+    proxy.refuse();
+    await proxy.cut();
+    await cut;
+    await addMany(server, `${key}:${shard}`, 5, `${shard}-`);
+    proxy.refuse(false);
+    assertEquals(await takeTexts(consumer, 5), texts(5, `${shard}-`));
+  }
+});
+
+test("where a group may not be made for a shard that appears, the others are read on, and that is told", async () => {
+  const key = uniqueKey();
+  const user = uniqueKey("user");
+  await server.command("ACL", "SETUSER", user, "on", ">secret", "~*", "&*", "+@all");
+  await addMany(server, `${key}:0`, 1);
+  await using streamer = await connect(server.url, { username: user, password: "secret" });
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, resumable);
+  await server.command("ACL", "SETUSER", user, "-xgroup");
+  await addMany(server, `${key}:1`, 1);
+  await toldTimes(told, 2);
+  const { cause, ...rest } = told[1];
+  assertEquals(rest, { streamKey: key, found: [], gone: [], ignoredPlain: false });
+  assert(cause instanceof StreamerError && cause.code === "NOPERM");
+  await addMany(server, `${key}:0`, 1, "known");
+  assertEquals(await takeTexts(consumer, 1), ["known0"]);
+  await streamer.disconnect();
+  await server.command("ACL", "DELUSER", user);
+});
+
+test("an end while a plain key is being left leaves nothing hanging, and what is unacknowledged pending", async () => {
+  const key = uniqueKey();
+  await addMany(server, key, 1, "old");
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, resumable);
+  await addMany(server, key, 2, "plain");
+  await addMany(server, `${key}:0`, 2, "shard");
+  await take(consumer, 2);
+  await lookedFor(monitor, `${key}:5`);
+  await consumer.end();
+  await monitor.settled(server);
+  assertEquals([told, (await pendingIds(server, key, group)).length], [[], 2]);
+});

@@ -1,0 +1,338 @@
+// Owns shards that come and go while a consumer of a sharded stream runs: read from their first entry, told, and left alone where the
+// user has unassigned them.
+
+import { assert, assertEquals } from "@std/assert";
+import { connect, StreamerError } from "../mod.ts";
+import { addMany, Monitor, restUpToMark, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
+import { byShard, lookedFor, numbersOf, shardsTold, toldTimes } from "./streamer/consumer/sharding.ts";
+import { nextEvent, until } from "./support/events.ts";
+import { handshake, noShards, startFakeServer } from "./support/fake_server.ts";
+import { uniqueKey } from "./support/keys.ts";
+import { startProxy } from "./support/proxy.ts";
+import { test } from "./support/runner.ts";
+import { canStartServers, sharedServer, startServer } from "./support/server.ts";
+
+const ignore = !(await canStartServers());
+const server = await sharedServer();
+const often = { mode: "real-time", shardDiscoveryInterval: 20 } as const;
+const reconnect = { initialDelay: 5, maxDelay: 50 };
+
+/** Returns when another consumer has looked for shards several times, as often as this one would have. */
+async function othersLook(monitor: Monitor): Promise<void> {
+  await using streamer = await connect(server.url);
+  const key = uniqueKey("other");
+  await streamer.createConsumer(key, often);
+  await lookedFor(monitor, `${key}:5`);
+}
+
+test("shards that appear are read from their first entry, and told", async () => {
+  const key = uniqueKey();
+  await addMany(server, `${key}:0`, 1, "old");
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, often);
+  for (const shard of [3, 1]) {
+    await addMany(server, `${key}:${shard}`, 300, `${shard}-`);
+    assertEquals(await takeTexts(consumer, 300), texts(300, `${shard}-`));
+  }
+  assertEquals(told, [[0], [3], [1]].map((found) => ({ streamKey: key, found, gone: [], ignoredPlain: false })));
+  assertEquals(numbersOf(consumer, key), [0, 3, 1]);
+  assertEquals(await restUpToMark(server, consumer, ...[0, 1, 3].map((shard) => `${key}:${shard}`)), []);
+});
+
+test("while producers write to more and more shards nothing is missed and nothing doubled", async () => {
+  const key = uniqueKey();
+  await addMany(server, `${key}:0`, 1, "old");
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, { ...often, batchSize: 7 });
+  const shards = [0, 1, 2, 3, 17, 30]; // each begins two rounds after the one before it
+  const roundsOf = (turn: number) => Array.from({ length: 12 - turn * 2 }, (_, round) => round + turn * 2);
+  const writing = (async () => {
+    for (let round = 0; round < 12; round++) {
+      const begun = shards.filter((_, turn) => roundsOf(turn).includes(round));
+      await Promise.all(begun.map((shard) => addMany(server, `${key}:${shard}`, 5, `${round}/`)));
+    }
+  })();
+  const total = shards.reduce((sum, _, turn) => sum + roundsOf(turn).length * 5, 0);
+  const got = byShard(await take(consumer, total));
+  await writing;
+  for (const [turn, shard] of shards.entries()) {
+    assertEquals(got[shard], roundsOf(turn).flatMap((round) => texts(5, `${round}/`)), `shard ${shard}`);
+  }
+  assertEquals(await restUpToMark(server, consumer, ...shards.map((shard) => `${key}:${shard}`)), []);
+});
+
+test("each stream of several gets its own new shards", async () => {
+  const keys = [uniqueKey(), uniqueKey(), uniqueKey()];
+  for (const key of keys) await addMany(server, `${key}:0`, 1);
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(keys, often);
+  for (const [i, key] of keys.entries()) await addMany(server, `${key}:${i + 1}`, 2, `${i}-`);
+  const got = (await take(consumer, 6)).map(({ streamKey, shardId }) => `${keys.indexOf(streamKey)} ${shardId}`);
+  assertEquals(got.toSorted(), ["0 1", "0 1", "1 2", "1 2", "2 3", "2 3"]);
+  await toldTimes(told, 6);
+  assertEquals(
+    told.slice(3).map(({ streamKey, found }) => [streamKey, found]).toSorted(),
+    keys.map((key, i) => [key, [i + 1]]).toSorted(),
+  );
+});
+
+test("with an interval of null none is looked for", async () => {
+  const key = uniqueKey();
+  await addMany(server, `${key}:0`, 1);
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const never = await streamer.createConsumer(key, { ...often, shardDiscoveryInterval: null });
+  await monitor.settled(server);
+  const looks = monitor.count("TYPE", `${key}:0`);
+  await addMany(server, `${key}:1`, 2, "one");
+  assertEquals(await restUpToMark(server, never, `${key}:0`), []);
+  assertEquals([numbersOf(never, key), looks], [[0], 1]);
+  await never.rewind("end");
+  await monitor.settled(server);
+  assertEquals(monitor.count("TYPE", `${key}:1`), 0);
+});
+
+test("a shard that was unassigned stays away, and one that is assigned by hand again is read", async () => {
+  const key = uniqueKey();
+  for (const shard of [0, 1]) await addMany(server, `${key}:${shard}`, 1);
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, often);
+  await consumer.unassign(key, 1);
+  await addMany(server, `${key}:1`, 5, "not wanted");
+  await lookedFor(monitor, `${key}:2`);
+  assertEquals(await restUpToMark(server, consumer, `${key}:0`), []);
+  assertEquals([numbersOf(consumer, key), told.length], [[0], 1]);
+  await consumer.assign(key, 1);
+  await addMany(server, `${key}:1`, 1, "wanted");
+  assertEquals(await takeTexts(consumer, 1), ["wanted0"]);
+});
+
+test("a shard that was assigned by hand before it was there is read once, and one unassigned before it was found stays away", async () => {
+  const key = uniqueKey();
+  await addMany(server, `${key}:0`, 1);
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, often);
+  await consumer.assign(key, 2);
+  await consumer.assign(key, 5);
+  await consumer.unassign(key, 5);
+  for (const shard of [2, 5, 9]) await addMany(server, `${key}:${shard}`, 3, `${shard}-`);
+  await lookedFor(monitor, `${key}:0`);
+  assertEquals(byShard(await take(consumer, 6)), { "2": texts(3, "2-"), "9": texts(3, "9-") });
+  assertEquals(numbersOf(consumer, key), [0, 2, 9]);
+  assertEquals(await restUpToMark(server, consumer, `${key}:0`, `${key}:2`, `${key}:9`), []);
+});
+
+test("a stream whose shards were all unassigned is left alone, until one is assigned again", async () => {
+  const [key, other] = [uniqueKey(), uniqueKey()];
+  for (const name of [key, other]) await addMany(server, `${name}:0`, 1);
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer([key, other], often);
+  await consumer.unassign(key, 0);
+  await addMany(server, `${key}:1`, 1, "meanwhile");
+  await lookedFor(monitor, `${other}:1`);
+  assertEquals(numbersOf(consumer, key), []);
+  await consumer.assign(key, 0);
+  assertEquals(await takeTexts(consumer, 1), ["meanwhile0"]);
+  assertEquals(numbersOf(consumer, key), [0, 1]);
+});
+
+test("shards that are deleted are told once, stay assigned, and are read when they come back", async () => {
+  const key = uniqueKey();
+  for (const shard of [0, 1, 2]) await addMany(server, `${key}:${shard}`, 1, "old");
+  await addMany(server, key, 1);
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, often);
+  await server.command("DEL", `${key}:1`, `${key}:2`);
+  await toldTimes(told, 2);
+  await lookedFor(monitor, `${key}:1`);
+  assertEquals(told.slice(1), [{ streamKey: key, found: [], gone: [1, 2], ignoredPlain: true }]);
+  assertEquals(numbersOf(consumer, key), [0, 1, 2]);
+  await addMany(server, `${key}:1`, 1, "back");
+  assertEquals(await takeTexts(consumer, 1), ["back0"]);
+  await lookedFor(monitor, `${key}:1`);
+  await server.command("DEL", `${key}:1`);
+  await toldTimes(told, 3);
+  assertEquals(told[2].gone, [1]);
+});
+
+test("shards are looked for while the consumer is paused, and not after its end", async () => {
+  const key = uniqueKey();
+  await addMany(server, `${key}:0`, 1);
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, often);
+  consumer.pause();
+  await addMany(server, `${key}:1`, 2, "one");
+  await toldTimes(told, 2);
+  await until(() => consumer.stats().queued === 2);
+  consumer.resume();
+  assertEquals(await takeTexts(consumer, 2), texts(2, "one"));
+  await consumer.end();
+  await addMany(server, `${key}:2`, 1);
+  await monitor.settled(server);
+  const looks = monitor.count("TYPE", `${key}:2`);
+  await othersLook(monitor);
+  assertEquals([monitor.count("TYPE", `${key}:2`), told.length], [looks, 2]);
+});
+
+test("shards are looked for across a lost connection", async () => {
+  const key = uniqueKey();
+  await addMany(server, `${key}:0`, 1);
+  await using proxy = await startProxy(server);
+  await using streamer = await connect(proxy.url, { reconnect });
+  const consumer = await streamer.createConsumer(key, often);
+  for (let shard = 1; shard <= 3; shard++) {
+    const cut = nextEvent(streamer, "disconnect");
+    proxy.refuse();
+    await proxy.cut();
+    await cut;
+    await addMany(server, `${key}:${shard}`, 2, `${shard}-`);
+    proxy.refuse(false);
+    assertEquals(await takeTexts(consumer, 2), texts(2, `${shard}-`));
+  }
+});
+
+test("a server that is restarted without its shards is looked at again", async () => {
+  await using own = await startServer();
+  const key = uniqueKey();
+  for (const shard of [0, 1]) await addMany(own, `${key}:${shard}`, 1);
+  await using streamer = await connect(own.url, { reconnect });
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, often);
+  await own.restart();
+  await toldTimes(told, 2);
+  assertEquals(told[1], { streamKey: key, found: [], gone: [0, 1], ignoredPlain: false });
+  await addMany(own, `${key}:2`, 1, "two");
+  assertEquals(await takeTexts(consumer, 1), ["two0"]);
+}, { ignore });
+
+test("where TYPE becomes forbidden what is known is read on, and told once why no more is found", async () => {
+  const key = uniqueKey();
+  const user = uniqueKey("user");
+  await server.command("ACL", "SETUSER", user, "on", ">secret", "~*", "&*", "+@all");
+  await addMany(server, `${key}:0`, 1);
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url, { username: user, password: "secret" });
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, often);
+  await lookedFor(monitor, `${key}:1`);
+  await server.command("ACL", "SETUSER", user, "-type");
+  await toldTimes(told, 2);
+  assertEquals({ ...told[1], cause: undefined }, {
+    streamKey: key,
+    found: [],
+    gone: [],
+    ignoredPlain: false,
+    cause: undefined,
+  });
+  const { cause } = told[1];
+  assert(cause instanceof StreamerError && cause.code === "NOPERM");
+  await addMany(server, `${key}:1`, 1);
+  await addMany(server, `${key}:0`, 1, "known");
+  assertEquals(await takeTexts(consumer, 1), ["known0"]);
+  await othersLook(monitor);
+  assertEquals([told.length, numbersOf(consumer, key)], [2, [0]]);
+  await streamer.disconnect();
+  await server.command("ACL", "DELUSER", user);
+});
+
+test("where there come to be more than 1,024, the known ones are read on, and that is told", async () => {
+  const key = uniqueKey();
+  const most = Array.from({ length: 1_024 }, (_, shard) => ["XADD", `${key}:${shard}`, "*", "msg", "x"]);
+  await server.commands(most);
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, often);
+  await addMany(server, `${key}:1024`, 1, "one too many");
+  await toldTimes(told, 2);
+  const { cause, ...rest } = told[1];
+  assertEquals(rest, { streamKey: key, found: [], gone: [], ignoredPlain: false });
+  assert(cause instanceof StreamerError && cause.code === "INVALID_OPTION");
+  await addMany(server, `${key}:1023`, 1, "known");
+  assertEquals(await takeTexts(consumer, 1), ["known0"]);
+  await server.commands([...most.map(([, redisKey]) => ["DEL", redisKey]), ["DEL", `${key}:1024`]]);
+});
+
+test("LOADING while shards are looked for is left to the next time", async () => {
+  let asked = 0;
+  await using fake = await startFakeServer(async (peer) => {
+    const TYPE = ([, key]: string[]) => {
+      if (key !== "k:1") return "+none\r\n";
+      return ++asked < 3 ? "-LOADING Redis is loading the dataset in memory\r\n" : "+stream\r\n";
+    };
+    await peer.serve({ ...handshake, ...noShards, TYPE, XINFO: "-ERR no such key\r\n", XREAD: () => undefined });
+  });
+  await using streamer = await connect(fake.url, { reconnect });
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer("k", often);
+  await toldTimes(told, 1);
+  assertEquals(told, [{ streamKey: "k", found: [1], gone: [], ignoredPlain: false }]);
+  assertEquals(numbersOf(consumer, "k"), [1]);
+});
+
+test("an end while shards are looked for leaves nothing hanging", async () => {
+  let mute = false;
+  await using fake = await startFakeServer(async (peer) => {
+    const TYPE = () => mute ? undefined : "+none\r\n";
+    await peer.serve({ ...handshake, ...noShards, TYPE, XINFO: "-ERR no such key\r\n", XREAD: () => undefined });
+  });
+  await using streamer = await connect(fake.url, { reconnect });
+  const told = shardsTold(streamer);
+  const consumers = [await streamer.createConsumer("k", often), await streamer.createConsumer("k", often)];
+  mute = true;
+  const asked = () => fake.peers[0].commands.filter(([name]) => name === "TYPE").length;
+  const before = asked();
+  await until(() => asked() > before);
+  await consumers[0].end();
+  await streamer.disconnect();
+  assertEquals(told, []);
+});
+
+test("a seek holds for shards that are found later: what is before it is not read of them either", async () => {
+  const key = uniqueKey();
+  await server.command("XADD", `${key}:0`, "5-0", "msg", "old");
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, often);
+  await consumer.rewind("7-0");
+  for (const id of ["6-0", "7-0", "8-0"]) await server.command("XADD", `${key}:1`, id, "msg", id);
+  assertEquals(await takeTexts(consumer, 1), ["8-0"]);
+  assertEquals(numbersOf(consumer, key), [0, 1]);
+});
+
+test("after a rewind to the end nothing from before comes, of shards that had not been found either", async () => {
+  await using streamer = await connect(server.url);
+  for (let round = 0; round < 10; round++) {
+    const key = uniqueKey();
+    await addMany(server, `${key}:0`, 1, "old");
+    const consumer = await streamer.createConsumer(key, { ...often, shardDiscoveryInterval: 10 });
+    await addMany(server, `${key}:1`, 3, "before");
+    await consumer.rewind("end");
+    await addMany(server, `${key}:1`, 3, "after");
+    assertEquals(await takeTexts(consumer, 3), texts(3, "after"));
+    await consumer.end();
+  }
+});
+
+test("known shards cost one question each, all in one go, and the numbers around them one more", async () => {
+  const key = uniqueKey();
+  for (const shard of [0, 1, 3]) await addMany(server, `${key}:${shard}`, 1);
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  await streamer.createConsumer(key, often);
+  await lookedFor(monitor, `${key}:19`);
+  const types = monitor.commands.filter(([name, redisKey]) => name === "TYPE" && redisKey.startsWith(`${key}:`));
+  const counts = new Map<string, number>();
+  for (const [, redisKey] of types) counts.set(redisKey, (counts.get(redisKey) ?? 0) + 1);
+  assertEquals(counts.size, 20, "0 to 3, and 16 behind it");
+  const looks = monitor.count("TYPE", `${key}:19`);
+  for (const [redisKey, count] of counts) assert(count <= looks + 2, `${redisKey}: ${count} in ${looks} looks`);
+});
