@@ -46,7 +46,13 @@ export { keyHashSharder, randomSharder, roundRobinSharder } from "./streamer/pro
 export type { EndOptions, GenericProducer, Producer, TrimOptions } from "./streamer/producer/producer.ts";
 export type { ProducerStats } from "./streamer/producer/engine.ts";
 export { Receipt, type SendOutcome, type SendReceipt } from "./streamer/producer/receipt.ts";
-export type { AutoStreamReset, OnStreamReset, ReadingOptions, RealTimeOptions } from "./streamer/consumer/options.ts";
+export type {
+  AutoStreamReset,
+  DecodingOptions,
+  OnStreamReset,
+  ReadingOptions,
+  RealTimeOptions,
+} from "./streamer/consumer/options.ts";
 export type {
   DeadLetterOptions,
   DelayedCommit,

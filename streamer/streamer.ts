@@ -20,14 +20,14 @@ import {
   type RollingOptions,
 } from "./consumer/group_options.ts";
 import { memberOf } from "./consumer/member.ts";
-import { type RealTimeOptions, realTimeSettings } from "./consumer/options.ts";
+import { type DecodingOptions, type RealTimeOptions, realTimeSettings } from "./consumer/options.ts";
 import { checkStreamKeys, createRealTimeConsumer, type RealTimeConsumer } from "./consumer/real_time.ts";
 import { type StreamerEventDetails, StreamerEventTarget } from "./events.ts";
 import { Manager } from "./manager/manager.ts";
 import type { RunOn } from "./manager/shard_keys.ts";
 import type { Codec } from "./model/codec.ts";
 import { checkStreamKey } from "./model/key.ts";
-import { fieldBytes } from "./model/message.ts";
+import { fieldBytes, type TypedMessage } from "./model/message.ts";
 import { checkNumber, invalidOption } from "./model/options.ts";
 import { Engine } from "./producer/engine.ts";
 import { type ProducerOptions, producerSettings } from "./producer/options.ts";
@@ -43,7 +43,7 @@ export interface StreamerStats {
 }
 
 /** Options of any consumer. */
-export type ConsumerOptions = RealTimeOptions | GroupOptions;
+export type ConsumerOptions = (RealTimeOptions | GroupOptions) & Partial<DecodingOptions<unknown>>;
 
 type ConsumerMaker = (keys: readonly string[], signal: AbortSignal) => Promise<RealTimeConsumer | GroupConsumerCore>;
 
@@ -191,16 +191,41 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
    * @throws {StreamerError} `INVALID_STREAM_KEY`, `STREAM_KEY_EMPTY`, `INVALID_OPTION`, `UNSUPPORTED`; `DISCONNECTED` after
    * `disconnect`; the signal's reason.
    */
+  createConsumer<T>(
+    streamKeys: string | readonly string[],
+    options: RealTimeOptions & DecodingOptions<T>,
+  ): Promise<Consumer<TypedMessage<T>>>;
+  /** The same without a codec. */
   createConsumer(streamKeys: string | readonly string[], options: RealTimeOptions): Promise<Consumer>;
   /** A consumer in a group whose acknowledgements are sent by itself. */
+  createConsumer<T>(
+    streamKeys: string | readonly string[],
+    options: RollingOptions & DecodingOptions<T>,
+  ): Promise<AckConsumer<TypedMessage<T>>>;
+  /** The same without a codec. */
   createConsumer(streamKeys: string | readonly string[], options: RollingOptions): Promise<AckConsumer>;
   /** A consumer in a group whose acknowledgements are sent when it says so. */
+  createConsumer<T>(
+    streamKeys: string | readonly string[],
+    options: DisabledOptions & DecodingOptions<T>,
+  ): Promise<CommitConsumer<TypedMessage<T>>>;
+  /** The same without a codec. */
   createConsumer(streamKeys: string | readonly string[], options: DisabledOptions): Promise<CommitConsumer>;
   /** A consumer in a group that acknowledges by itself. */
+  createConsumer<T>(
+    streamKeys: string | readonly string[],
+    options: (DelayedOptions | ImmediateOptions) & DecodingOptions<T>,
+  ): Promise<GroupConsumer<TypedMessage<T>>>;
+  /** The same without a codec. */
   createConsumer(
     streamKeys: string | readonly string[],
     options: DelayedOptions | ImmediateOptions,
   ): Promise<GroupConsumer>;
+  /** Any consumer of values, where its other options are not known before the program runs. */
+  createConsumer<T>(
+    streamKeys: string | readonly string[],
+    options: (RealTimeOptions | GroupOptions) & DecodingOptions<T>,
+  ): Promise<Consumer<TypedMessage<T>>>;
   /** Any consumer, where its options are not known before the program runs. */
   createConsumer(streamKeys: string | readonly string[], options: ConsumerOptions): Promise<Consumer>;
   async createConsumer(streamKeys: string | readonly string[], options: ConsumerOptions): Promise<Consumer> {
@@ -326,6 +351,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
         settings: realTimeSettings(options),
         onReset: this.#teller("stream-reset"),
         onShards: this.#teller("shards"),
+        onDeadLetter: this.#teller("dead-letter"),
       };
       return (keys, signal) => createRealTimeConsumer(host, keys, signal);
     }

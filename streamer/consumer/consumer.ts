@@ -34,7 +34,7 @@ export interface ConsumerStats {
 }
 
 /**
- * Receives messages of one or several streams.
+ * Receives messages of one or several streams; with a codec, messages that have a `value`.
  *
  * `next`, loops, batches and `readable` may be mixed, and used at the same time: each message goes to exactly one
  * asker, those of one shard in the order of their ids. Pages are read ahead while messages are handed out. A lost
@@ -51,7 +51,7 @@ export interface ConsumerStats {
  * for await (const message of consumer) console.log(message.id, message.text());
  * ```
  */
-export interface Consumer extends AsyncIterable<Message>, AsyncDisposable {
+export interface Consumer<M extends Message = Message> extends AsyncIterable<M>, AsyncDisposable {
   /** The shards that are read. */
   readonly streamShards: readonly StreamShard[];
   /**
@@ -61,18 +61,18 @@ export interface Consumer extends AsyncIterable<Message>, AsyncDisposable {
    * @throws {StreamerError} `CONSUMER_ENDED` after the end; after an error that reconnecting cannot heal, always that error;
    * the signal's reason.
    */
-  next(options?: WaitOptions): Promise<Message>;
+  next(options?: WaitOptions): Promise<M>;
   /** Iterates over messages; leaving the loop ends only the loop. Throws a fatal error once; finishes quietly on `end()`. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Message>;
+  [Symbol.asyncIterator](): AsyncIterableIterator<M>;
   /**
    * Iterates over what is there: non-empty arrays of messages of one shard, at most `max` (default: all of a page), never
    * waiting to fill one. A message, or a view of its bytes, that is kept keeps its whole page; `copy()` does not.
    *
    * @throws {StreamerError} `INVALID_OPTION`; while iterating, a fatal error once.
    */
-  batches(options?: { readonly max?: number }): AsyncIterableIterator<Message[]>;
+  batches(options?: { readonly max?: number }): AsyncIterableIterator<M[]>;
   /** The messages as a web stream; always the same one. Cancelling it releases the consumer without ending it. */
-  readonly readable: ReadableStream<Message>;
+  readonly readable: ReadableStream<M>;
   /**
    * Goes on behind a time, the whole of its millisecond for a Date. No message from before the call is delivered
    * afterwards. If it rejects, nothing has changed.
@@ -134,7 +134,7 @@ export interface MoveOptions extends WaitOptions {
  *
  * Source: XREADGROUP, XACK, XPENDING and XCLAIM, Redis 5.0.
  */
-export interface GroupConsumer extends Consumer {
+export interface GroupConsumer<M extends Message = Message> extends Consumer<M> {
   /** The group's name. */
   readonly groupId: string;
   /** This consumer's name in the group. */
@@ -230,7 +230,7 @@ export interface NackOptions {
  * }
  * ```
  */
-export interface AckConsumer extends GroupConsumer {
+export interface AckConsumer<M extends Message = Message> extends GroupConsumer<M> {
   /**
    * The message is done with. It is only noted here, and sent as `autoCommit` says. Any order will do; twice is harmless.
    *
@@ -264,7 +264,7 @@ export interface AckConsumer extends GroupConsumer {
 }
 
 /** A consumer in a group whose acknowledgements are sent when it says so. */
-export interface CommitConsumer extends AckConsumer {
+export interface CommitConsumer<M extends Message = Message> extends AckConsumer<M> {
   /**
    * Sends what was acknowledged, and resolves when the server has said so of all that was acknowledged before.
    *

@@ -43,6 +43,8 @@ export interface Burial {
   /** Deliveries before. */
   readonly deliveries: number;
   readonly reason: string;
+  /** Whether it is only acknowledged, and written nowhere. @default {false} */
+  readonly unwritten?: boolean;
 }
 
 /** Where the dead are. */
@@ -67,8 +69,9 @@ export class Graveyard {
     await Promise.all(this.#burying);
   }
 
-  async #bury(message: Message, { lot, index }: AckPlace, { deliveries, reason }: Burial): Promise<void> {
-    const { member, ledger, target, signal, onBuried, onFatal } = this.#ports;
+  async #bury(message: Message, { lot, index }: AckPlace, { deliveries, reason, unwritten }: Burial): Promise<void> {
+    const { member, ledger, signal, onBuried, onFatal } = this.#ports;
+    const target = unwritten ? undefined : this.#ports.target;
     const { streamKey, shardId, id } = message;
     try {
       if (target !== undefined) {

@@ -167,6 +167,9 @@ export function groupSettings(options: GroupOptions): GroupSettings {
   }
   const reading = readingSettings(options);
   const { autoClaimInterval, consumerExpiry, deadLetter, maxDeliveries } = given;
+  if (reading.onDecodeError === "dead-letter" && deadLetter === undefined) {
+    throw invalidOption("onDecodeError", "dead-letter", `"fail" or "skip" without a deadLetter stream`);
+  }
   return {
     ...reading,
     givenBatchSize: reading.batchSize,

@@ -3,10 +3,12 @@
 
 import { StreamerError } from "../../resp/errors.ts";
 import type { MessageId } from "../model/id.ts";
+import { type Message, messagePlace } from "../model/message.ts";
 import { consumerEnded } from "./asking.ts";
 import { Claimer } from "./claimer.ts";
 import { MAX_UNCOMMITTED } from "./commit_policy.ts";
 import { Committer } from "./committer.ts";
+import { decodingGate, tellSkipped } from "./decoding.ts";
 import { Graveyard } from "./graveyard.ts";
 import type { EntriesDetail, GroupHost } from "./group_host.ts";
 import type { FreeReading } from "./free_reading.ts";
@@ -17,7 +19,7 @@ import { Inbox } from "./inbox.ts";
 import { Intake } from "./intake.ts";
 import { Keeper } from "./keeper.ts";
 import { Ledger } from "./ledger.ts";
-import type { Lot } from "./lot.ts";
+import { Lot } from "./lot.ts";
 import { RedeliveryQueue } from "./redelivery.ts";
 import { Releaser } from "./releaser.ts";
 import { Replay } from "./replay.ts";
@@ -64,7 +66,8 @@ export class GroupParts {
     this.#host = host;
     this.#owner = owner;
     this.#roster = roster;
-    const inbox: Inbox = this.inbox = new Inbox({ wanted: () => this.#wanted() });
+    const accepts = decodingGate(settings.onDecodeError, (message, reason) => this.#putAside(message, reason));
+    const inbox: Inbox = this.inbox = new Inbox({ wanted: () => this.#wanted(), accepts });
     const onGone = (shard: GroupShard, ids: readonly MessageId[]) => this.#gone(shard, ids);
     const shards = () => roster.read;
     const count = () => this.reader.count;
@@ -279,6 +282,15 @@ export class GroupParts {
     } catch (error) {
       if (shard.active) throw error; // else nobody reads it any more
     }
+  }
+
+  /** A message that does not decode is not handed out. */
+  #putAside(message: Message, reason: string): void {
+    const { events, settings } = this.#host;
+    const { lot, index } = messagePlace(message) ?? {};
+    if (!(lot instanceof Lot) || index === undefined) return tellSkipped(message, reason, events.deadLetter);
+    const unwritten = settings.onDecodeError === "skip";
+    this.graveyard.bury(message, { lot, index }, { deliveries: message.deliveries, reason, unwritten });
   }
 
   /** Entries that are pending and no longer in their stream: nobody can have them, so that they are acknowledged. */

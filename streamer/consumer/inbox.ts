@@ -4,7 +4,7 @@
 import type { StreamerError } from "../../resp/errors.ts";
 import { Queue } from "../../resp/connection/queue.ts";
 import { compareIds, type MessageId } from "../model/id.ts";
-import { Message, messageEntry, type MessageSource } from "../model/message.ts";
+import { Message, messageAt, messageEntry, type MessageSource } from "../model/message.ts";
 
 /** Who has to agree to each message of a section before it is handed out; only where they are acknowledged. */
 export interface Handing {
@@ -56,6 +56,8 @@ type State =
 export interface InboxOwner {
   /** A page was handed out to its end, or somebody asks for what is not there. */
   wanted(): void;
+  /** Whether a message may be handed out that has been taken for it; left out where any may. */
+  readonly accepts?: ((message: Message) => boolean) | undefined;
 }
 
 /** Askers that have gone and may stand in the queue. */
@@ -286,8 +288,8 @@ export class Inbox {
   #takeOne(): Message | undefined {
     const section = this.#pages[0]?.sections[0];
     if (section === undefined) return undefined;
-    if (section.handing !== undefined) return this.#takeSome(1)?.[0];
-    const message = new Message(section.source, section.entries[section.taken], 1);
+    if (section.handing !== undefined || this.#owner.accepts !== undefined) return this.#takeSome(1)?.[0];
+    const message = messageAt(section.source, section.entries[section.taken], 1);
     this.#took(1, 1);
     return message;
   }
@@ -297,17 +299,21 @@ export class Inbox {
       const { source, entries, taken, handing } = section;
       const count = Math.min(max, entries.length - taken);
       const messages: Message[] = [];
-      if (handing === undefined) {
-        for (let i = taken; i < taken + count; i++) messages.push(new Message(source, entries[i], 1));
+      const { accepts } = this.#owner;
+      if (handing === undefined && accepts === undefined) {
+        for (let i = taken; i < taken + count; i++) messages.push(messageAt(source, entries[i], 1));
         this.#took(count, count);
         return messages;
       }
-      const allowed = Math.min(count, handing.allowance());
+      const allowed = handing === undefined ? count : Math.min(count, handing.allowance());
       if (allowed === 0) return undefined;
       let at = taken;
-      while (at < entries.length && messages.length < allowed) {
-        if (handing.take(at)) messages.push(new Message(source, entries[at], handing.deliveriesOf(at)));
-        at++;
+      for (; at < entries.length && messages.length < allowed; at++) {
+        if (handing?.take(at) === false) continue;
+        const message = messageAt(source, entries[at], handing?.deliveriesOf(at) ?? 1);
+        if (accepts === undefined || accepts(message)) messages.push(message);
+        // What accepts may be a program's own, and have thrown away what is being read.
+        if (accepts !== undefined && this.#pages[0]?.sections[0] !== section) return nonEmpty(messages);
       }
       this.#took(at - taken, messages.length);
       if (messages.length > 0) return messages;
@@ -336,6 +342,10 @@ export class Inbox {
     this.#drained = false;
     this.#owner.wanted();
   }
+}
+
+function nonEmpty(messages: Message[]): Message[] | undefined {
+  return messages.length > 0 ? messages : undefined;
 }
 
 /** The position behind what has been handed out of a section. */

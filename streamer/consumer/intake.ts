@@ -89,7 +89,7 @@ export class Intake {
     const { settings, timestampFormat, field, ledger, committer } = this.#ports;
     const { shard, frame, entries, bytes, deliveries } = delivery;
     const { streamKey, shardId } = shard;
-    const source = { frame, streamKey, shardId, timestampFormat, field };
+    const source = { frame, streamKey, shardId, timestampFormat, field, decode: settings.decode };
     const section = { source, entries, taken: 0, before: shard.position, bytes };
     this.#supersede(delivery);
     if (acknowledged) return section;

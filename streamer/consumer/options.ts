@@ -1,6 +1,7 @@
 // The options of every consumer, and those of one without a group: their defaults, checked once, at the edge. It must not
 // know how they are carried out.
 
+import { checkCodec, type Codec, type OnDecodeError } from "../model/codec.ts";
 import { MAX_SHARDS } from "../model/key.ts";
 import { checkNames, checkNumber, checkOneOf, invalidOption } from "../model/options.ts";
 
@@ -47,6 +48,20 @@ export interface ReadingOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What a consumer of values of type `T` is told beside its other options. */
+export interface DecodingOptions<T> {
+  /** What makes the messages' values of their payloads. */
+  readonly codec: Codec<T>;
+  /**
+   * What becomes of a message whose payload does not decode. `"fail"`: it is delivered as any, and reading its `value`
+   * throws what the codec threw; its bytes are there. `"skip"`: it is not delivered; in a group it is acknowledged.
+   * `"dead-letter"`: it is written to the `deadLetter` stream, which has to be given, and acknowledged. The latter two are
+   * told by a `dead-letter` event, and decode each message when it is handed out, else that is done when `value` is read.
+   * @default {"fail"}
+   */
+  readonly onDecodeError?: OnDecodeError;
+}
+
 /** Options of a consumer that reads everything by itself, without a group. */
 export interface RealTimeOptions extends ReadingOptions {
   /** Reads with XREAD, from the end (or the beginning) as of creation. */
@@ -65,6 +80,9 @@ export interface ReadingSettings {
   readonly prefetch: number;
   readonly maxBufferedBytes: number;
   readonly onStreamReset: OnStreamReset;
+  /** What makes values of payloads, where there are values. */
+  readonly decode: ((payload: Uint8Array) => unknown) | undefined;
+  readonly onDecodeError: OnDecodeError;
 }
 
 /** The names of what every consumer can be told. */
@@ -77,18 +95,28 @@ export const READING_NAMES: readonly string[] = [
   "prefetch",
   "maxBufferedBytes",
   "onStreamReset",
+  "codec",
+  "onDecodeError",
   "signal",
 ];
 
 /** Checks the options of a real-time consumer and fills in defaults. */
 export function realTimeSettings(options: RealTimeOptions): ReadingSettings {
   checkNames("options of a real-time consumer", options, READING_NAMES);
-  return readingSettings(options);
+  const settings = readingSettings(options);
+  if (settings.onDecodeError === "dead-letter") {
+    throw invalidOption("onDecodeError", "dead-letter", `"fail" or "skip" without a group`);
+  }
+  return settings;
 }
 
 /** Checks what every consumer can be told and fills in defaults. */
-export function readingSettings(options: ReadingOptions): ReadingSettings {
-  const { batchSize } = options;
+export function readingSettings(options: ReadingOptions & Partial<DecodingOptions<unknown>>): ReadingSettings {
+  const { batchSize, onDecodeError } = options;
+  const codec = checkCodec(options.codec);
+  if (codec === undefined && onDecodeError !== undefined) {
+    throw invalidOption("onDecodeError", onDecodeError, "left out without a codec");
+  }
   return {
     autoStreamReset: checkOneOf("autoStreamReset", options.autoStreamReset, "latest", ["latest", "earliest"]),
     batchSize: batchSize === undefined
@@ -99,6 +127,8 @@ export function readingSettings(options: ReadingOptions): ReadingSettings {
     prefetch: checkNumber("prefetch", options.prefetch, 1, { min: 0, max: 1024, integer: true }),
     maxBufferedBytes: checkNumber("maxBufferedBytes", options.maxBufferedBytes, 64 * 1024 * 1024, { min: 1 }),
     onStreamReset: checkOneOf("onStreamReset", options.onStreamReset, "earliest", ["earliest", "latest", "fail"]),
+    decode: codec && ((payload) => codec.decode(payload)),
+    onDecodeError: checkOneOf("onDecodeError", onDecodeError, "fail", ["fail", "skip", "dead-letter"]),
   };
 }
 

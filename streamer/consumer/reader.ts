@@ -275,13 +275,13 @@ export class Reader {
 
   /** What has arrived, as a page that lasts. */
   #page(decoder: RespDecoder, arrived: readonly Arrived[]): Page {
-    const { timestampFormat, field, mark } = this.#options;
+    const { timestampFormat, field, mark, settings: { decode } } = this.#options;
     const frame = decoder.detach();
     const lot = mark?.();
     return {
       sections: arrived.map(({ shard, entries, before, bytes }) => {
         const { streamKey, shardId } = shard;
-        const source = { frame, streamKey, shardId, timestampFormat, field };
+        const source = { frame, streamKey, shardId, timestampFormat, field, decode };
         const marked = lot === undefined ? source : { ...source, delivered: { lot, entries, index: 0 } };
         return { source: marked, entries, taken: 0, before, bytes };
       }),

@@ -8,8 +8,10 @@ import { AskingConsumer, consumerEnded } from "./asking.ts";
 import type { Consumer, ConsumerStats, WaitOptions } from "./consumer.ts";
 import { detailOf, discoverStreams, type FoundStream, type ShardsDetail, shardsOf } from "./discover.ts";
 import { Discovery } from "./discovery.ts";
+import { decodingGate, tellSkipped } from "./decoding.ts";
 import { type AddOptions, beginShard, FreeReading } from "./free_reading.ts";
 import { goalOfPosition, goalOfTime } from "./goal.ts";
+import type { DeadLetterDetail } from "./graveyard.ts";
 import { Inbox } from "./inbox.ts";
 import type { ReaderOptions } from "./reader.ts";
 import {
@@ -25,6 +27,8 @@ import {
 export interface ConsumerHost extends Omit<ReaderOptions, "inbox" | "onFatal"> {
   /** Which shards were found, or are gone. */
   readonly onShards: (detail: ShardsDetail) => void;
+  /** A message was not handed out since it does not decode. */
+  readonly onDeadLetter: (detail: DeadLetterDetail) => void;
   /** It has ended. */
   readonly onEnded: (consumer: RealTimeConsumer) => void;
 }
@@ -73,7 +77,10 @@ export class RealTimeConsumer extends AskingConsumer implements Consumer {
   readonly #discovery: Discovery | undefined;
 
   constructor(host: ConsumerHost, { streamKeys, shards, found }: Subscription) {
-    const inbox: Inbox = new Inbox({ wanted: () => this.#wanted() });
+    const accepts = decodingGate(host.settings.onDecodeError, (message, reason) => {
+      tellSkipped(message, reason, host.onDeadLetter);
+    });
+    const inbox: Inbox = new Inbox({ wanted: () => this.#wanted(), accepts });
     super(inbox, "real-time");
     this.#inbox = inbox;
     this.#host = host;
