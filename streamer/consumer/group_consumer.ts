@@ -18,6 +18,7 @@ import { GroupParts } from "./group_parts.ts";
 import type { GroupShard } from "./group_shard.ts";
 import { beginGroup } from "./groups.ts";
 import { MAX_DELIVERIES } from "./intake.ts";
+import { latecomers } from "./latecomers.ts";
 import type { AckPlace } from "./ledger.ts";
 import { HELD, Lot } from "./lot.ts";
 import { Roster } from "./roster.ts";
@@ -45,7 +46,10 @@ export async function createGroupConsumer(
   try {
     if (wanted === undefined) found = await discoverStreams(streamKeys, host.anchor, signal);
     shards = (found?.flatMap(shardsOf) ?? numbered).map((shard) => roster.of(shard));
-    await Promise.all(shards.map((shard) => beginGroup(shard, host, { signal })));
+    const late = await latecomers(found ?? [], host, signal);
+    await Promise.all(shards.map((shard) => {
+      return beginGroup(shard, host, { signal, from: late.has(shard.redisKey) ? "beginning" : undefined });
+    }));
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof StreamerError) || ["DISCONNECTED", "INVALID_OPTION"].includes(error.code)) throw error;

@@ -12,7 +12,7 @@ import { judgeLost } from "./group_policy.ts";
 import type { GroupSettings } from "./group_options.ts";
 import { type GroupShard, shardName } from "./group_shard.ts";
 import { persist } from "./persist.ts";
-import { type StartAt, startAt } from "./shard.ts";
+import { type StartAt, startAt, type SubscribedShard } from "./shard.ts";
 
 /** A shard, as events name it, and where its group begins again. */
 export interface RecreatedDetail {
@@ -79,9 +79,18 @@ export async function beginGroup(
   shard.state = "ready";
 }
 
+/** Whether a group is there; one that may not be looked at seems not to be. */
+export async function hasGroup(
+  shard: SubscribedShard,
+  ports: Pick<GroupsPorts, "anchor" | "member">,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return await lastDelivered(shard, ports, signal) !== undefined;
+}
+
 /** How far a group has come; `undefined` where it is not there, or may not be looked at. */
 async function lastDelivered(
-  shard: GroupShard,
+  shard: SubscribedShard,
   { anchor, member }: Pick<GroupsPorts, "anchor" | "member">,
   signal: AbortSignal,
 ): Promise<MessageId | undefined> {
