@@ -116,6 +116,14 @@ export async function connectWith(
   return streamer;
 }
 
+// Set by the class below, whose private part it reads.
+let laneOf: (streamer: RedisStreamer) => CommandLane;
+
+/** The connection on which a streamer's commands never block, for what has no verb of its own. */
+export function commandLane(streamer: RedisStreamer): CommandLane {
+  return laneOf(streamer);
+}
+
 /** What a streamer is made of. */
 interface StreamerParts {
   readonly node: RedisNode;
@@ -137,6 +145,10 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   readonly #consumers = new Set<RealTimeConsumer | GroupConsumerCore>();
   readonly #closing = new AbortController();
   #disconnecting: Promise<void> | undefined;
+
+  static {
+    laneOf = (streamer) => streamer.#lane;
+  }
 
   /** @internal Made by {@linkcode connect}. */
   constructor({ node, opened, settings }: StreamerParts) {
