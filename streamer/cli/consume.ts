@@ -80,7 +80,11 @@ export async function runConsume(task: Task): Promise<void> {
   await withStreamer(task, { address, note }, async (streamer) => {
     const { consumer, acks } = await open(streamer, streamKeys, { given, mode, limit });
     try {
-      if (start !== undefined) await consumer.rewind(previousId(start) ?? "beginning", { signal: system.signal });
+      if (start !== undefined) {
+        const position = previousId(start) ?? "beginning";
+        if (acks !== undefined) await acks.rewind(position, { group: true, signal: system.signal });
+        else await consumer.rewind(position, { signal: system.signal });
+      }
       const watch = end === undefined
         ? undefined
         : await UntilWatch.open(await streamer.createManager(), consumer.streamShards, { start, end, system, format });

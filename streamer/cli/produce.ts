@@ -2,16 +2,18 @@
 
 import type { Delivery, ProducerOptions, SendOptions } from "../producer/options.ts";
 import type { Producer } from "../producer/producer.ts";
+import type { SharderFactory } from "../producer/sharder.ts";
+import { keyHashSharder, randomSharder, roundRobinSharder } from "../producer/sharders.ts";
 import { StreamerError } from "../../resp/errors.ts";
 import { addressOf, formatOf, oneStream } from "./address.ts";
 import { cannotUse, type CommandSpec, type Given } from "./arguments.ts";
-import { CommandError, sentence } from "./failure.ts";
+import { CommandError, sentence, UsageError } from "./failure.ts";
 import { plural } from "./figures.ts";
 import { parseInputLine } from "./input_line.ts";
 import { readLines } from "./lines.ts";
 import type { Progress } from "./progress.ts";
 import { GRACE, GracePeriod, progressOf, type Task, unlessAborted, withStreamer } from "./session.ts";
-import { CONNECTION, DEFAULT_MAX_LINE, MAX_LINE, TELLING } from "./shared_options.ts";
+import { CONNECTION, DEFAULT_MAX_LINE, MAX_LINE, SHARDING, TELLING } from "./shared_options.ts";
 
 export const PRODUCE: CommandSpec = {
   name: "produce",
@@ -34,6 +36,7 @@ export const PRODUCE: CommandSpec = {
       help: "A header of every message; may be given several times",
     },
     { name: "max-length", value: "N", help: "Trim the stream to about N entries with each write" },
+    ...SHARDING,
     {
       name: "delivery",
       value: "HOW",
@@ -82,10 +85,22 @@ interface Work extends Task {
 function producerOptions(given: Given): ProducerOptions {
   const delivery = given.choice<Delivery>("delivery", ["at-least-once", "at-most-once", "exactly-once"]);
   const maxLength = given.integer("max-length", { min: 0 });
+  const sharder = sharderOf(given);
   return {
     ...(delivery === undefined ? {} : { delivery }),
+    ...(sharder === undefined ? {} : { sharder }),
     ...(maxLength === undefined ? {} : { maxLength }),
   };
+}
+
+const SHARDERS = { "round-robin": roundRobinSharder, random: randomSharder, "key-hash": keyHashSharder };
+
+function sharderOf(given: Given): SharderFactory | undefined {
+  const shards = given.integer("shards", { min: 1, max: 1024 });
+  const how = given.choice("sharder", ["round-robin", "random", "key-hash"]);
+  if (shards !== undefined) return SHARDERS[how ?? "round-robin"](shards);
+  if (how !== undefined) throw new UsageError("Cannot use --sharder without --shards");
+  return undefined;
 }
 
 function headerOf(text: string): readonly [string, string] {
