@@ -26,7 +26,7 @@ export interface WindowOptions {
 
 /** Bytes and entries whose answers are awaited at most. */
 const MAX_BYTES = 8 * 1024 * 1024;
-const MAX_ENTRIES = 16_384;
+const MAX_ENTRIES = 4_096;
 /** What an entry costs beside its fields. */
 const OVERHEAD = 100;
 
