@@ -178,7 +178,7 @@ function firstSentence(cause: unknown): string {
 export function nearest(word: string, list: readonly string[]): string | undefined {
   const ranked = list.map((one) => ({ one, away: distance(word, one) })).sort((a, b) => a.away - b.away);
   const [best] = ranked;
-  return best !== undefined && best.away <= Math.max(1, Math.floor(word.length / 3)) ? best.one : undefined;
+  return best !== undefined && best.away <= Math.min(2, Math.ceil(word.length / 3)) ? best.one : undefined;
 }
 
 /** How many letters must be put in, left out or changed. Both words are short. */
