@@ -28,6 +28,7 @@ export async function* readLines(input: Input, options: LinesOptions): AsyncGene
   if (before !== undefined && before.length > 0) {
     onBytes?.(before.length);
     yield splitter.split(before);
+    splitter.throwFailure();
   }
   const piece = new Uint8Array(PIECE);
   for (;;) {
@@ -36,6 +37,7 @@ export async function* readLines(input: Input, options: LinesOptions): AsyncGene
     onBytes?.(length);
     const lines = splitter.split(piece.subarray(0, length));
     if (lines.length > 0) yield lines;
+    splitter.throwFailure();
   }
   const rest = splitter.end();
   if (rest !== undefined) yield [rest];
@@ -47,15 +49,22 @@ class LineSplitter {
   #open: Uint8Array[] = []; // copies of the pieces of a line whose end has not come
   #openLength = 0;
   #number = 1;
+  #failure: CommandError | undefined;
 
   constructor(longest: number) {
     this.#longest = longest;
+  }
+
+  /** Throws what is wrong behind the lines that were given last. */
+  throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   split(piece: Uint8Array): Uint8Array[] {
     const lines: Uint8Array[] = [];
     let from = 0;
     for (let at = piece.indexOf(NEWLINE); at >= 0; at = piece.indexOf(NEWLINE, from)) {
+      if (!this.#fits(this.#openLength + at - from)) return lines;
       lines.push(this.#line(piece.subarray(from, at)));
       from = at + 1;
       this.#number++;
@@ -63,7 +72,7 @@ class LineSplitter {
     if (from < piece.length) {
       this.#open.push(piece.slice(from));
       this.#openLength += piece.length - from;
-      this.#check(this.#openLength);
+      this.#fits(this.#openLength);
     }
     return lines;
   }
@@ -73,12 +82,8 @@ class LineSplitter {
   }
 
   #line(last: Uint8Array): Uint8Array {
-    if (this.#open.length === 0) {
-      this.#check(last.length);
-      return last;
-    }
+    if (this.#open.length === 0) return last;
     const line = new Uint8Array(this.#openLength + last.length);
-    this.#check(line.length);
     let at = 0;
     for (const part of this.#open) {
       line.set(part, at);
@@ -90,10 +95,11 @@ class LineSplitter {
     return line;
   }
 
-  #check(length: number): void {
-    if (length <= this.#longest) return;
-    throw new CommandError(
+  #fits(length: number): boolean {
+    if (length <= this.#longest) return true;
+    this.#failure ??= new CommandError(
       `Cannot read line ${this.#number} as a line must have at most ${this.#longest} bytes: see --max-line`,
     );
+    return false;
   }
 }

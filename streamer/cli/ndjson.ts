@@ -44,10 +44,11 @@ export class EntryWriter {
   }
 }
 
-/** Reads a line; its number is for what is wrong with it. */
-export function parseEntry(text: string, number: number): Entry {
+/** Reads a line, `undefined` for one that is no UTF-8; its number is for what is wrong with it. */
+export function parseEntry(text: string | undefined, number: number): Entry {
   const refuse = (rule: string, cause?: unknown) =>
     new CommandError(`Cannot restore line ${number} as ${rule}`, cause === undefined ? {} : { cause });
+  if (text === undefined) throw refuse("it must be UTF-8");
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -71,14 +71,19 @@ class LineEntries implements EntrySource {
     let number = 0;
     for await (const lines of readLines(this.#input, { longest, signal, onBytes, before })) {
       const entries: Entry[] = [];
+      let failure: { readonly error: unknown } | undefined;
       for (const line of lines) {
         number++;
         if (line.length === 0) continue;
-        const text = textOf(line);
-        if (text === undefined) throw new CommandError(`Cannot restore line ${number} as it must be UTF-8`);
-        entries.push(parseEntry(text, number));
+        try {
+          entries.push(parseEntry(textOf(line), number));
+        } catch (error) {
+          failure = { error };
+          break;
+        }
       }
-      yield entries;
+      yield entries; // what stands in front of what is wrong
+      if (failure !== undefined) throw failure.error;
     }
   }
 
