@@ -325,5 +325,5 @@ test("memory stays flat, whatever the number of entries", async () => {
   console.log(`peaks in kB: ${peaks.join(", ")}`);
   assertGreater(peaks[0], 10_000);
   assertLess(peaks[2] - peaks[0], 40_000, "dump");
-  assertLess(peaks[3] - peaks[1], 100_000, "restore"); // V8 lets its heap grow to about 250 MB, and no further
+  assertLess(peaks[3] - peaks[1], 130_000, "restore"); // V8 lets its heap grow to about 260 MB, also with a million, and no further
 }, { timeout: 120_000, ignore: platform() !== "linux" });

@@ -255,6 +255,39 @@ test(
   { timeout: 60_000 },
 );
 
+test("--count takes no more than so many in a group", async () => {
+  const key = uniqueKey();
+  await fill(key, 100, 1);
+  const words = ["consume", key, "--mode", "resumable", "--group", "g", "--from", "beginning", "--count", "7"];
+  const { code, stdout } = await run(words, { env });
+  assertEquals([code, stdout.trimEnd().split("\n").length], [0, 7]);
+  assertEquals((await groupOf(key))["last-delivered-id"], "7-0");
+  assertEquals((await groupOf(key))["pending"], 0);
+});
+
+test("relay sends messages on with their headers, in order, and goes on where it ended", async () => {
+  const [from, to] = [uniqueKey(), uniqueKey()];
+  await fill(from, 2_000, 1);
+  await server.command("XADD", from, "3000-0", "msg", "last", "h", "1", "h", "2");
+  const first = await run(["relay", from, to, "--count", "500"], { env });
+  assertEquals(first.code, 0, first.stderr);
+  assertEquals(countOf(first.stderr, "Relayed"), 500);
+  assertEquals((await groupOf(from))["name"], `relay:${to}`);
+  await using second = new Running(["relay", from, to], { env });
+  await until(async () => await server.command("XLEN", to) === 2_001);
+  second.signal("SIGTERM");
+  const { code, stderr } = await second.ended;
+  assertEquals(code, 143, stderr);
+  assertEquals(countOf(stderr, "Relayed"), 1_501);
+  const stored = await entriesOf(to);
+  assertEquals(
+    stored.map(([, [, payload]]) => payload).slice(0, 2_000),
+    Array.from({ length: 2_000 }, (_, i) => `${i + 1}`),
+  );
+  assertEquals(stored[2_000][1], ["msg", "last", "h", "1", "h", "2"]);
+  assertEquals((await groupOf(from))["pending"], 0);
+}, { timeout: 60_000 });
+
 test("what the other stream refuses ends relay with exit code 1, and nothing is lost", async () => {
   const [from, to] = [uniqueKey(), uniqueKey()];
   await fill(from, 10, 1);

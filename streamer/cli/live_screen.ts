@@ -19,7 +19,7 @@ export class LiveScreen implements Disposable {
   constructor(system: System) {
     this.#system = system;
     this.#release = system.listenToKeys((key) => {
-      if (key === "q" || key === "Q" || key === CTRL_C || key === "\u001b") this.#stopped.abort();
+      if (key === "q" || key === "Q" || key === CTRL_C) this.#stopped.abort();
     });
     system.screen.write(ENTER);
   }
