@@ -47,6 +47,8 @@ const { process } = globalThis;
 const STDIN = 0;
 const STDOUT = 1;
 const STDERR = 2;
+/** At its end, Node waits for threads that read or write: what may wait for ever must not be left to them. */
+const waitsForThreads = !("Deno" in globalThis) && !("Bun" in globalThis);
 /** Milliseconds until a pipe that cannot be read or written without waiting is tried again. */
 const AGAIN = 5;
 
@@ -81,7 +83,7 @@ function systemOf(args: readonly string[], signal: AbortSignal): System {
   return {
     args,
     signal,
-    stdin: new DescriptorInput(STDIN),
+    stdin: waitsForThreads ? new StreamInput() : new DescriptorInput(STDIN),
     stdout: new DescriptorOutput(STDOUT),
     stderr: screenOf(STDERR),
     screen: screenOf(STDOUT),
@@ -166,6 +168,33 @@ class DescriptorInput implements Input {
   }
 }
 
+/** Stdin by Node's own stream, which waits in no thread. */
+class StreamInput implements Input {
+  readonly size: number | undefined = undefined;
+  #chunks: AsyncIterator<Uint8Array> | undefined;
+  #rest: Uint8Array = new Uint8Array(0);
+
+  async read(into: Uint8Array, signal?: AbortSignal): Promise<number> {
+    if (this.#rest.length === 0) {
+      this.#chunks ??= process.stdin[Symbol.asyncIterator]();
+      const { value, done } = await unlessAborted(this.#chunks.next(), signal);
+      if (done) return 0;
+      this.#rest = value;
+    }
+    const count = Math.min(into.length, this.#rest.length);
+    into.set(this.#rest.subarray(0, count));
+    this.#rest = this.#rest.subarray(count);
+    return count;
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** Writes to stdout that have not come back. */
+let writing = 0;
+
 /** Stdout, written by a thread, so that a reader that stops reading stops nothing else here. */
 class DescriptorOutput implements Output {
   readonly isTerminal: boolean;
@@ -194,8 +223,13 @@ class DescriptorOutput implements Output {
   #write(bytes: Uint8Array): Promise<number> {
     // Deno's node:fs writes all of it or tells an error, and not how much of it was taken before.
     if ("Deno" in globalThis && this.#fd === STDOUT) return Deno.stdout.write(bytes);
+    writing++;
     return new Promise((resolve, reject) => {
-      write(this.#fd, bytes, 0, bytes.length, null, (error, count) => error ? reject(error) : resolve(count));
+      write(this.#fd, bytes, 0, bytes.length, null, (error, count) => {
+        writing--;
+        if (error) reject(error);
+        else resolve(count);
+      });
     });
   }
 }
@@ -309,4 +343,11 @@ function listenToKeys(onKey: OnKey): () => void {
   };
 }
 
-if (import.meta.main) process.exit(await main(process.argv.slice(2)));
+/** Ends the process. Where a write that nobody takes would keep it, the signal that has ended the command does. */
+function leave(code: number): void {
+  const signal = code === 130 ? "SIGINT" : code === 129 ? "SIGHUP" : "SIGTERM";
+  if (waitsForThreads && writing > 0 && code > 128) process.kill(process.pid, signal);
+  else process.exit(code);
+}
+
+if (import.meta.main) leave(await main(process.argv.slice(2)));

@@ -142,13 +142,15 @@ export function readingOptions(given: Given, mode: Mode, limit: number): Reading
   const shards = given.integer("shards", { min: 1, max: 1024 });
   const asked = given.integer("batch-size", { min: 1, max: 1_000_000 });
   const page = asked ?? (mode === "load-balanced" ? SHARED_PAGE : undefined);
-  const few = limit < (page ?? 1000); // what is read and not written would be pending for nobody
+  const few = limit < (page ?? 1000);
+  // What is read ahead in a group and not written would be pending until others take it over.
+  const ahead = mode === "real-time" ? !few : limit === Infinity;
   const batchSize = few ? limit : page;
   return {
     ...(from === undefined ? {} : { autoStreamReset: from === "beginning" ? "earliest" : "latest" }),
     ...(shards === undefined ? {} : { shards }),
     ...(batchSize === undefined ? {} : { batchSize }),
-    ...(few ? { prefetch: 0 } : {}),
+    ...(ahead ? {} : { prefetch: 0 }),
   };
 }
 

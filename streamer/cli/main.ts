@@ -41,7 +41,7 @@ export async function runCommandLine(system: System): Promise<number> {
   } catch (error) {
     const code = exitCodeOf(error);
     if (error instanceof Interrupted) return code; // whoever sent the signal knows
-    const hint = error instanceof UsageError ? `; --help tells what there is` : "";
+    const hint = error instanceof UsageError ? " (--help tells what there is)" : "";
     system.stderr.write(`sea-streamer: ${tell(error, verbose)}${hint}\n`);
     return code;
   }
