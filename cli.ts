@@ -212,7 +212,7 @@ class DescriptorOutput implements Output {
       try {
         taken += await unlessAborted(this.#write(bytes.subarray(taken)), signal);
       } catch (error) {
-        if (signal?.aborted || codeOf(error) === "EPIPE") return taken;
+        if (signal?.aborted || codeOf(error) === "EPIPE" || codeOf(error) === "ECONNRESET") return taken;
         if (codeOf(error) !== "EAGAIN") throw error;
         await pause();
       }
