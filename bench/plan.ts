@@ -3,7 +3,7 @@
 import type { Runtime } from "./runtimes.ts";
 
 /** What is measured; the order is that of the runs. */
-export const FIGURES = ["produce", "consume", "group", "relay", "decode", "latency", "memory"] as const;
+export const FIGURES = ["produce", "consume", "group", "relay", "decode", "latency", "memory", "file", "dump"] as const;
 
 export type Figure = typeof FIGURES[number];
 
@@ -23,6 +23,8 @@ export interface Contender {
   readonly page?: number;
   /** Shards over which its messages are spread; without it they go to the plain key. */
   readonly shards?: number;
+  /** Whether all messages stand in a stream afterwards that was empty, where others of the figure store none. */
+  readonly stores?: boolean;
   /** @default all */
   readonly runtimes?: readonly Runtime[];
 }
@@ -94,4 +96,12 @@ export const CONTENDERS: readonly Contender[] = [
   ...peers("latency", "end to end", "latency", ALL),
 
   ours("memory", "respects ready", "memory"),
+
+  ours("file", "write", "write", "ours_files"),
+  ours("file", "read", "read", "ours_files"),
+
+  ours("dump", "dump, ndjson", "dump-ndjson", "ours_cli"),
+  ours("dump", "dump, ss", "dump-ss", "ours_cli"),
+  { ...ours("dump", "restore, ndjson", "restore-ndjson", "ours_cli"), stores: true },
+  { ...ours("dump", "restore, ss", "restore-ss", "ours_cli"), stores: true },
 ];

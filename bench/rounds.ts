@@ -50,7 +50,7 @@ export async function runRounds(options: Options, runtimes: readonly FoundRuntim
       await yardstick.fill(EMPTY, CAPTURED_PAGES * PAGE, options.payload);
       await capture(server.port, EMPTY, CAPTURED_PAGES, capturePath);
     }
-    const runs = runsOf({ options, server, yardstick, capturePath, warmup }, runtimes);
+    const runs = runsOf({ options, server, yardstick, capturePath, folder, warmup }, runtimes);
     const { series, failures } = await interleave(runs, options);
     const kind = server.isValkey ? "Valkey" : "Redis";
     return { server: `${kind} ${server.version}`, yardstick: yardstick.source, series, failures };

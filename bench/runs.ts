@@ -1,6 +1,8 @@
 // Owns what is run: the yardstick of each figure, and each contender on each runtime with its job. Must not know in what
 // order they run.
 
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { OwnServer } from "../tests/support/server.ts";
 import { runSample } from "./child.ts";
@@ -26,18 +28,22 @@ export interface Context {
   readonly server: OwnServer;
   readonly yardstick: Yardstick;
   readonly capturePath: string;
+  /** For what contenders write to files. */
+  readonly folder: string;
   readonly warmup: number;
 }
 
 /** Streams with a backlog, and such as come and go. */
-export const FILLED = "bench:backlog",
-  FILLED_WARM = `${FILLED}:warm`,
-  EMPTY = "bench:new",
-  EMPTY_WARM = `${EMPTY}:warm`;
+export const FILLED = "bench.backlog",
+  FILLED_WARM = `${FILLED}.warm`,
+  EMPTY = "bench.new",
+  EMPTY_WARM = `${EMPTY}.warm`;
 
 /** Figures that read the backlog, and those of them that do it in a group. */
-export const READING: readonly Figure[] = ["consume", "group", "relay"];
+export const READING: readonly Figure[] = ["consume", "group", "relay", "dump"];
 const GROUPED: readonly Figure[] = ["group", "relay"];
+/** Figures that need no server. */
+const ALONE: readonly Figure[] = ["decode", "file"];
 /** Figures after which every message stands in a stream that was empty. */
 const STORING: readonly Figure[] = ["produce", "relay", "latency", "memory"];
 /** The group that a contender makes for itself. */
@@ -94,7 +100,7 @@ function groupLimits({ options: { backlog }, server, yardstick: { group } }: Con
 
 /** Runs one contender, and checks on the server or in its answer that it did all of what it was asked. */
 async function contend(context: Context, contender: Contender, runtime: FoundRuntime): Promise<Sample> {
-  const { options, server, capturePath, warmup } = context;
+  const { options, server, capturePath, folder, warmup } = context;
   const { figure } = contender;
   const filled = READING.includes(figure);
   const messages = {
@@ -105,13 +111,15 @@ async function contend(context: Context, contender: Contender, runtime: FoundRun
     decode: 1_000_000,
     latency: options.latencyMessages,
     memory: options.memoryMessages,
+    file: options.backlog,
+    dump: options.backlog,
   }[figure];
   const stored = keysOf(EMPTY, contender), storedWarm = keysOf(EMPTY_WARM, contender);
   await server.command("DEL", ...stored, ...storedWarm);
   const job: Job = {
     form: contender.job,
     url: server.url,
-    serverPid: figure === "decode" ? 0 : server.pid,
+    serverPid: ALONE.includes(figure) ? 0 : server.pid,
     key: filled ? FILLED : EMPTY,
     warmKey: filled ? FILLED_WARM : EMPTY_WARM,
     group: GROUP,
@@ -123,13 +131,15 @@ async function contend(context: Context, contender: Contender, runtime: FoundRun
     payload: "x".repeat(options.payload),
     rate: options.rate,
     capture: capturePath,
+    folder: await mkdtemp(join(folder, "files-")),
   };
   const script = fileURLToPath(new URL(`./contenders/${contender.script}.ts`, import.meta.url));
   if (GROUPED.includes(figure)) await dropGroup(server);
   const sample = await runSample([...runtime.command, script, JSON.stringify(job)]);
   if (sample.messages !== messages) throw new Error(`${sample.messages} messages came through out of ${messages}`);
   if (GROUPED.includes(figure)) await proveSettled(server, FILLED, GROUP, messages);
-  if (STORING.includes(figure)) await proveStored(server, stored, messages);
+  if (STORING.includes(figure) || contender.stores) await proveStored(server, stored, messages);
+  await rm(job.folder, { recursive: true, force: true });
   await server.command("DEL", ...stored, ...storedWarm);
   return sample;
 }

@@ -21,6 +21,8 @@ export interface Summary {
   readonly p99: number | null;
   readonly residentMiB: number | null;
   readonly growthMiB: number | null;
+  /** Megabytes of files a second. */
+  readonly megabytes: number | null;
 }
 
 /** Summarises each series that has a sample. */
@@ -46,6 +48,7 @@ export function summarise(all: readonly Series[]): Summary[] {
       p99: of((sample) => sample.p99),
       residentMiB: of((sample) => sample.residentMiB),
       growthMiB: of((sample) => sample.growthMiB),
+      megabytes: of(({ bytes, seconds }) => bytes === undefined ? null : bytes / seconds / 1e6),
     }];
   });
 }

@@ -12,6 +12,8 @@ const TITLES: Readonly<Record<Figure, string>> = {
   decode: "Decode: captured replies to XREAD, in pieces of 64 KiB",
   latency: "End to end: from send to receipt, at a steady pace",
   memory: "Memory: sends that respect `ready`",
+  file: "File: a .ss file written and read",
+  dump: "Dump: a stream to a file by the command line, and back",
 };
 
 /** One table for each figure, and one of the marks. */
@@ -29,6 +31,7 @@ function rowsOf(figure: Figure, summaries: readonly Summary[]): string[][] {
     ["", ({ name }) => label(figure, name)],
     // At a steady pace the rate is given, and says nothing.
     ["k messages/s", ({ rate }) => figure === "latency" ? "" : fixed(rate / 1_000, 0)],
+    ["MB/s", ({ megabytes }) => fixed(megabytes, 0)],
     ["of the limit", ({ ofLimit }) => fixed(ofLimit, 2)],
     ["client CPU µs", ({ clientUs }) => fixed(clientUs, 2)],
     ["server CPU µs", ({ serverUs }) => fixed(serverUs, 2)],

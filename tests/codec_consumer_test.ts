@@ -5,7 +5,7 @@ import { type Codec, connect, jsonCodec, type Message, process, StreamerError, T
 import { nextEvent, until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
-import { sharedServer } from "./support/server.ts";
+import { canStartServers, sharedServer, startServer } from "./support/server.ts";
 
 const server = await sharedServer();
 
@@ -218,6 +218,35 @@ test("dead-letter: what an earlier life left is put aside as well", async () => 
   assertEquals((await take(consumer, 2)).map(({ value, deliveries }) => [value.id, deliveries]), [[1, 2], [3, 2]]);
   await until(async () => await server.command("XLEN", deadLetter) === bad.length);
 });
+
+test("dead-letter: what cannot be buried for now counts against maxUnacked, and is buried later", async () => {
+  await using own = await startServer();
+  const [key, deadLetter] = [uniqueKey(), uniqueKey("dead")];
+  await own.command("XGROUP", "CREATE", key, "g", "0", "MKSTREAM");
+  await own.commands(Array.from({ length: 2_000 }, () => ["XADD", key, "*", "msg", "{bad"]));
+  await own.command("XADD", key, "*", "msg", '{"id":1}');
+  await using streamer = await connect(own.url, { timeout: 2_000, reconnect: { maxDelay: 50 } });
+  await own.command("CONFIG", "SET", "maxmemory", "1");
+  const options = {
+    ...rolling,
+    batchSize: 10,
+    maxUnacked: 20,
+    codec,
+    onDecodeError: "dead-letter",
+    deadLetter,
+  } as const;
+  const consumer = await streamer.createConsumer(key, options);
+  const next = consumer.next();
+  const held = async () => ((await own.command("XPENDING", key, "g")) as unknown[])[0];
+  await until(async () => Number(await held()) >= 20);
+  for (let i = 0; i < 20; i++) { // it does not go on reading
+    await own.command("PING");
+    assert(Number(await held()) <= 100, `${await held()} are pending here`);
+  }
+  await own.command("CONFIG", "SET", "maxmemory", "0");
+  assertEquals((await next).value.id, 1);
+  await until(async () => await own.command("XLEN", deadLetter) === 2_000);
+}, { ignore: !(await canStartServers()) });
 
 test("a codec that ends the consumer in the middle of a page harms nothing", async () => {
   const key = uniqueKey();

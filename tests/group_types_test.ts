@@ -143,7 +143,7 @@ const FORBIDDEN: readonly (readonly [object, string, unknown])[] = [
     [{ ...base, autoCommit: "immediate" }, "autoCommitInterval", 5] as const,
     [{ ...base, autoCommit: "immediate" }, "maxDeliveries", 5] as const,
     [{ ...base, autoCommit: "immediate" }, "deadLetter", "d"] as const,
-    [base, "codec", {}] as const,
+    [base, "codecs", {}] as const,
     [base, "batchsize", 5] as const,
   ]),
 ];

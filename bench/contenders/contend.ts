@@ -30,6 +30,8 @@ export interface Job {
   readonly rate: number;
   /** A file of captured replies, for decoders. */
   readonly capture: string;
+  /** A folder for files, that is empty. */
+  readonly folder: string;
 }
 
 /** The line that a process prints. */
@@ -41,6 +43,8 @@ export interface Sample {
   readonly clientUs: number | null;
   /** CPU time of the server's process a message, in microseconds; null where it cannot be seen. */
   readonly serverUs: number | null;
+  /** Bytes of the file that was written or read. */
+  readonly bytes?: number;
   /** Microseconds from send to receipt. */
   readonly p50?: number;
   readonly p99?: number;

@@ -35,6 +35,8 @@ export interface GraveyardPorts {
   readonly target: string | undefined;
   readonly signal: AbortSignal;
   readonly onBuried: (detail: DeadLetterDetail) => void;
+  /** One less is being buried. */
+  readonly onSettled: () => void;
   readonly onFatal: (error: StreamerError) => void;
 }
 
@@ -56,12 +58,20 @@ export class Graveyard {
     this.#ports = ports;
   }
 
+  /** Messages that are being buried, and held in memory meanwhile. */
+  get burying(): number {
+    return this.#burying.size;
+  }
+
   /** Buries a message that is held there. */
   bury(message: Message, place: AckPlace, burial: Burial): void {
     if (!this.#ports.ledger.move(place.lot, place.index, HELD.ending)) return;
     const burying = this.#bury(message, place, burial);
     this.#burying.add(burying);
-    burying.finally(() => this.#burying.delete(burying));
+    burying.finally(() => {
+      this.#burying.delete(burying);
+      this.#ports.onSettled();
+    });
   }
 
   /** Resolves when everything that was to be buried is. */

@@ -88,10 +88,8 @@ export class GroupParts {
       ledger,
       target: settings.deadLetter,
       signal: this.#ended.signal,
-      onBuried: (detail) => {
-        events.deadLetter(detail);
-        this.eased();
-      },
+      onBuried: events.deadLetter,
+      onSettled: () => this.eased(),
       onFatal: fail,
     });
     const allowance = (lot: Lot) => this.#allowance(lot);
@@ -236,7 +234,8 @@ export class GroupParts {
   /** How many more messages may be handed out; where none may, whoever asked is told when that has changed. */
   get #room(): number {
     const { inHand, nacked, unsent } = this.ledger;
-    const room = Math.min(this.#host.settings.maxUnacked - inHand - nacked, MAX_UNCOMMITTED - unsent);
+    const held = inHand + nacked + this.graveyard.burying;
+    const room = Math.min(this.#host.settings.maxUnacked - held, MAX_UNCOMMITTED - unsent);
     if (room > 0) return room;
     this.#full = true;
     return 0;

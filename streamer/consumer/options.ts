@@ -55,8 +55,9 @@ export interface DecodingOptions<T> {
   /**
    * What becomes of a message whose payload does not decode. `"fail"`: it is delivered as any, and reading its `value`
    * throws what the codec threw; its bytes are there. `"skip"`: it is not delivered; in a group it is acknowledged.
-   * `"dead-letter"`: it is written to the `deadLetter` stream, which has to be given, and acknowledged. The latter two are
-   * told by a `dead-letter` event, and decode each message when it is handed out, else that is done when `value` is read.
+   * `"dead-letter"`: it is written to the `deadLetter` stream, which has to be given, and acknowledged; what a consumer reads
+   * without its group, after a move, is pending nowhere, and is only skipped. The latter two are told by a `dead-letter`
+   * event, and decode each message when it is handed out, else that is done when `value` is read.
    * @default {"fail"}
    */
   readonly onDecodeError?: OnDecodeError;
