@@ -9,6 +9,7 @@ import { run } from "./streamer/cli/running.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
 import { startServer } from "./support/server.ts";
+import { certificates } from "./support/tls.ts";
 
 const COMMANDS = ["produce", "consume", "relay", "dump", "restore", "trim", "info", "decode"];
 
@@ -117,6 +118,34 @@ test("passwords come from REDIS_URL, a url or a file, and are shown nowhere, wha
     await rm(folder, { recursive: true });
   }
 }, { timeout: 90_000 });
+
+test("TLS with an own authority and a client's certificate, and over a unix socket", async () => {
+  const { ca, otherCa, server: identity, client } = await certificates();
+  await using server = await startServer({ tls: { ca, ...identity, clientAuth: true } });
+  const folder = await mkdtemp(join(tmpdir(), "sea-cli-"));
+  try {
+    const files = { ca, otherCa, cert: client.cert, key: client.key };
+    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    const path = (name: string) => join(folder, name);
+    const mine = ["--cert", path("cert"), "--key", path("key")];
+    const trusted = await run(["info", server.url, "--json", "--ca", path("ca"), ...mine]);
+    assertEquals(trusted.code, 0, trusted.stderr);
+    const insecure = await run(["info", server.url, "--json", "--insecure", ...mine]);
+    assertEquals(insecure.code, 0, insecure.stderr);
+    const other = await run(["info", server.url, "--json", "--ca", path("otherCa"), ...mine]);
+    assertEquals(other.code, 1, other.stderr);
+    const plain = await run(["info", "redis://localhost", "--ca", path("ca")]);
+    assertEquals(plain.code, 2, plain.stderr);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+  await using other = await startServer();
+  if (other.unixSocket === undefined) return;
+  const key = uniqueKey();
+  const local = await run(["produce", key, "--url", `redis+unix://${other.unixSocket}`], { input: "a\n" });
+  assertEquals(local.code, 0, local.stderr);
+  assertEquals(await other.command("XLEN", key), 1);
+}, { timeout: 60_000 });
 
 test("importing it does nothing, and what it exports runs a command", () => {
   assertEquals(typeof main, "function");

@@ -72,13 +72,9 @@ export function parseEntry(text: string | undefined, number: number): Entry {
   return { stream: name, shard, key: key ?? (shard === 0 ? name : `${name}:${shard}`), id, fields: read };
 }
 
-let checked: string | undefined; // the stream of the line before: it is mostly the same
-
 function checkedKey(stream: unknown): string | undefined {
-  if (stream === checked) return checked;
   try {
-    checked = checkStreamKey(stream);
-    return checked;
+    return checkStreamKey(stream);
   } catch {
     return undefined;
   }

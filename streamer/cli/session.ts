@@ -6,7 +6,7 @@ import type { Address } from "./address.ts";
 import type { Given } from "./arguments.ts";
 import { sentence } from "./failure.ts";
 import { Progress } from "./progress.ts";
-import { Interrupted, type System } from "./system.ts";
+import type { System } from "./system.ts";
 
 /** What a command is given. */
 export interface Task {
@@ -82,11 +82,6 @@ function tellEvents(streamer: RedisStreamer, note: Note, verbose: boolean): void
 
 function some(ids: readonly string[]): string {
   return ids.length > 3 ? `${ids.slice(0, 3).join(", ")}, …` : ids.join(", ");
-}
-
-/** Whether a failure is only that of a signal. */
-export function isInterruption(system: System, error: unknown): boolean {
-  return system.signal.aborted && (error === system.signal.reason || error instanceof Interrupted);
 }
 
 /** Waits, but not past a signal: then it rejects with the reason. */
