@@ -1,16 +1,9 @@
 // Where to go on reading: a time, or a position in whichever form, as an id behind which to read. It must not know who is
 // moved there.
 
-import {
-  FIRST_ID,
-  halves,
-  idOfSequence,
-  lastIdOf,
-  type MessageId,
-  type SeqPos,
-  type TimestampFormat,
-} from "../model/id.ts";
+import { lastIdOf, type MessageId, type SeqPos, type TimestampFormat } from "../model/id.ts";
 import { invalidOption } from "../model/options.ts";
+import { idOfPosition } from "../model/position.ts";
 import { type AnchorPorts, findEnd } from "./anchor.ts";
 
 /** Where to go on. */
@@ -33,21 +26,9 @@ export function goalOfTime(time: Date | bigint, format: TimestampFormat): FindGo
 
 /** Behind a position. Throws `INVALID_OPTION` for what is none. */
 export function goalOfPosition(position: SeqPos, anchor: AnchorPorts): FindGoal {
-  const fixed = fixedPosition(position);
+  const fixed = idOfPosition(position);
   return async (redisKey, signal) => {
     if (fixed !== undefined) return { position: fixed, isEnd: false };
     return { position: (await findEnd(redisKey, anchor, signal)).id, isEnd: true };
   };
-}
-
-/** The id behind which to go on, or `undefined` for the end. */
-function fixedPosition(position: SeqPos): MessageId | undefined {
-  if (position === "end") return undefined;
-  if (position === "beginning") return FIRST_ID;
-  if (typeof position === "bigint") return idOfSequence(position);
-  if (typeof position !== "string") {
-    throw invalidOption("position", position, `"beginning", "end", a bigint or a message id`);
-  }
-  halves(position);
-  return position;
 }
