@@ -153,6 +153,7 @@ export class Groups {
       if (made !== "not yet") {
         shard.position = made === "made" ? position : await lastDelivered(shard, this.#ports, signal) ?? position;
         shard.state = "ready";
+        if (anew) beganAnew(shard);
         if (made === "made") onRecreated({ ...shardName(shard), group: member.group, position });
         if (anew) onReset({ ...shardName(shard), position });
         return onReady(shard);
@@ -181,6 +182,13 @@ export class Groups {
     const { signal, onFatal } = this.#ports;
     if (!signal.aborted && error instanceof StreamerError) onFatal(error);
   }
+}
+
+/** What was known of how far a stream had come, and of what was given back of it, says nothing about the one in its place. */
+function beganAnew(shard: GroupShard): void {
+  shard.reached = FIRST_ID;
+  shard.moved = false;
+  shard.givenBack.clear();
 }
 
 /** Whether nobody waits for a lost group any more: its shard is read no more, or was begun again. */
