@@ -51,6 +51,7 @@ export type {
   DecodingOptions,
   OnStreamReset,
   ReadingOptions,
+  RealTimeDecodingOptions,
   RealTimeOptions,
 } from "./streamer/consumer/options.ts";
 export type {

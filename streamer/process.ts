@@ -59,7 +59,7 @@ import type { Payload } from "./producer/options.ts";
 export async function processMessages<M extends Message = Message, T = Payload>(
   consumer: ProcessableConsumer<M>,
   handler: ProcessHandler<M, NoInfer<T>>,
-  options: ProcessOptions<T> = {},
+  options: ProcessOptions<T, NoInfer<M>> = {},
 ): Promise<ProcessCounts> {
   const acked = checkProcessable(consumer);
   const checked = checkHandler(handler);

@@ -82,8 +82,8 @@ export type ProcessOutlet<T = Payload> =
   & Pick<Producer<T>, "streamKey" | "send" | "desiredSize" | "ready">
   & Partial<Pick<Producer<T>, "encodes">>;
 
-/** Options of `process` with a producer of values of type `T`. Times are in milliseconds. */
-export interface ProcessOptions<T = Payload> {
+/** Options of `process` with a producer of values of type `T` and a consumer of messages of type `M`. Times are in milliseconds. */
+export interface ProcessOptions<T = Payload, M extends Message = Message> {
   /**
    * Most handlers at a time. At most twice as many messages are taken and not started, because they wait for one that
    * they come after. @default {16}
@@ -94,7 +94,7 @@ export interface ProcessOptions<T = Payload> {
   /** Time after which a message that has failed is delivered again. @default {1000} */
   readonly retryDelay?: number;
   /** Is told why a message has failed, after it was given back. What it throws harms nothing. @default {undefined} */
-  readonly onError?: (error: unknown, message: Message) => void;
+  onError?(error: unknown, message: M): void;
   /** Where outputs are sent: a producer that is anchored. It is not ended. Without one, an output is a failure. @default {undefined} */
   readonly producer?: ProcessOutlet<T>;
   /** Ends the processing in good order: the call resolves. @default {undefined} */
@@ -122,7 +122,7 @@ export interface ProcessSettings {
 const NAMES = ["concurrency", "orderBy", "retryDelay", "onError", "producer", "signal"];
 
 /** Checks options and fills in defaults. */
-export function processSettings<T>(options: ProcessOptions<T>): ProcessSettings {
+export function processSettings<T, M extends Message>(options: ProcessOptions<T, M>): ProcessSettings {
   checkNames("process options", options, NAMES);
   const { onError, signal } = options;
   if (onError !== undefined && typeof onError !== "function") throw invalidOption("onError", onError, "a function");

@@ -20,7 +20,12 @@ import {
   type RollingOptions,
 } from "./consumer/group_options.ts";
 import { memberOf } from "./consumer/member.ts";
-import { type DecodingOptions, type RealTimeOptions, realTimeSettings } from "./consumer/options.ts";
+import {
+  type DecodingOptions,
+  type RealTimeDecodingOptions,
+  type RealTimeOptions,
+  realTimeSettings,
+} from "./consumer/options.ts";
 import { checkStreamKeys, createRealTimeConsumer, type RealTimeConsumer } from "./consumer/real_time.ts";
 import { type StreamerEventDetails, StreamerEventTarget } from "./events.ts";
 import { Manager } from "./manager/manager.ts";
@@ -205,7 +210,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
    */
   createConsumer<T>(
     streamKeys: string | readonly string[],
-    options: RealTimeOptions & DecodingOptions<T>,
+    options: RealTimeOptions & RealTimeDecodingOptions<T>,
   ): Promise<Consumer<TypedMessage<T>>>;
   /** The same without a codec. */
   createConsumer(streamKeys: string | readonly string[], options: RealTimeOptions): Promise<Consumer>;

@@ -316,5 +316,7 @@ export async function typed(): Promise<void> {
   await disabled.commit();
   // @ts-expect-error: without a codec there is no value
   (await (await streamer.createConsumer("s", realTime)).next()).value;
-  await process(consumer, (message) => `${message.value.id + id}`);
+  await process(consumer, (message) => `${message.value.id + id}`, {
+    onError: (_error, message) => void message.value.id,
+  });
 }

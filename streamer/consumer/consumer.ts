@@ -192,8 +192,9 @@ export interface GroupConsumer<M extends Message = Message> extends Consumer<M> 
    */
   assign(streamKey: string, shardId: number, options?: WaitOptions): Promise<void>;
   /**
-   * Reads one shard less. What was read ahead of it is given back, so that others can claim it at once; what is in the user's
-   * hands stays there and alive, and a `nack` of it gives it to the others. In force when it resolves.
+   * Reads one shard less. What was read ahead of it is given back, so that others can claim it at once (with
+   * `autoCommit: "immediate"` the server counts it as read, and it is lost to the group); what is in the user's hands stays there
+   * and alive, and a `nack` of it gives it to the others. In force when it resolves.
    *
    * @throws {StreamerError} `STREAM_KEY_NOT_FOUND` for what is not read; `STREAM_KEY_EMPTY` for the last one: then nothing
    * changes. The signal's reason.
@@ -247,7 +248,8 @@ export interface AckConsumer<M extends Message = Message> extends GroupConsumer<
   ackWith(identifier: Pick<MessageIdentifier, "streamKey" | "shardId" | "id">): void;
   /**
    * The message is to be delivered again, here, after the delay, `deliveries` one higher. Until then it is held for it; if
-   * this process dies it is claimed by others as any message, and at `end()` it stays pending. What is not in the user's hands
+   * this process dies it is claimed by others as any message, and at `end()` it stays pending. Where it has been moved away from
+   * since, or its shard unassigned, it is given to the others instead. What is not in the user's hands
    * is left as it is. Once its shard is read no more, or without the group, it goes to the others instead, and at once.
    *
    * @throws {StreamerError} `INVALID_OPTION`; `STREAM_KEY_NOT_FOUND` for a message of a shard that is not read; `UNSUPPORTED`

@@ -63,6 +63,12 @@ export interface DecodingOptions<T> {
   readonly onDecodeError?: OnDecodeError;
 }
 
+/** The same without a group: there are no dead letters. */
+export interface RealTimeDecodingOptions<T> extends DecodingOptions<T> {
+  /** What becomes of a message whose payload does not decode; see {@linkcode DecodingOptions}. @default {"fail"} */
+  readonly onDecodeError?: Exclude<OnDecodeError, "dead-letter">;
+}
+
 /** Options of a consumer that reads everything by itself, without a group. */
 export interface RealTimeOptions extends ReadingOptions {
   /** Reads with XREAD, from the end (or the beginning) as of creation. */
