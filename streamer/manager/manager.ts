@@ -33,7 +33,7 @@ import { PageIterator } from "./page_iterator.ts";
 import { collect, Range } from "./range.ts";
 import { type ManagerHost, type ShardKey, shardKeys } from "./shard_keys.ts";
 import { scanPrimaries, StreamNames } from "./streams.ts";
-import { trimKey } from "./trim.ts";
+import { groupNames, trimKey } from "./trim.ts";
 
 /**
  * Looks at streams and their groups, and keeps them in order.
@@ -236,7 +236,9 @@ export class Manager {
    * may stay, never fewer.
    *
    * `maxLength` is that of each shard. `acknowledged: true` removes only what stands in front of the first entry that any group
-   * has not acknowledged or was not yet given; without groups nothing. That is one step, which no reading, claiming or
+   * has not acknowledged or was not yet given; without groups nothing. With `sharded: true` a shard in which a group of the others
+   * is not there yet stays whole, as that is given all of it once it is; a key that is named alone knows of its own groups only.
+   * That is one step, which no reading, claiming or
    * making of groups can come in between; where scripts are forbidden it is several, which are safe too, except for a group
    * that is made, or set back, in between behind where the others are. Cut off and sent again, it gives only what the second
    * time removed.
@@ -260,8 +262,15 @@ export class Manager {
     const target = checkTrimTarget(options, this.#host.timestampFormat);
     const exact = checkBoolean("exact", options.exact, false);
     const { signal } = options;
-    const request = { target, exact, signal };
-    return sum(await this.#each(key, { choice, signal }, ({ redisKey }) => trimKey(this.#host, redisKey, request)));
+    let asked: Promise<string[]> | undefined; // the groups of all shards, asked for once
+    const trimmed = await this.#each(key, { choice, signal }, async ({ redisKey }, shards) => {
+      const several = target === "acknowledged" && shards.length > 1;
+      asked ??= several
+        ? groupNames(this.#host, shards.map((shard) => shard.redisKey), { signal })
+        : Promise.resolve([]);
+      return await trimKey(this.#host, redisKey, { target, exact, groups: await asked, signal });
+    });
+    return sum(trimmed);
   }
 
   /**
@@ -373,10 +382,10 @@ export class Manager {
   async #each<T>(
     key: string,
     { choice, signal }: { readonly choice: CheckedChoice; readonly signal: AbortSignal | undefined },
-    work: (shard: ShardKey) => Promise<T>,
+    work: (shard: ShardKey, all: readonly ShardKey[]) => Promise<T>,
   ): Promise<T[]> {
     const shards = await shardKeys(this.#host, checkStreamKey(key), { choice, signal });
-    const results = await Promise.allSettled(shards.map(work));
+    const results = await Promise.allSettled(shards.map((shard) => work(shard, shards)));
     return results.map((result) => {
       if (result.status === "rejected") throw result.reason;
       return result.value;
