@@ -154,8 +154,9 @@ export class Manager {
    * It goes on where it was after a lost connection. A page over the limit on replies is asked for again with half as many.
    * Each loop begins anew; leaving it ends what is under way. What else there is to know is told by {@linkcode range}.
    *
-   * Of a page at most about 2 MiB are asked for, of all shards of a stream together 16 MiB are kept. Holding a message holds
-   * its page: hold its `copy()`.
+   * Of a page at most about 2 MiB are asked for, of all shards of a stream together 16 MiB are kept, as far as that can be told
+   * from the sizes seen; a single larger message comes alone, and then none ahead. The first message is asked for alone, to see
+   * its size. Holding a message holds its page: hold its `copy()`.
    *
    * Source: XRANGE, Redis 5.0.
    *

@@ -61,7 +61,7 @@ export type RangeOptions = ShardChoice & {
 
 /** How a range is read. */
 export type RangeAllOptions = ShardChoice & {
-  /** Most messages of each shard to ask for at once. @default {grows from 100 to 1,000} */
+  /** Most messages of each shard to ask for at once. @default {grows from 100 to 1,000, once a size was seen} */
   readonly pageSize?: number;
 };
 
