@@ -47,7 +47,7 @@ async function endOf(
   signal: AbortSignal | undefined,
 ): Promise<{ readonly id: MessageId; readonly entriesAdded: number | undefined } | undefined> {
   try {
-    const { lastGeneratedId: id, entriesAdded } = await host.run(xinfoFull(redisKey), { signal });
+    const { lastGeneratedId: id, entriesAdded } = await host.read(xinfoFull(redisKey), { signal });
     return { id, entriesAdded };
   } catch (error) {
     const barred = error instanceof RedisError || (error instanceof ProtocolError && error.tooLarge);

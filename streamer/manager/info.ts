@@ -17,8 +17,8 @@ export async function keyInfo(
   const options = { signal };
   const range = { redisKey, start: FIRST_ID, end: LAST_ID, count: 1, reverse: true };
   const [{ lastId }, full, now] = await Promise.all([
-    host.run(xrange(range), options),
-    host.run(xinfoFull(redisKey), options),
+    host.read(xrange(range), options),
+    host.read(xinfoFull(redisKey), options),
     host.run(timeAt(redisKey), options),
   ]);
   const stream = { ...full, lastId: lastEntry(full, lastId) };

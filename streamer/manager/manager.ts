@@ -42,7 +42,8 @@ import { groupNames, trimKey } from "./trim.ts";
  * them: then what is found is merged or summed up, and what is done is done to each, which is not one step. Shards are looked
  * for at each call; where there are none, the plain key is meant.
  *
- * It owns nothing that has to be closed: it uses the streamer's own connection, and waits while that is being taken up again.
+ * It owns nothing that has to be closed: it uses the streamer's own connection, and another of the streamer's for what may be
+ * answered with large replies, and waits while they are being taken up again.
  * What only looks, and what may be done twice, is sent again then; what may not rejects with `DISCONNECTED`, and may have been
  * carried out. After `disconnect` everything rejects with that code.
  *

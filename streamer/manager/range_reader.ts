@@ -111,7 +111,7 @@ export class RangeReader implements PageSource<Message> {
       const asked = Math.min(sized ? this.#count.count : 1, this.#left);
       try {
         const command = xrange({ redisKey: this.#shard.redisKey, ...span, count: asked, reverse });
-        const page = await this.#host.run(command, { signal: this.#signal });
+        const page = await this.#host.read(command, { signal: this.#signal });
         const { entries, lastId, frame } = page;
         const full = entries.length === asked;
         this.#rest = full && lastId !== undefined ? behind(span, lastId, reverse) : undefined;

@@ -26,6 +26,11 @@ export interface ManagerHost {
   readonly replyLimit: number;
   /** Where a command goes by its key. */
   readonly run: RunOn;
+  /**
+   * The same for what may be answered with more than the limits allow: over a connection of its own, since that ends it, and
+   * with it whatever else waits there and must not be sent twice.
+   */
+  readonly read: RunOn;
   /** Every primary there is now; without a cluster the one server. */
   readonly primaries: () => readonly Primary[];
 }
