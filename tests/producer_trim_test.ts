@@ -93,6 +93,8 @@ test("neither or both of length and time, and what is no number or time, are ref
     { maxLength: 1, minTimestamp: 1n },
     { maxLength: -1 },
     { maxLength: 1.5 },
+    { maxLength: 2 ** 53 },
+    { maxLength: 1e21 },
     { maxLength: NaN },
     { maxLength: "1" },
     { minTimestamp: new Date(NaN) },
