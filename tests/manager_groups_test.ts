@@ -124,6 +124,21 @@ test("a group is moved also where its stream cannot be asked how long it is", as
   await server.command("ACL", "DELUSER", user);
 });
 
+test(
+  "where more entries were added than a number can say, a stream is told of and its group is moved to the end",
+  async () => {
+    const { key } = await groupOf(server, "g", 1);
+    const added = ["ENTRIESADDED", "9223372036854775806", "MAXDELETEDID", "0-0"];
+    await addEach(server, [["XSETID", key, "18446744073709551615-5", ...added]]);
+    await using streamer = await connect(server.url);
+    const manager = await streamer.createManager();
+    await manager.setGroupPosition(key, "g", "end");
+    const { length, groups } = await manager.info(key);
+    assertEquals([length, groups[0].lastDeliveredId, groups[0].lag], [1, "18446744073709551615-5", 0]);
+  },
+  { ignore: !server.atLeast("7.0") },
+);
+
 test("deleting a group tells whether there was one", async () => {
   const { key } = await groupOf(server, "g", 2);
   await using streamer = await connect(server.url);

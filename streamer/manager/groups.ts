@@ -45,7 +45,7 @@ async function endOf(
   host: ManagerHost,
   redisKey: string,
   signal: AbortSignal | undefined,
-): Promise<{ readonly id: MessageId; readonly entriesAdded: number | undefined } | undefined> {
+): Promise<{ readonly id: MessageId; readonly entriesAdded: number | bigint | undefined } | undefined> {
   try {
     const { lastGeneratedId: id, entriesAdded } = await host.read(xinfoFull(redisKey), { signal });
     return { id, entriesAdded };
