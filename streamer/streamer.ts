@@ -264,6 +264,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
         this.#checkConnected();
         return await (this.#pages ??= new CommandLane(this.#node)).run(command, options);
       },
+      server: () => this.#node.server,
       primaries: () => primaries,
     });
   }

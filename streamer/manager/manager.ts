@@ -199,12 +199,12 @@ export class Manager {
   /**
    * Tells what a stream holds, how far its groups are, and who is in them.
    *
-   * A group's `lag` is the server's count, a hint: `null` where it does not know (a group that was made in the middle, deleted
-   * entries that were not read) or where what it says cannot be. After entries were trimmed unread a server before 7.2 may still
-   * be wrong within what can be. `oldestPendingAge` is the time since the lowest id that is pending, in milliseconds by the
+   * A group's `lag` follows from where it stands, or is the server's count: `null` where that is not known (a group that was made
+   * in the middle, deleted entries that were not read), or not to be relied on: before Redis 8 and Valkey 9, for a group that
+   * stands in the middle of a stream of which entries were ever deleted or trimmed. `oldestPendingAge` is the time since the lowest id that is pending, in milliseconds by the
    * server's clock, and never below 0; ids that are no times give no sensible age. The length and the groups are of one moment.
    *
-   * With `sharded: true`, lengths, `pending` and `lag` are summed up (`lag` is `null` where any is); `firstId` is the lowest,
+   * With `sharded: true`, lengths, `pending` and `lag` are summed up (`lag` is `null` where any is, or where the group is not in a shard that has entries); `firstId` is the lowest,
    * `lastId` the highest, `lastDeliveredId` the lowest; `oldestPendingAge` the highest; groups and consumers with the same name
    * are one, `idle` and `inactive` the lowest.
    *

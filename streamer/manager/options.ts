@@ -121,7 +121,7 @@ export interface StreamInfo {
 export interface StreamGroupInfo {
   /** Its name. */
   readonly name: string;
-  /** Entries that were not yet delivered to it; `null` where the server does not know, or what it says cannot be. */
+  /** Entries that were not yet delivered to it; `null` where the server does not know, or cannot be relied on. */
   readonly lag: number | null;
   /** Entries delivered to it and not acknowledged. */
   readonly pending: number;

@@ -31,6 +31,8 @@ export interface ManagerHost {
    * with it whatever else waits there and must not be sent twice.
    */
   readonly read: RunOn;
+  /** The server's name and version, as in `"redis 8.0.6"`; `undefined` where it does not tell. */
+  readonly server: () => string | undefined;
   /** Every primary there is now; without a cluster the one server. */
   readonly primaries: () => readonly Primary[];
 }
