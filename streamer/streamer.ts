@@ -146,6 +146,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   readonly #node: RedisNode;
   readonly #settings: ConnectSettings;
   readonly #lane: CommandLane;
+  #pages: CommandLane | undefined; // opened when a manager first reads
   readonly #producers = new Set<ProducerHandle<unknown>>();
   readonly #consumers = new Set<RealTimeConsumer | GroupConsumerCore>();
   readonly #closing = new AbortController();
@@ -258,7 +259,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   }
 
   /**
-   * Makes a manager, on this streamer's own connection. It need not be ended.
+   * Makes a manager, on this streamer's own connection, and another one once it reads messages. It need not be ended.
    *
    * @throws {StreamerError} `DISCONNECTED` after `disconnect`.
    */
@@ -276,6 +277,11 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
       field: fieldBytes(messageField),
       replyLimit: limits.reply,
       run,
+      read: async (command, options) => {
+        this.#checkConnected();
+        return await (this.#pages ??= new CommandLane(this.#node)).run(command, options);
+      },
+      server: () => this.#node.server,
       primaries: () => primaries,
     });
   }
@@ -412,6 +418,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     const consumers = [...this.#consumers].map((consumer) => consumer.end({ timeout: limit }).catch(() => {})); // it stays pending
     const results = await Promise.allSettled([...ends, ...consumers]);
     this.#lane.close();
+    this.#pages?.close();
     const failed = results.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
   }

@@ -1,6 +1,7 @@
 // Owns producers with a codec: what is stored of their values, what fails, and that nothing else is offered by their types.
 
 import { assertEquals, assertRejects } from "@std/assert";
+import runtime from "node:process";
 import { type Codec, connect, jsonCodec, process, type Producer, StreamerError } from "../mod.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
@@ -93,6 +94,22 @@ test("a codec that gives no payload fails the message", async () => {
   const codec = { encode: () => 5 as unknown as string, decode: () => 5 };
   const producer = await streamer.createProducer(uniqueKey(), { codec });
   await refusal(producer.send(5));
+});
+
+test("a codec that answers later fails the message, and what it says later raises no unhandled rejection", async () => {
+  await using streamer = await connect(server.url);
+  const encode = (() => Promise.reject(new Error("later"))) as unknown as () => string;
+  const producer = await streamer.createProducer(uniqueKey(), { codec: { encode, decode: () => "" } });
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown) => unhandled.push(reason);
+  runtime.on("unhandledRejection", note);
+  try {
+    await refusal(producer.send("x"));
+    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setTimeout(resolve)); // it would be told by then
+  } finally {
+    runtime.off("unhandledRejection", note);
+  }
+  assertEquals(unhandled, []);
 });
 
 test("a codec that is none is refused by name", async () => {

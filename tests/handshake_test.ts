@@ -75,7 +75,7 @@ test("a server that knows no HELLO and no password is used as it is", async () =
 
 test("messages go and come over RESP2", async () => {
   await using fake = await startFakeServer(async (peer) => {
-    await peer.serve({ ...handshake, HELLO: NO_HELLO, XADD: "$3\r\n1-1\r\n", XTRIM: ":4\r\n" });
+    await peer.serve({ ...handshake, HELLO: NO_HELLO, XADD: "$3\r\n1-1\r\n", XTRIM: ":4\r\n", XLEN: ":0\r\n" });
   });
   await using streamer = await connect(fake.url);
   const producer = await streamer.createProducer("k");

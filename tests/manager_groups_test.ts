@@ -4,7 +4,7 @@ import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { connect, type Manager, RedisError, type SeqPos, StreamerError } from "../mod.ts";
 import { consumerNames, groupOf, pendingIds, readBy } from "./streamer/consumer/grouping.ts";
 import { addEach, addMany, Monitor } from "./streamer/consumer/reading.ts";
-import { until } from "./support/events.ts";
+import { nextEvent, until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { startProxy } from "./support/proxy.ts";
 import { test } from "./support/runner.ts";
@@ -123,6 +123,21 @@ test("a group is moved also where its stream cannot be asked how long it is", as
   assertEquals(await unread(large, "g"), []);
   await server.command("ACL", "DELUSER", user);
 });
+
+test(
+  "where more entries were added than a number can say, a stream is told of and its group is moved to the end",
+  async () => {
+    const { key } = await groupOf(server, "g", 1);
+    const added = ["ENTRIESADDED", "9223372036854775806", "MAXDELETEDID", "0-0"];
+    await addEach(server, [["XSETID", key, "18446744073709551615-5", ...added]]);
+    await using streamer = await connect(server.url);
+    const manager = await streamer.createManager();
+    await manager.setGroupPosition(key, "g", "end");
+    const { length, groups } = await manager.info(key);
+    assertEquals([length, groups[0].lastDeliveredId, groups[0].lag], [1, "18446744073709551615-5", 0]);
+  },
+  { ignore: !server.atLeast("7.0") },
+);
 
 test("deleting a group tells whether there was one", async () => {
   const { key } = await groupOf(server, "g", 2);
@@ -249,6 +264,28 @@ async function groupNames(on: Server, key: string): Promise<string[]> {
   const reply = await on.command("XINFO", "GROUPS", key);
   return Array.isArray(reply) ? reply.map((row) => String(Array.isArray(row) ? row[1] : row)) : [];
 }
+
+test("what must not be done twice does not suffer from a page that is too large", async () => {
+  const key = uniqueKey();
+  const sizes = Array.from({ length: 100 }, (_, i) => i === 0 ? 1 : 4_000);
+  await addEach(server, sizes.map((size) => ["XADD", key, "*", "msg", "x".repeat(size)]));
+  await using proxy = await startProxy(server);
+  await using streamer = await connect(proxy.url, { limits: { reply: 65_536 }, reconnect: { initialDelay: 1 } });
+  const manager = await streamer.createManager();
+  const range = manager.rangeAll(key, "-", "+")[Symbol.asyncIterator]();
+  proxy.toClient.hold();
+  const first = range.next();
+  const making = ["g", "h"].map((group) => manager.createGroup(key, group, "beginning"));
+  const lost = nextEvent(streamer, "disconnect");
+  proxy.toClient.release();
+  await first;
+  const also = manager.createGroup(key, "i", "beginning");
+  await lost; // by the second page
+  await Promise.all([...making, also]);
+  let count = 1;
+  while (!(await range.next()).done) count++;
+  assertEquals([count, (await manager.info(key)).groups.length], [100, 3]);
+});
 
 test("what is no position, no name and no option is refused before anything is asked", async () => {
   const { key } = await groupOf(server, "g", 1);

@@ -3,7 +3,8 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect, type Manager, RedisError, type StreamGroupInfo } from "../mod.ts";
-import { addEach, addMany } from "./streamer/consumer/reading.ts";
+import { freshSeed, Random } from "./resp/drive.ts";
+import { addEach, addMany, idsInRange } from "./streamer/consumer/reading.ts";
 import { readBy } from "./streamer/consumer/grouping.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
@@ -202,6 +203,60 @@ test("over all shards lengths, pending and lag are summed up, groups and consume
   await addMany(server, key, 2);
   assertEquals(await manager.length(key), 2);
 });
+
+test("the lag over shards is null where the group is not yet in a shard that has entries", async () => {
+  const key = uniqueKey();
+  await addEach(server, [["XADD", `${key}:0`, "1-0", "msg", "a"], ["XGROUP", "CREATE", `${key}:0`, "g", "0"]]);
+  await readBy(server, { key: `${key}:0`, group: "g", consumer: "c" });
+  await addEach(server, [["XADD", `${key}:1`, "1-0", "msg", "b"]]);
+  await using streamer = await connect(server.url);
+  const manager = await streamer.createManager();
+  const lag = async () => (await manager.info(key, { sharded: true })).groups[0].lag;
+  assertEquals(await lag(), null);
+  await addEach(server, [["XGROUP", "CREATE", `${key}:1`, "g", "0"]]);
+  assertEquals(await lag(), 1);
+});
+
+test(
+  "a lag that is given is the number of entries still to come, whatever was deleted, trimmed and moved",
+  async () => {
+    const seed = freshSeed();
+    const random = new Random(seed);
+    await using streamer = await connect(server.url);
+    const manager = await streamer.createManager();
+    let known = 0;
+    for (let round = 0; round < 100; round++) {
+      const key = uniqueKey();
+      const done: string[] = [];
+      const act = async (...command: Word[]) => {
+        done.push(command.join(" "));
+        await server.commands([command]); // some are refused
+      };
+      await act("XGROUP", "CREATE", key, "g", "0", "MKSTREAM");
+      let next = 1;
+      for (let step = 0; step < 25; step++) {
+        const any = `${1 + random.below(next)}-0`;
+        const kind = random.below(12);
+        if (kind < 4) await act("XADD", key, `${next++}-0`, "msg", "v");
+        else if (kind < 7) {
+          await act("XREADGROUP", "GROUP", "g", "c", "COUNT", `${1 + random.below(3)}`, "STREAMS", key, ">");
+        } else if (kind < 9) await act("XDEL", key, random.once(3) ? `${next - 1}-0` : any);
+        else if (kind < 11) await act("XTRIM", key, "MAXLEN", `${random.below(6)}`);
+        else {
+          const position = random.of(["end", any]);
+          done.push(`moved to ${position}`);
+          await manager.setGroupPosition(key, "g", position);
+        }
+        const { lag, lastDeliveredId } = await groupOf(manager, key);
+        const rest = await idsInRange(server, key, `(${lastDeliveredId}`);
+        if (lag !== null) assertEquals(lag, rest.length, `seed ${seed}, at ${lastDeliveredId}: ${done.join("; ")}`);
+        if (lag !== null && rest.length > 0) known++;
+      }
+    }
+    assert(known > 0);
+  },
+  { timeout: 60_000 },
+);
 
 test("a missing stream has no info, and the length 0", async () => {
   await using streamer = await connect(server.url);

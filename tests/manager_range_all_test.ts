@@ -45,7 +45,7 @@ test("all of a range comes in order, in pages that grow, the next one asked for 
   for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) rest.push(next.value.text());
   assertEquals(rest, texts(4_999, "", 1));
   await monitor.settled(server);
-  assertEquals(monitor.of("XRANGE", key).map(countOf), [100, 200, 400, 800, 1000, 1000, 1000, 1000]);
+  assertEquals(monitor.of("XRANGE", key).map(countOf), [1, 100, 200, 400, 800, 1000, 1000, 1000, 1000]);
   assertEquals(await iterator.next(), { value: undefined, done: true });
 });
 
@@ -57,7 +57,7 @@ test("a page has at most pageSize messages", async () => {
   const manager = await streamer.createManager();
   assertEquals(await textsOf(manager.rangeAll(key, "-", "+", { pageSize: 20 })), texts(50));
   await monitor.settled(server);
-  assertEquals(monitor.of("XRANGE", key).map(countOf), [20, 20, 20]);
+  assertEquals(monitor.of("XRANGE", key).map(countOf), [1, 20, 20, 20]);
 });
 
 test("each loop begins anew, and nothing is asked for before", async () => {
@@ -155,9 +155,44 @@ test("large entries are asked for a few at a time, so that others on the connect
   const manager = await streamer.createManager();
   assertEquals(await countAll(manager.rangeAll(key, "-", "+")), 200);
   await monitor.settled(server);
-  const [, ...counts] = monitor.of("XRANGE", key).map(countOf);
-  assertEquals(new Set(counts), new Set([10]));
+  const [first, ...counts] = monitor.of("XRANGE", key).map(countOf);
+  assertEquals([first, new Set(counts)], [1, new Set([10])]);
   await server.command("DEL", key);
+});
+
+test("of very large entries one is asked for at a time from the first on, and none ahead", async () => {
+  const key = uniqueKey();
+  await addEach(server, Array.from({ length: 12 }, () => ["XADD", key, "*", "msg", "x".repeat(3 * MIB)]));
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const manager = await streamer.createManager();
+  let count = 0;
+  for await (const _ of manager.rangeAll(key, "-", "+", { pageSize: 1_000 })) {
+    await monitor.settled(server);
+    assertEquals(monitor.count("XRANGE", key), ++count);
+  }
+  assertEquals(count, 12);
+  assertEquals(new Set(monitor.of("XRANGE", key).map(countOf)), new Set([1]));
+  await server.command("DEL", key);
+});
+
+test("of many shards with large entries one of each is kept, and none ahead", async () => {
+  const key = uniqueKey();
+  const shards = Array.from({ length: 32 }, (_, shard) => `${key}:${shard}`);
+  for (const shard of shards) {
+    await addEach(server, ["1-0", "2-0", "3-0"].map((id) => ["XADD", shard, id, "msg", "x".repeat(MIB)]));
+  }
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const manager = await streamer.createManager();
+  const iterator = manager.rangeAll(key, "-", "+", { sharded: true })[Symbol.asyncIterator]();
+  await iterator.next();
+  await monitor.settled(server);
+  assertEquals(shards.flatMap((shard) => monitor.of("XRANGE", shard).map(countOf)), shards.map(() => 1));
+  let count = 1;
+  while (!(await iterator.next()).done) count++;
+  assertEquals(count, 96);
+  await server.command("DEL", ...shards);
 });
 
 test("a single entry that is over the limit is the end, and what came before is handed out", async () => {
@@ -222,7 +257,7 @@ test("leaving the loop ends what is under way: nothing waits, and later loops wo
   await using streamer = await connect(proxy.url, { reconnect });
   const manager = await streamer.createManager();
   for await (const message of manager.rangeAll(key, "-", "+", { pageSize: 10 })) {
-    proxy.toClient.hold(); // the next page does not come
+    if (message.text() === "1") proxy.toClient.hold(); // the next page does not come
     if (message.text() === "3") break;
   }
   const iterator = manager.rangeAll(key, "-", "+")[Symbol.asyncIterator]();

@@ -15,7 +15,7 @@ import { readBy } from "./streamer/consumer/grouping.ts";
 import { addEach, addVeryMany, idsInRange } from "./streamer/consumer/reading.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
-import { sharedServer, type Word } from "./support/server.ts";
+import { sharedServer, startServer, type Word } from "./support/server.ts";
 
 const server = await sharedServer();
 const exactly = { acknowledged: true, exact: true } as const;
@@ -64,6 +64,17 @@ test("an approximate cut goes all the way, not only as far as the server goes at
   const left = Number(await server.command("XLEN", key));
   assertEquals(removed + left, 30_000);
   assert(left >= 500 && left <= 700, `${left}`);
+});
+
+test("an approximate cut goes all the way also where the server's nodes hold few entries, so that it goes less far at once", async () => {
+  await using small = await startServer({ args: ["--stream-node-max-entries", "10"] });
+  await using streamer = await connect(small.url);
+  const manager = await streamer.createManager();
+  const [long, read] = [uniqueKey(), uniqueKey()];
+  for (const key of [long, read]) await addVeryMany(small, key, 30_000);
+  assert(await manager.trim(long, { maxLength: 500 }) > 29_400);
+  await small.command("XGROUP", "CREATE", read, "g", "$");
+  assertEquals(await manager.trim(read, { acknowledged: true }), 30_000);
 });
 
 test("over shards each is cut, and the sum is given", async () => {
@@ -215,6 +226,54 @@ class TrimModel {
     return [["XGROUP", "DESTROY", key, name]];
   }
 }
+
+for (const scripts of [true, false]) {
+  const how = scripts ? "" : ", also without scripts";
+  test(`a shard in which a group of the others is not there yet stays whole, until it is${how}`, async () => {
+    const key = uniqueKey();
+    const [old, late] = [await streamOf(4, `${key}:0`), await streamOf(6, `${key}:1`)];
+    await addEach(server, [["XGROUP", "CREATE", old, "a", "2-0"], ["XGROUP", "CREATE", old, "b", "$"]]);
+    await addEach(server, [["XGROUP", "CREATE", late, "b", "$"]]);
+    await using house = await managerWith(scripts ? {} : await withoutScripts());
+    const all = { ...exactly, sharded: true } as const;
+    assertEquals(await house.manager.trim(key, all), 2);
+    assertEquals([(await idsInRange(server, old)).length, (await idsInRange(server, late)).length], [2, 6]);
+    await addEach(server, [["XGROUP", "CREATE", late, "a", "5-0"]]);
+    assertEquals(await house.manager.trim(key, all), 5);
+    assertEquals(await idsInRange(server, late), ["6-0"]);
+  });
+}
+
+test("a consumer is given what came into a new shard before its group was there, also after a cut", async () => {
+  const key = uniqueKey();
+  await addEach(server, [["XADD", `${key}:0`, "*", "msg", "a"]]);
+  await using streamer = await connect(server.url);
+  const consumerOf = async (group: string) =>
+    await streamer.createConsumer(key, {
+      mode: "resumable",
+      autoStreamReset: "earliest",
+      autoCommit: "disabled",
+      group,
+      consumerId: group,
+    });
+  const readAll = async (group: string, count: number): Promise<string[]> => {
+    await using consumer = await consumerOf(group);
+    const texts: string[] = [];
+    for (let i = 0; i < count; i++) {
+      const message = await consumer.next();
+      texts.push(message.text());
+      consumer.ack(message);
+    }
+    await consumer.commit();
+    return texts;
+  };
+  assertEquals(await readAll("first", 1), ["a"]);
+  await addEach(server, ["b", "c"].map((payload) => ["XADD", `${key}:1`, "*", "msg", payload]));
+  assertEquals((await readAll("second", 3)).sort(), ["a", "b", "c"]);
+  const manager = await streamer.createManager();
+  assertEquals(await manager.trim(key, { ...exactly, sharded: true }), 1);
+  assertEquals(await readAll("first", 2), ["b", "c"]);
+});
 
 test("a group that is made in the middle of a cut loses nothing that is there when it is made", async () => {
   await using house = await managerWith();

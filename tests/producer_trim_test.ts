@@ -5,7 +5,8 @@ import { connect, type Producer, RedisError, StreamerError, type TrimOptions } f
 import { until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { test } from "./support/runner.ts";
-import { sharedServer } from "./support/server.ts";
+import { sharedServer, startServer } from "./support/server.ts";
+import { addVeryMany } from "./streamer/consumer/reading.ts";
 import { FakeRedis } from "./streamer/producer/fake_redis.ts";
 import { entriesOf } from "./streamer/producer/stream_checks.ts";
 
@@ -52,6 +53,14 @@ test("an approximate trim of very many goes all the way, whatever servers do in 
   await server.command("DEL", producer.streamKey);
 });
 
+test("an approximate trim goes all the way also where the server's nodes hold few entries", async () => {
+  await using small = await startServer({ args: ["--stream-node-max-entries", "10"] });
+  await using streamer = await connect(small.url);
+  const producer = await streamer.createProducer(uniqueKey());
+  await addVeryMany(small, producer.streamKey, 30_000);
+  assert(await producer.trim({ maxLength: 500 }) > 29_400);
+});
+
 test("an exact trim to a time removes what is older, from a Date or a bigint", async () => {
   await using streamer = await connect(server.url);
   const producer = await streamer.createProducer(uniqueKey());
@@ -84,6 +93,8 @@ test("neither or both of length and time, and what is no number or time, are ref
     { maxLength: 1, minTimestamp: 1n },
     { maxLength: -1 },
     { maxLength: 1.5 },
+    { maxLength: 2 ** 53 },
+    { maxLength: 1e21 },
     { maxLength: NaN },
     { maxLength: "1" },
     { minTimestamp: new Date(NaN) },
@@ -154,7 +165,7 @@ test("maxLength of zero keeps nothing back from being written", async () => {
 test("a trim that was cut off is asked again, and gives the last answer", async () => {
   let asked = 0;
   await using redis = await FakeRedis.start({
-    answers: { XTRIM: () => ++asked === 1 ? ":" : ":3\r\n" },
+    answers: { XLEN: ":5\r\n", XTRIM: () => ++asked === 1 ? ":" : ":3\r\n" },
   });
   await using streamer = await connect(redis.url, { reconnect: { initialDelay: 1 } });
   const producer = await streamer.createProducer("k");

@@ -22,6 +22,8 @@ export interface ServerInfo {
   readonly protocol: 2 | 3;
   /** `"standalone"`, `"cluster"` or `"sentinel"`; `undefined` where the server does not tell. */
   readonly mode: string | undefined;
+  /** The server's name and version, as in `"redis 8.0.6"`; `undefined` where it does not tell. */
+  readonly server: string | undefined;
   /** This connection as the server names it, by which it can be killed; `undefined` where it does not tell. */
   readonly identity: ConnectionIdentity | undefined;
 }
@@ -64,16 +66,17 @@ export async function handshake(pipeline: Pipeline, credentials: Credentials): P
     if (!isUnknownHello(greeting)) throw refusal(greeting);
     return await oldHandshake(pipeline, credentials);
   }
-  const mode = readGreeting(greeting);
+  const { mode, server } = readGreeting(greeting);
   checkSelected(db, rest[0]);
-  return { protocol: 3, mode, identity: await identify(pipeline, rest.at(-1)) };
+  return { protocol: 3, mode, server, identity: await identify(pipeline, rest.at(-1)) };
 }
 
-/** The server's mode, out of pairs that tell at least the protocol we asked for. */
-function readGreeting(greeting: RespValue): string | undefined {
+/** The server's mode, name and version, out of pairs that tell at least the protocol we asked for. */
+function readGreeting(greeting: RespValue): Pick<ServerInfo, "mode" | "server"> {
   const pairs = new Map(pairsOf(greeting)?.map(([name, value]) => [textOf(name), value]));
   if (pairs.get("proto") !== 3) throw wrongShape("HELLO", "pairs with the protocol 3");
-  return textOf(pairs.get("mode"));
+  const [name, version] = [textOf(pairs.get("server")), textOf(pairs.get("version"))];
+  return { mode: textOf(pairs.get("mode")), server: name && version ? `${name} ${version}` : undefined };
 }
 
 /** For servers before 6.0, or behind something that knows no HELLO: RESP2, one step at a time. */
@@ -88,7 +91,7 @@ async function oldHandshake(pipeline: Pipeline, credentials: Credentials): Promi
   const [info, ...rest] = await settle(pipeline, [valueCommand(["CLIENT", "INFO"]), ...selection(db), ...named]);
   if (info instanceof RedisError && info.code === "NOAUTH") throw refusal(info);
   checkSelected(db, rest[0]);
-  return { protocol: 2, mode: undefined, identity: await identify(pipeline, info) };
+  return { protocol: 2, mode: undefined, server: undefined, identity: await identify(pipeline, info) };
 }
 
 type Answer = RespValue | RedisError;

@@ -45,12 +45,18 @@ export class RedisNode {
   readonly name: string;
   /** Decides when a lost connection may be tried again. */
   readonly gate: ReconnectGate;
+  #server: string | undefined;
 
   constructor(options: RedisNodeOptions) {
     this.#options = options;
     this.name = endpointName(options.endpoint);
     const { reconnect, clock, events } = options;
     this.gate = new ReconnectGate(reconnect, clock, (retry) => events.reconnect({ node: this.name, ...retry }));
+  }
+
+  /** The server's name and version, as in `"redis 8.0.6"`, as of the latest connection; `undefined` where it does not tell. */
+  get server(): string | undefined {
+    return this.#server;
   }
 
   get clock(): Clock {
@@ -93,6 +99,7 @@ export class RedisNode {
       pipeline.open(await dial(endpoint, { sink: pipeline.sink, signal: attempt.signal }));
       const info = await ready;
       attempt.signal.throwIfAborted();
+      this.#server = info.server;
       return { pipeline, info };
     } catch (error) {
       const failure = attempt.signal.aborted ? attempt.signal.reason : this.#failure(error);

@@ -149,9 +149,11 @@ end
 local groups = redis.call('XINFO', 'GROUPS', KEYS[1])
 if #groups == 0 then return 0 end
 local needed
+local there = {}
 for _, row in ipairs(groups) do
   local one = {}
   for i = 1, #row, 2 do one[row[i]] = row[i + 1] end
+  there[one.name] = true
   local last, first = one['last-delivered-id'], nil
   if last ~= '${LAST_ID}' then first = redis.call('XRANGE', KEYS[1], '(' .. last, '+', 'COUNT', 1)[1] end
   if first and (not needed or below(first[1], needed)) then needed = first[1] end
@@ -160,15 +162,19 @@ for _, row in ipairs(groups) do
     if oldest and (not needed or below(oldest, needed)) then needed = oldest end
   end
 end
+for i = 2, #ARGV do if not there[ARGV[i]] then return 0 end end
 if needed then return redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1], needed) end
 return redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[1], 0)`;
 
 /**
  * Cuts a stream up to the first entry that any of its groups has not acknowledged or not yet been given; not at all where it has
- * no groups. Gives how many entries were removed. Redis 6.2.
+ * no groups, or not all of those that must be there. Gives how many entries were removed. Redis 6.2.
  */
-export function trimAcknowledged(redisKey: string, exact: boolean): Command<number> {
-  const command = countCommand(["EVAL", TRIM_ACKNOWLEDGED, 1, redisKey, exact ? "=" : "~"], redisKey);
+export function trimAcknowledged(
+  redisKey: string,
+  { exact, groups }: { readonly exact: boolean; readonly groups: readonly string[] },
+): Command<number> {
+  const command = countCommand(["EVAL", TRIM_ACKNOWLEDGED, 1, redisKey, exact ? "=" : "~", ...groups], redisKey);
   return { ...command, repeatable: true };
 }
 

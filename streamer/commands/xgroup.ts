@@ -32,7 +32,7 @@ export interface SetIdOptions {
   /** An id, or `"$"` for the end. */
   readonly position: MessageId | "$";
   /** How many entries had ever been added up to there, if that is known: the group's lag follows from it. */
-  readonly entriesRead?: number | undefined;
+  readonly entriesRead?: number | bigint | undefined;
   /** Whether it may be sent again after a cut, which takes back what was read since the first time. @default {false} */
   readonly repeatable?: boolean;
 }

@@ -37,7 +37,7 @@ export interface FullInfo {
   /** The id given last, deleted entries included. */
   readonly lastGeneratedId: MessageId;
   /** Entries ever added; `undefined` before Redis 7.0. */
-  readonly entriesAdded: number | undefined;
+  readonly entriesAdded: number | bigint | undefined;
   readonly groups: readonly FullGroup[];
 }
 
@@ -54,7 +54,7 @@ export function xinfoFull(redisKey: string): Command<FullInfo> {
         length: numberOf(row.get("length")),
         firstId: first === undefined ? undefined : idOf(listOf(first)[0]),
         lastGeneratedId: idOf(row.get("last-generated-id")),
-        entriesAdded: optionalNumber(row.get("entries-added")),
+        entriesAdded: counterOf(row.get("entries-added")),
         groups: listOf(row.get("groups")).map(readGroup),
       };
     },
@@ -69,7 +69,7 @@ function readGroup(value: RespValue): FullGroup {
   return {
     name: nameOf(row.get("name")),
     lastDeliveredId: idOf(row.get("last-delivered-id")),
-    lag: optionalNumber(row.get("lag")),
+    lag: lagOf(row.get("lag")),
     pending: numberOf(row.get("pel-count")),
     oldestPendingId: oldest === undefined ? undefined : idOf(listOf(oldest)[0]),
     consumers: listOf(row.get("consumers")).map(readConsumer),
@@ -105,6 +105,16 @@ function numberOf(value: RespValue | undefined): number {
 
 function optionalNumber(value: RespValue | undefined): number | undefined {
   return value === undefined || value === null ? undefined : numberOf(value);
+}
+
+/** A counter that a server was told to begin somewhere, up to 64 bits. */
+function counterOf(value: RespValue | undefined): number | bigint | undefined {
+  return typeof value === "bigint" ? value : optionalNumber(value);
+}
+
+/** Of so many entries as are no number any more, none can be there. */
+function lagOf(value: RespValue | undefined): number | undefined {
+  return typeof value === "bigint" ? undefined : optionalNumber(value);
 }
 
 function nameOf(value: RespValue | undefined): string {

@@ -45,9 +45,9 @@ async function endOf(
   host: ManagerHost,
   redisKey: string,
   signal: AbortSignal | undefined,
-): Promise<{ readonly id: MessageId; readonly entriesAdded: number | undefined } | undefined> {
+): Promise<{ readonly id: MessageId; readonly entriesAdded: number | bigint | undefined } | undefined> {
   try {
-    const { lastGeneratedId: id, entriesAdded } = await host.run(xinfoFull(redisKey), { signal });
+    const { lastGeneratedId: id, entriesAdded } = await host.read(xinfoFull(redisKey), { signal });
     return { id, entriesAdded };
   } catch (error) {
     const barred = error instanceof RedisError || (error instanceof ProtocolError && error.tooLarge);

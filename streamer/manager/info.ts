@@ -16,56 +16,74 @@ export async function keyInfo(
 ): Promise<StreamInfo> {
   const options = { signal };
   const range = { redisKey, start: FIRST_ID, end: LAST_ID, count: 1, reverse: true };
-  const [{ lastId }, full, now] = await Promise.all([
-    host.run(xrange(range), options),
-    host.run(xinfoFull(redisKey), options),
+  const [full, { lastId }, now] = await Promise.all([
+    host.read(xinfoFull(redisKey), options),
+    host.read(xrange(range), options), // behind it: what is then last and no newer has been so before
     host.run(timeAt(redisKey), options),
   ]);
   const stream = { ...full, lastId: lastEntry(full, lastId) };
+  const exact = countsLag(host.server());
   return {
     length: full.length,
     firstId: full.firstId ?? null,
     lastId: stream.lastId ?? null,
-    groups: full.groups.map((group) => groupInfo(group, stream, { now, format: host.timestampFormat })),
+    groups: full.groups.map((group) => groupInfo(group, stream, { now, format: host.timestampFormat, exact })),
   };
 }
 
-/** The last entry's id. What was read before the rest was may be gone by then; then what came meanwhile is the last. */
+/** The last entry's id. Where all have gone meanwhile it is not told any more; the one given last is as good. */
 function lastEntry({ firstId, lastGeneratedId }: FullInfo, found: MessageId | undefined): MessageId | undefined {
   if (firstId === undefined) return undefined;
   return found !== undefined && compareIds(found, firstId) >= 0 ? found : lastGeneratedId;
 }
 
 /** A stream of which also the last entry is known. */
-export interface KnownStream extends Pick<FullInfo, "length" | "firstId" | "lastGeneratedId"> {
+export interface KnownStream extends Pick<FullInfo, "length" | "firstId" | "lastGeneratedId" | "entriesAdded"> {
+  /** A hair newer than the rest, maybe. */
   readonly lastId: MessageId | undefined;
 }
 
 /**
- * How many entries a group was not yet given. What follows from where it stands is known. In between only the
- * server can know, which counts what it delivers: after entries were deleted or trimmed unread it may be wrong (Redis 7.0
- * gives too many), so that what cannot be is taken for not known.
+ * Whether a server's count of what a group is still to be given holds also after entries were removed that it had not been
+ * given. Older ones go on with a count that is too high by as many. Tried with Redis 7.0, 8.0, Valkey 8.0 and 9.1.
  */
-export function lagOf(group: Pick<FullGroup, "lag" | "lastDeliveredId">, stream: KnownStream): number | null {
+export function countsLag(server: string | undefined): boolean {
+  const match = /^(redis|valkey) (\d+)\./.exec(server ?? "");
+  return match !== null && Number(match[2]) >= (match[1] === "redis" ? 8 : 9);
+}
+
+/**
+ * How many entries a group was not yet given. What follows from where it stands is known. In between only the server can know,
+ * which counts what it delivers: it is believed where its count is exact, or where nothing was ever removed.
+ */
+export function lagOf(
+  group: Pick<FullGroup, "lag" | "lastDeliveredId">,
+  stream: KnownStream,
+  { exact }: { readonly exact: boolean },
+): number | null {
   const { lag, lastDeliveredId } = group;
-  const { length, firstId, lastId, lastGeneratedId } = stream;
+  const { length, firstId, lastId, lastGeneratedId, entriesAdded } = stream;
   if (firstId === undefined || compareIds(lastDeliveredId, lastGeneratedId) >= 0) return 0;
   if (compareIds(lastDeliveredId, firstId) < 0) return length;
-  if (lastId !== undefined && compareIds(lastDeliveredId, lastId) >= 0) return 0;
-  return lag !== undefined && lag >= 1 && lag <= length - 1 ? lag : null;
+  const isLast = lastId !== undefined && compareIds(lastId, lastGeneratedId) <= 0; // else it is newer than the rest
+  if (isLast && compareIds(lastDeliveredId, lastId) >= 0) return 0;
+  const counted = exact || entriesAdded === length;
+  return counted && lag !== undefined && lag >= 1 && lag <= length - 1 ? lag : null;
 }
 
 interface Moment {
   /** Milliseconds since 1970 by the server's clock. */
   readonly now: number;
   readonly format: TimestampFormat;
+  /** Whether the server's own lag holds. */
+  readonly exact: boolean;
 }
 
 function groupInfo(group: FullGroup, stream: KnownStream, moment: Moment): StreamGroupInfo {
   const { name, pending, lastDeliveredId, oldestPendingId, consumers } = group;
   return {
     name,
-    lag: lagOf(group, stream),
+    lag: lagOf(group, stream, moment),
     pending,
     lastDeliveredId,
     oldestPendingAge: oldestPendingId === undefined ? null : ageOf(oldestPendingId, moment),
@@ -91,11 +109,16 @@ function consumerInfo({ name, pending, seenTime, activeTime }: FullConsumer, now
 /** What several shards hold together. */
 export function mergeInfos(infos: readonly StreamInfo[]): StreamInfo {
   const groups = byName(infos.flatMap((info) => info.groups));
+  const filled = infos.filter(({ length }) => length > 0);
   return {
     length: infos.reduce((sum, { length }) => sum + length, 0),
     firstId: furthest(infos.map(({ firstId }) => firstId), -1),
     lastId: furthest(infos.map(({ lastId }) => lastId), 1),
-    groups: groups.map(mergeGroups),
+    groups: groups.map((parts) => {
+      const merged = mergeGroups(parts);
+      const everywhere = filled.every((info) => info.groups.some(({ name }) => name === merged.name));
+      return everywhere ? merged : { ...merged, lag: null }; // it may be given all of a shard in which it is not there yet
+    }),
   };
 }
 

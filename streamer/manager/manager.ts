@@ -33,7 +33,7 @@ import { PageIterator } from "./page_iterator.ts";
 import { collect, Range } from "./range.ts";
 import { type ManagerHost, type ShardKey, shardKeys } from "./shard_keys.ts";
 import { scanPrimaries, StreamNames } from "./streams.ts";
-import { trimKey } from "./trim.ts";
+import { groupNames, trimKey } from "./trim.ts";
 
 /**
  * Looks at streams and their groups, and keeps them in order.
@@ -42,7 +42,8 @@ import { trimKey } from "./trim.ts";
  * them: then what is found is merged or summed up, and what is done is done to each, which is not one step. Shards are looked
  * for at each call; where there are none, the plain key is meant.
  *
- * It owns nothing that has to be closed: it uses the streamer's own connection, and waits while that is being taken up again.
+ * It owns nothing that has to be closed: it uses the streamer's own connection, and another of the streamer's for what may be
+ * answered with large replies, and waits while they are being taken up again.
  * What only looks, and what may be done twice, is sent again then; what may not rejects with `DISCONNECTED`, and may have been
  * carried out. After `disconnect` everything rejects with that code.
  *
@@ -154,8 +155,9 @@ export class Manager {
    * It goes on where it was after a lost connection. A page over the limit on replies is asked for again with half as many.
    * Each loop begins anew; leaving it ends what is under way. What else there is to know is told by {@linkcode range}.
    *
-   * Of a page at most about 2 MiB are asked for, of all shards of a stream together 16 MiB are kept. Holding a message holds
-   * its page: hold its `copy()`.
+   * Of a page at most about 2 MiB are asked for, of all shards of a stream together 16 MiB are kept, as far as that can be told
+   * from the sizes seen; a single larger message comes alone, and then none ahead. The first message is asked for alone, to see
+   * its size. Holding a message holds its page: hold its `copy()`.
    *
    * Source: XRANGE, Redis 5.0.
    *
@@ -197,12 +199,12 @@ export class Manager {
   /**
    * Tells what a stream holds, how far its groups are, and who is in them.
    *
-   * A group's `lag` is the server's count, a hint: `null` where it does not know (a group that was made in the middle, deleted
-   * entries that were not read) or where what it says cannot be. After entries were trimmed unread a server before 7.2 may still
-   * be wrong within what can be. `oldestPendingAge` is the time since the lowest id that is pending, in milliseconds by the
+   * A group's `lag` follows from where it stands, or is the server's count: `null` where that is not known (a group that was made
+   * in the middle, deleted entries that were not read), or not to be relied on: before Redis 8 and Valkey 9, for a group that
+   * stands in the middle of a stream of which entries were ever deleted or trimmed. `oldestPendingAge` is the time since the lowest id that is pending, in milliseconds by the
    * server's clock, and never below 0; ids that are no times give no sensible age. The length and the groups are of one moment.
    *
-   * With `sharded: true`, lengths, `pending` and `lag` are summed up (`lag` is `null` where any is); `firstId` is the lowest,
+   * With `sharded: true`, lengths, `pending` and `lag` are summed up (`lag` is `null` where any is, or where the group is not in a shard that has entries); `firstId` is the lowest,
    * `lastId` the highest, `lastDeliveredId` the lowest; `oldestPendingAge` the highest; groups and consumers with the same name
    * are one, `idle` and `inactive` the lowest.
    *
@@ -236,7 +238,9 @@ export class Manager {
    * may stay, never fewer.
    *
    * `maxLength` is that of each shard. `acknowledged: true` removes only what stands in front of the first entry that any group
-   * has not acknowledged or was not yet given; without groups nothing. That is one step, which no reading, claiming or
+   * has not acknowledged or was not yet given; without groups nothing. With `sharded: true` a shard in which a group of the others
+   * is not there yet stays whole, as that is given all of it once it is; a key that is named alone knows of its own groups only.
+   * That is one step, which no reading, claiming or
    * making of groups can come in between; where scripts are forbidden it is several, which are safe too, except for a group
    * that is made, or set back, in between behind where the others are. Cut off and sent again, it gives only what the second
    * time removed.
@@ -260,8 +264,15 @@ export class Manager {
     const target = checkTrimTarget(options, this.#host.timestampFormat);
     const exact = checkBoolean("exact", options.exact, false);
     const { signal } = options;
-    const request = { target, exact, signal };
-    return sum(await this.#each(key, { choice, signal }, ({ redisKey }) => trimKey(this.#host, redisKey, request)));
+    let asked: Promise<string[]> | undefined; // the groups of all shards, asked for once
+    const trimmed = await this.#each(key, { choice, signal }, async ({ redisKey }, shards) => {
+      const several = target === "acknowledged" && shards.length > 1;
+      asked ??= several
+        ? groupNames(this.#host, shards.map((shard) => shard.redisKey), { signal })
+        : Promise.resolve([]);
+      return await trimKey(this.#host, redisKey, { target, exact, groups: await asked, signal });
+    });
+    return sum(trimmed);
   }
 
   /**
@@ -373,10 +384,10 @@ export class Manager {
   async #each<T>(
     key: string,
     { choice, signal }: { readonly choice: CheckedChoice; readonly signal: AbortSignal | undefined },
-    work: (shard: ShardKey) => Promise<T>,
+    work: (shard: ShardKey, all: readonly ShardKey[]) => Promise<T>,
   ): Promise<T[]> {
     const shards = await shardKeys(this.#host, checkStreamKey(key), { choice, signal });
-    const results = await Promise.allSettled(shards.map(work));
+    const results = await Promise.allSettled(shards.map((shard) => work(shard, shards)));
     return results.map((result) => {
       if (result.status === "rejected") throw result.reason;
       return result.value;

@@ -61,7 +61,7 @@ export type RangeOptions = ShardChoice & {
 
 /** How a range is read. */
 export type RangeAllOptions = ShardChoice & {
-  /** Most messages of each shard to ask for at once. @default {grows from 100 to 1,000} */
+  /** Most messages of each shard to ask for at once. @default {grows from 100 to 1,000, once a size was seen} */
   readonly pageSize?: number;
 };
 
@@ -121,7 +121,7 @@ export interface StreamInfo {
 export interface StreamGroupInfo {
   /** Its name. */
   readonly name: string;
-  /** Entries that were not yet delivered to it; `null` where the server does not know, or what it says cannot be. */
+  /** Entries that were not yet delivered to it; `null` where the server does not know, or cannot be relied on. */
   readonly lag: number | null;
   /** Entries delivered to it and not acknowledged. */
   readonly pending: number;

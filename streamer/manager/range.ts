@@ -28,7 +28,7 @@ const PAGE_BYTES = 2 * 1024 * 1024;
 const ALL_PAGES_BYTES = 16 * 1024 * 1024;
 /** A page that is about as large as the limit on replies would often be over it. */
 const REPLY_SHARE = 0.5;
-/** Messages of the first pages of all shards together. */
+/** Messages of the pages of all shards together that follow the first message of each. */
 const FIRST_MESSAGES = 100;
 
 /** A range, which finds its shards when it is first asked for more. */

@@ -20,7 +20,7 @@ export interface ReadingPlan {
   readonly pageSize: number | undefined;
   /** Bytes that a page should have at most. */
   readonly pageBytes: number;
-  /** Messages of the first page, of which no size is known yet. */
+  /** Messages of the first page of which the size can be guessed: the one behind the very first message. */
   readonly firstPage: number;
 }
 
@@ -78,7 +78,7 @@ export class RangeReader implements PageSource<Message> {
     this.#next = undefined;
   }
 
-  /** Takes the page that has come into hand, and has the one behind it asked for. */
+  /** Takes the page that has come into hand, and has the one behind it asked for, unless single messages are large. */
   #turn(): void {
     const page = this.#next;
     if (page === undefined) return;
@@ -88,6 +88,7 @@ export class RangeReader implements PageSource<Message> {
     this.#source = { frame: page.frame, streamKey, shardId, timestampFormat, field };
     this.#entries = page.entries;
     this.#at = 0;
+    if (page.frame.byteLength > this.#plan.pageBytes) return; // two such pages would be too much
     this.#ask().catch(() => {}); // whoever asks for more is told
   }
 
@@ -106,10 +107,11 @@ export class RangeReader implements PageSource<Message> {
     for (;;) {
       const span = this.#rest;
       if (span === undefined || this.#left <= 0) return undefined;
-      const asked = Math.min(this.#count.count, this.#left);
+      const sized = this.#count.entryBytes > 0; // else a hundred of the largest could come
+      const asked = Math.min(sized ? this.#count.count : 1, this.#left);
       try {
         const command = xrange({ redisKey: this.#shard.redisKey, ...span, count: asked, reverse });
-        const page = await this.#host.run(command, { signal: this.#signal });
+        const page = await this.#host.read(command, { signal: this.#signal });
         const { entries, lastId, frame } = page;
         const full = entries.length === asked;
         this.#rest = full && lastId !== undefined ? behind(span, lastId, reverse) : undefined;

@@ -26,6 +26,13 @@ export interface ManagerHost {
   readonly replyLimit: number;
   /** Where a command goes by its key. */
   readonly run: RunOn;
+  /**
+   * The same for what may be answered with more than the limits allow: over a connection of its own, since that ends it, and
+   * with it whatever else waits there and must not be sent twice.
+   */
+  readonly read: RunOn;
+  /** The server's name and version, as in `"redis 8.0.6"`; `undefined` where it does not tell. */
+  readonly server: () => string | undefined;
   /** Every primary there is now; without a cluster the one server. */
   readonly primaries: () => readonly Primary[];
 }

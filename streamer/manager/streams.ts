@@ -19,7 +19,8 @@ export interface ScanRequest extends ScanOptions {
 
 /**
  * The next streams from a cursor on. Where there are several primaries they are asked in the order of their names, and a
- * cursor says whose it is: `"17@host:port"`. Of one that is gone since, the next one is begun.
+ * cursor says whose it is: `"17@host:port"`. If that one is gone since, all are begun anew: who has its streams now may have a
+ * name that was passed already.
  */
 export async function scanPrimaries(
   primaries: readonly Primary[],
@@ -28,11 +29,11 @@ export async function scanPrimaries(
 ): Promise<ScannedStreams> {
   const { cursor: from, name } = placeOf(cursor);
   const sorted = [...primaries].sort(({ name: one }, { name: other }) => one < other ? -1 : one > other ? 1 : 0);
-  const index = name === undefined ? 0 : sorted.findIndex((primary) => primary.name >= name);
+  const found = name === undefined ? 0 : sorted.findIndex((primary) => primary.name === name);
+  const index = Math.max(0, found);
   const primary = sorted[index];
   if (primary === undefined) return { cursor: "0", streams: [] };
-  const gone = name !== undefined && primary.name !== name;
-  const page = await primary.run(scanStreams(gone ? "0" : from, options), { signal });
+  const page = await primary.run(scanStreams(found < 0 ? "0" : from, options), { signal });
   const streams = [...page.keys];
   if (sorted.length === 1) return { cursor: page.cursor, streams };
   if (page.cursor !== "0") return { cursor: `${page.cursor}@${primary.name}`, streams };

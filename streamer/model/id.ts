@@ -131,6 +131,11 @@ export function idOfTime(time: Date | bigint, format: TimestampFormat): MessageI
   return `${unitsOf(time, format)}-0`;
 }
 
+/** Whether a Date, which may be later than 64 bits of nanoseconds tell, is behind all ids there can be. */
+export function isBeyondIds(time: Date | bigint, format: TimestampFormat): boolean {
+  return time instanceof Date && dateUnits(time.getTime() || 0, format) > MAX_HALF;
+}
+
 /** The last id that can belong to a time, of a Date to its whole millisecond; the last of all for a Date beyond 64 bits. */
 export function lastIdOf(time: Date | bigint, format: TimestampFormat): MessageId {
   if (typeof time === "bigint") return `${unitsOf(time, format)}-${MAX_HALF}`;

@@ -5,6 +5,7 @@ import {
   FIRST_ID,
   halves,
   idOfTime,
+  isBeyondIds,
   LAST_ID,
   lastIdOf,
   type MessageId,
@@ -48,7 +49,9 @@ function startId(start: RangeStart, format: TimestampFormat): MessageId | undefi
     return nextId(lastIdOf(checkTime("start.after", start.after), format));
   }
   const fixed = fixedId("start", start, `${ALLOWED} or { after: Date }`);
-  return fixed ?? idOfTime(checkTime("start", start), format);
+  if (fixed !== undefined) return fixed;
+  const time = checkTime("start", start);
+  return isBeyondIds(time, format) ? undefined : idOfTime(time, format);
 }
 
 function endId(end: RangeBound, format: TimestampFormat): MessageId {

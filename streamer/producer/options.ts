@@ -80,6 +80,9 @@ export interface SendOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Lengths to which a stream can be cut. */
+export const TRIM_LENGTHS = { min: 0, max: Number.MAX_SAFE_INTEGER, integer: true } as const;
+
 const HIGH_WATER_MARK = 16 * 1024 * 1024;
 
 const NAMES = [
@@ -118,7 +121,7 @@ export function producerSettings<T>(options: ProducerOptions<T>): ProducerSettin
       max: maxBuffered,
     }),
     maxBuffered,
-    maxLength: maxLength === undefined ? undefined : checkNumber("maxLength", maxLength, 0, { min: 0, integer: true }),
+    maxLength: maxLength === undefined ? undefined : checkNumber("maxLength", maxLength, 0, TRIM_LENGTHS),
     maxAge: maxAge === undefined ? undefined : checkNumber("maxAge", maxAge, 0, { min: 0 }),
     // What is sent is a T by the producer's type, and else fails as the codec says.
     codec: checkCodec(options.codec) as Codec<unknown> | undefined,

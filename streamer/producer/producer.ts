@@ -8,7 +8,7 @@ import type { ShardServers } from "../cluster/shards.ts";
 import type { TrimTarget } from "../commands/xtrim.ts";
 import { SendLedger } from "./batch.ts";
 import type { ProducerStats } from "./engine.ts";
-import type { Payload, SendOptions } from "./options.ts";
+import { type Payload, type SendOptions, TRIM_LENGTHS } from "./options.ts";
 import type { SendReceipt } from "./receipt.ts";
 import type { Sender } from "./sender.ts";
 import { trimStream } from "./trimming.ts";
@@ -252,7 +252,7 @@ export class ProducerHandle<T = Payload> implements Producer<T> {
       throw invalidOption("maxLength", maxLength, "given when minTimestamp is not, and left out when it is");
     }
     const target: TrimTarget = minTimestamp === undefined
-      ? { maxLength: checkNumber("maxLength", maxLength, 0, { min: 0, integer: true }) }
+      ? { maxLength: checkNumber("maxLength", maxLength, 0, TRIM_LENGTHS) }
       : { minId: idOfTime(minTimestamp, this.#sender.engine.timestampFormat) };
     const cut = { target, exact, sharded: this.#sender.sharded };
     return await trimStream(this.#anchored(), this.#host.servers(signal), cut);

@@ -242,7 +242,9 @@ export class Sender {
 
 function encode(codec: Codec<unknown>, value: unknown): unknown {
   try {
-    return codec.encode(value);
+    const payload: unknown = codec.encode(value);
+    if (payload instanceof Promise) payload.catch(() => {}); // it is refused, and nobody waits for it
+    return payload;
   } catch (cause) {
     throw new StreamerError("INVALID_OPTION", "Cannot send a value as its codec must encode it: it throws", { cause });
   }

@@ -82,7 +82,8 @@ export class Targets<R extends Placed> {
       const empty = stream.plain === undefined && stream.shards.size === 0;
       if (empty && stream !== wanted) this.#streams.delete(stream.streamKey);
     }
-    this.#sweepAt = Math.max(MAX_TARGETS, this.#size * 2); // so that a sweep is rare where none is idle
+    // Not long after, since all of them may be idle by then; and not soon, since each looks at all.
+    this.#sweepAt = Math.max(MAX_TARGETS, this.#size + Math.max(MAX_TARGETS / 2, this.#size >> 6));
   }
 }
 

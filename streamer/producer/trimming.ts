@@ -1,12 +1,10 @@
 // Cutting a stream: which Redis keys that means, all of them at once, and the sum. It must not know producers.
 
-import type { Command } from "../../resp/connection/command.ts";
 import { findShards, type RunCommand, type ShardServers } from "../cluster/shards.ts";
+import { trimInPasses } from "../commands/trim_passes.ts";
+import { xlen } from "../commands/xlen.ts";
 import { type TrimTarget, xtrim } from "../commands/xtrim.ts";
 import { shardRedisKey } from "../model/key.ts";
-
-/** Servers end an approximate cut after about 10,000 entries. When so many went, there may be more; fewer may have come since. */
-const LARGE_PASS = 5_000;
 
 /** How a stream is cut. */
 export interface Cut {
@@ -26,7 +24,7 @@ export interface Cut {
 export async function trimStream(streamKey: string, servers: ShardServers, cut: Cut): Promise<number> {
   const { target, exact, sharded } = cut;
   const keys = sharded ? await keysOf(streamKey, servers) : [streamKey];
-  const trims = await Promise.allSettled(keys.map((key) => trimKey(servers.run, xtrim(key, target, exact), exact)));
+  const trims = await Promise.allSettled(keys.map((key) => trimKey(servers.run, key, { target, exact })));
   let removed = 0;
   for (const trim of trims) {
     if (trim.status === "rejected") throw trim.reason;
@@ -35,13 +33,11 @@ export async function trimStream(streamKey: string, servers: ShardServers, cut: 
   return removed;
 }
 
-/** Pass after pass, as long as there may be more to cut. */
-async function trimKey(run: RunCommand, pass: Command<number>, exact: boolean): Promise<number> {
-  for (let sum = 0;;) {
-    const removed = await run(pass);
-    sum += removed;
-    if (exact || removed < LARGE_PASS) return sum;
-  }
+async function trimKey(run: RunCommand, key: string, { target, exact }: Omit<Cut, "sharded">): Promise<number> {
+  const pass = () => run(xtrim(key, target, exact));
+  if (exact) return await pass();
+  const keep = "maxLength" in target ? target.maxLength : 0;
+  return await trimInPasses({ pass, length: () => run(xlen(key)), keep });
 }
 
 async function keysOf(streamKey: string, servers: ShardServers): Promise<readonly string[]> {

@@ -137,8 +137,11 @@ test("a group is moved, with what it has read where that is known, and deleted; 
 test("scripts name their key, and give a count", () => {
   const remove = removeEmpty({ group: "g", consumer: "c" }, "s");
   assertEquals([words(remove).slice(2), remove.key, remove.repeatable], [["1", "s", "g", "c"], "s", false]);
-  const [exact, about] = [trimAcknowledged("s", true), trimAcknowledged("s", false)];
-  assertEquals([words(exact).slice(2), words(about).slice(2)], [["1", "s", "="], ["1", "s", "~"]]);
+  const [exact, about] = [
+    trimAcknowledged("s", { exact: true, groups: ["g"] }),
+    trimAcknowledged("s", { exact: false, groups: [] }),
+  ];
+  assertEquals([words(exact).slice(2), words(about).slice(2)], [["1", "s", "=", "g"], ["1", "s", "~"]]);
   assertEquals([exact.key, exact.repeatable], ["s", true]);
   for (const command of [remove, exact]) {
     assertEquals([read(command, ":0\r\n"), read(command, ":7\r\n")], [0, 7]);
@@ -147,7 +150,8 @@ test("scripts name their key, and give a count", () => {
 });
 
 test("a script, and a command within one, that is forbidden is told apart from one that fails", () => {
-  const error = (text: string) => readError(standing(`-${text}\r\n`), trimAcknowledged("s", true));
+  const error = (text: string) =>
+    readError(standing(`-${text}\r\n`), trimAcknowledged("s", { exact: true, groups: ["g"] }));
   const forbidden = [
     "NOPERM User u has no permissions to run the 'eval' command",
     "ERR unknown command 'EVAL', with args beginning with: ",

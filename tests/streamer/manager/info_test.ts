@@ -1,13 +1,13 @@
 // Owns what a group's lag is where the server is wrong or silent, and how shards become one. Must not need a server.
 
 import { assertEquals } from "@std/assert";
-import { lagOf, mergeInfos } from "../../../streamer/manager/info.ts";
+import { countsLag, lagOf, mergeInfos } from "../../../streamer/manager/info.ts";
 import type { StreamGroupInfo, StreamInfo } from "../../../streamer/manager/options.ts";
 import { test } from "../../support/runner.ts";
 
-const ten = { length: 10, firstId: "1-0", lastId: "10-0", lastGeneratedId: "12-0" };
+const ten = { length: 10, firstId: "1-0", lastId: "10-0", lastGeneratedId: "12-0", entriesAdded: 12 };
 
-test("a lag follows from where the group stands, else it is the server's, unless that cannot be", () => {
+test("a lag follows from where the group stands, else it is the server's where that counts well, unless that cannot be", () => {
   const cases: readonly [string, number | undefined, number | null][] = [
     ["0-0", 99, 10], // in front of all
     ["0-0", undefined, 10],
@@ -25,13 +25,34 @@ test("a lag follows from where the group stands, else it is the server's, unless
     ["1-0", 9, 9],
   ];
   for (const [lastDeliveredId, lag, expected] of cases) {
-    assertEquals(lagOf({ lastDeliveredId, lag }, ten), expected, `${lastDeliveredId}, the server says ${lag}`);
+    const group = { lastDeliveredId, lag };
+    assertEquals(lagOf(group, ten, { exact: true }), expected, `${lastDeliveredId}, the server says ${lag}`);
+    const doubted = lagOf(group, ten, { exact: false });
+    assertEquals(doubted, expected === lag && lag > 0 && lag < 10 ? null : expected, `${lastDeliveredId}, not exact`);
+    const whole = { ...ten, entriesAdded: 10 };
+    assertEquals(lagOf(group, whole, { exact: false }), expected, `${lastDeliveredId}, nothing was removed`);
+  }
+});
+
+test("an entry that came between the answers does not make a group that lacks it complete", () => {
+  const before = { length: 1, firstId: "1-0", lastId: "2-0", lastGeneratedId: "1-0", entriesAdded: 5 };
+  assertEquals(lagOf({ lastDeliveredId: "1-0", lag: 0 }, before, { exact: false }), 0);
+  const tail = { length: 3, firstId: "1-0", lastId: "9-0", lastGeneratedId: "7-0", entriesAdded: 5 };
+  assertEquals(lagOf({ lastDeliveredId: "3-0", lag: undefined }, tail, { exact: false }), null);
+});
+
+test("the servers whose counts hold are told by their names and versions", () => {
+  for (const server of ["redis 8.0.6", "redis 10.1", "valkey 9.1.2"]) assertEquals(countsLag(server), true, server);
+  for (const server of [undefined, "", "redis 7.4.2", "valkey 8.0.1", "valkey", "other 9.0.0"]) {
+    assertEquals(countsLag(server), false, server);
   }
 });
 
 test("of an empty stream nothing is to come", () => {
-  const empty = { length: 0, firstId: undefined, lastId: undefined, lastGeneratedId: "7-0" };
-  for (const lag of [undefined, 0, 5]) assertEquals(lagOf({ lastDeliveredId: "0-0", lag }, empty), 0);
+  const empty = { length: 0, firstId: undefined, lastId: undefined, lastGeneratedId: "7-0", entriesAdded: 3 };
+  for (const lag of [undefined, 0, 5]) {
+    for (const exact of [true, false]) assertEquals(lagOf({ lastDeliveredId: "0-0", lag }, empty, { exact }), 0);
+  }
 });
 
 function groupOf(name: string, parts: Partial<StreamGroupInfo>): StreamGroupInfo {
@@ -92,9 +113,10 @@ test("of several shards, counts are summed up, ends are the outermost, groups an
           inactive: 6,
         }],
       }),
-      groupOf("only here", { lag: 4 }),
+      groupOf("only here", { lag: null }),
       groupOf("only there", { lag: null }),
     ],
   });
+  assertEquals(mergeInfos([one, empty]).groups[1].lag, 4, "where there are no entries none are to come");
   assertEquals(mergeInfos([empty, empty]).firstId, null);
 });

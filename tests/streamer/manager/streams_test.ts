@@ -55,13 +55,26 @@ test("of several the cursor names whose it is, in the order of their names", asy
   assertEquals([names, cursors], [["a", "b", "c", "d"], ["0@h:2", "100@h:2", "0@h:3", "100@h:3", "0"]]);
 });
 
-test("of a primary that is gone the next one is begun, and behind the last there is nothing", async () => {
+test("if a primary is gone all are begun anew, so that who has its streams now is asked, whatever its name", async () => {
   const primaries = [primaryOf("h:1", ["a"]), primaryOf("h:3", ["c"], ["d"])];
   const signal = undefined;
-  assertEquals(await scanPrimaries(primaries, "100@h:2", { signal }), { cursor: "100@h:3", streams: ["c"] });
-  assertEquals(primaries[1].asked, ["0"]);
-  assertEquals(await scanPrimaries(primaries, "100@h:4", { signal }), { cursor: "0", streams: [] });
-  assertEquals(await scanPrimaries([], "0", { signal }), { cursor: "0", streams: [] });
+  for (const cursor of ["100@h:2", "100@h:4", "0@h:0"]) {
+    assertEquals(await scanPrimaries(primaries, cursor, { signal }), { cursor: "0@h:3", streams: ["a"] }, cursor);
+  }
+  assertEquals([primaries[0].asked, primaries[1].asked], [["0", "0", "0"], []]);
+  assertEquals(await scanPrimaries([], "100@h:2", { signal }), { cursor: "0", streams: [] });
+});
+
+test("a loop over all streams misses none where a replica of a lower name takes over in the middle, and repeats none", async () => {
+  const before = [primaryOf("a:2", ["one"]), primaryOf("b:1", ["two"], ["three"]), primaryOf("c:1", ["four"])];
+  const after = [before[0], primaryOf("a:3", ["two"], ["three"]), before[2]];
+  let now = before;
+  const names: string[] = [];
+  for await (const name of new PageIterator(new StreamNames(() => now, undefined, undefined))) {
+    names.push(name);
+    if (name === "two") now = after;
+  }
+  assertEquals(names, ["one", "two", "three", "four"]);
 });
 
 test("what is no cursor is refused", async () => {

@@ -33,6 +33,8 @@ test("the bounds of a range become the first and the last id that belong to it",
 test("there is no range behind the last id, and none whose start is behind its end", () => {
   assertEquals(spanOf({ after: MAX }, "+", "milliseconds"), undefined);
   assertEquals(spanOf({ after: new Date(8.64e15) }, "+", "nanoseconds"), undefined);
+  assertEquals(spanOf(new Date(8.64e15), "+", "nanoseconds"), undefined);
+  assertThrows(() => spanOf(new Date(NaN), "+", "nanoseconds"), StreamerError);
   assertEquals(spanOf("2-0", "1-9", "milliseconds"), undefined);
   assertEquals(spanOf({ after: new Date(5) }, new Date(5), "milliseconds"), undefined);
 });

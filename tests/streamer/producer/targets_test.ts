@@ -73,6 +73,19 @@ test("targets in use stay, whoever comes; those of before are found again", () =
   assert(!all.has("busy0"));
 });
 
+test("of very many that were in use at once no more than some thousand are left soon after", () => {
+  const { all } = targets();
+  const busy = Array.from({ length: 200_000 }, (_, i) => {
+    const target = all.find("busy", i);
+    target.unsettled = 1;
+    return target;
+  });
+  assertEquals(all.size, 200_000);
+  for (const target of busy) target.unsettled = 0;
+  for (let i = 0; i < 5_000; i++) all.find("passing", i);
+  assert(all.size <= 5_000, String(all.size));
+});
+
 test("the stream that makes room for its own next shard is found again", () => {
   const { all, made } = targets();
   for (let i = 0; i < 4_096; i++) all.find("one", i);
