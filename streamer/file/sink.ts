@@ -216,7 +216,10 @@ export class MessageSink implements AsyncDisposable {
     this.#encoder.write(entry ?? this.#enter(streamKey, shardId, payload.length), sequence, timestamp, payload);
     this.#messages++;
     const full = this.#writing.more(this.#encoder.offset);
-    return full === undefined ? undefined : abortable(full, options.signal);
+    if (full === undefined) return undefined;
+    const waiting = abortable(full, options.signal);
+    waiting.catch(() => {}); // whoever does not wait for it is told by the next call
+    return waiting;
   }
 
   /**

@@ -320,3 +320,31 @@ test("the note of shards grows with shards, not with messages", async () => {
   for (let i = 0; i < 10_000; i++) await sink.write(record({ streamKey: `s${i % 50}`, sequence: BigInt(i) }));
   assertEquals([sink.stats().shards, sink.stats().messages], [50, 10_000]);
 });
+
+for (const how of ["fails", "is aborted"]) {
+  test(`a promise of write that nobody waits for raises no unhandled rejection when it ${how}, with a signal too`, async () => {
+    const unhandled: unknown[] = [];
+    const note = (event: PromiseRejectionEvent) => {
+      event.preventDefault();
+      unhandled.push(event.reason);
+    };
+    globalThis.addEventListener("unhandledrejection", note);
+    try {
+      const disk = new MemoryDisk();
+      const sink = await create(disk, { highWaterMark: 1 });
+      const stop = new AbortController();
+      const gate = Promise.withResolvers<void>();
+      disk.gate = gate.promise;
+      if (how === "fails") disk.broken.write = systemError("ENOSPC");
+      const waiting = sink.write(record({ payload: "x".repeat(1000) }), { signal: stop.signal });
+      assert(waiting instanceof Promise);
+      if (how === "is aborted") stop.abort();
+      gate.resolve();
+      await sink.close().catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assertEquals(unhandled, []);
+    } finally {
+      globalThis.removeEventListener("unhandledrejection", note);
+    }
+  });
+}
