@@ -90,6 +90,10 @@ export class MemoryDisk {
         this.closed++;
         await this.#fail("close");
       },
+      remove: () => {
+        this.files.delete(path);
+        return Promise.resolve();
+      },
     };
   }
 
