@@ -350,6 +350,9 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
       (wanted.streamKey === undefined || wanted.streamKey === decoder.streamKey) &&
       (wanted.shardId === undefined || wanted.shardId === decoder.shardId) &&
       decoder[wanted.by] > wanted.above);
+    // What the last beacon interrupts is torn: to go on where it begins, as who appends cuts it off.
+    const { resync, skip, position } = decoder.state;
+    if (resync || skip > 0 || position > await this.#reading.size()) await this.#toEnd(check);
   }
 
   async #toEnd(check: () => void): Promise<void> {
