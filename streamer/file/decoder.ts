@@ -25,7 +25,7 @@ import {
   viewOf,
 } from "./layout.ts";
 import { FrameMessage } from "./message.ts";
-import { Page } from "./page.ts";
+import { Page, PAGE_BYTES } from "./page.ts";
 
 /** What a step came to: a message is there; more bytes are needed, up to `need`; or something is wrong, which `flaw` tells. */
 export const STEP = Object.freeze({ frame: 0, need: 1, flaw: 2 });
@@ -65,10 +65,13 @@ export class FileDecoder {
   #resync = false; // at a boundary: what interrupts is passed over
   #skip = 0; // bytes of an interrupted message to be passed over
   #expected: ExpectedBeacon | undefined;
-  #suspect = false; // whether a beacon inside of the message says that it has another length
+  #suspect = 0; // bytes of the message, if a beacon inside of it says that it has another length
+  #wasted = 0; // bytes of such messages that came to nothing
 
   /** Of the byte up to which (exclusively) bytes are needed. */
   need = 0;
+  /** Up to where (exclusively) they are likely to be needed soon; not more than twice as far as has been looked. */
+  wish = 0;
   /** What is wrong; valid after `STEP.flaw`. */
   flaw: Flaw = { kind: "corrupt", offset: 0, why: "" };
 
@@ -120,7 +123,7 @@ export class FileDecoder {
     this.#boundary = this.#boundaryFrom(position);
     this.#resync = false;
     this.#skip = 0;
-    this.#suspect = false;
+    this.#suspect = this.#wasted = 0;
   }
 
   /** Goes on with the first message that begins behind the beacon at this boundary; 0 is the beginning of the file. */
@@ -131,8 +134,10 @@ export class FileDecoder {
 
   /** Finds the next message; {@linkcode take} or {@linkcode pass} goes behind it. */
   locate(): number {
-    this.#suspect = false;
+    this.#suspect = 0;
     this.#expected = undefined;
+    // One large message does not make the pages of those behind it large.
+    if (this.page.bytes.length > 2 * PAGE_BYTES && this.#position > this.page.base) this.page.shrink(this.#position);
     while (this.#position === this.#boundary || this.#skip > 0) {
       if (this.#position !== this.#boundary) {
         const bytes = Math.min(this.#skip, this.#boundary - this.#position);
@@ -196,7 +201,7 @@ export class FileDecoder {
     if (computed !== checksum) {
       const { offset, suspect } = { offset: this.#position, suspect: this.#suspect };
       const why = `the payload's checksum must be ${checksum}: current value is ${computed}`;
-      if (suspect) this.#fail(offset, why);
+      if (suspect > 0) this.#fail(offset, why);
       else {
         this.pass(); // its length is believed
         this.flaw = { kind: "corrupt", offset, why };
@@ -218,7 +223,7 @@ export class FileDecoder {
 
   /** Goes on behind the next beacon, as a message that seems to go past the end of the file cannot be believed. */
   giveUp(): void {
-    this.#fail(this.#position, "beacons must agree with the length of the message they interrupt");
+    this.#fail(this.#position, DISAGREE);
   }
 
   #boundaryFrom(position: number): number {
@@ -291,9 +296,15 @@ export class FileDecoder {
       }
       left -= boundary - position;
       if (total !== undefined) this.#expected ??= { boundary, remaining: left };
-      const size = this.#beaconAt(boundary, total === undefined ? 0 : left);
+      // Beacons that disagree come early: no more is asked for than twice what has been walked over.
+      const walked = boundary - start;
+      const size = this.#beaconAt(boundary, total === undefined ? 0 : Math.min(left, 2 * walked));
+      if (size === NEED) this.wish = this.need + Math.min(2 * walked, Math.ceil(left * walked / (bytes - left)));
       if (size < 0) return size;
-      if (total !== undefined && this.page.view.getUint32(boundary - this.page.base + 1) !== left) this.#suspect = true;
+      if (total !== undefined && this.page.view.getUint32(boundary - this.page.base + 1) !== left) {
+        this.#suspect = total;
+        if (this.#wasted + total > 4 * start + WASTE) return this.#doubt(start);
+      }
       position = boundary + size;
       boundary += this.#interval;
     }
@@ -333,12 +344,12 @@ export class FileDecoder {
   }
 
   #want(need: number): number {
-    this.need = need;
+    this.need = this.wish = need;
     return STEP.need;
   }
 
   #wants(need: number): number {
-    this.need = need;
+    this.need = this.wish = need;
     return NEED;
   }
 
@@ -348,9 +359,17 @@ export class FileDecoder {
     return this.#failAt(offset, next, why);
   }
 
+  #doubt(start: number): number {
+    this.#suspect = 0; // it costs nothing
+    this.#fail(start, DISAGREE);
+    return FLAW;
+  }
+
   #failAt(offset: number, next: number, why: string): number {
     this.flaw = { kind: "corrupt", offset, why };
+    const wasted = this.#wasted + Math.min(this.#suspect, Math.max(0, this.page.end - this.#position));
     this.moveToBeacon(next);
+    this.#wasted = wasted;
     return STEP.flaw;
   }
 
@@ -380,6 +399,12 @@ export class FileDecoder {
 
 const NEED = -1;
 const FLAW = -2;
+/**
+ * Bytes of messages that a beacon contradicts which may be read in vain, beside four times what stands before: one beacon may be
+ * wrong about a message, but where all are, reading would take time with the square of the file.
+ */
+const WASTE = 64 * 1024 * 1024;
+const DISAGREE = "beacons must agree with the length of the message they interrupt";
 const TOO_LARGE = `a beacon must be shorter than the distance between beacons, of at most ${MAX_BEACON_BYTES} bytes`;
 
 function isSame(known: Uint8Array, bytes: Uint8Array, from: number, to: number): boolean {

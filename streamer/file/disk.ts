@@ -1,7 +1,7 @@
 // Files of the runtime, behind the port: `node:fs/promises`, which Deno, Bun and Node all have. It must not know the format.
 
 import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, unlink } from "node:fs/promises";
 import type { FilePort, OpenMode } from "./port.ts";
 
 const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants;
@@ -15,14 +15,16 @@ const FLAGS = Object.freeze({
 
 /** Opens a file. */
 export async function openDisk(path: string, mode: OpenMode): Promise<FilePort> {
-  return new DiskFile(await open(path, FLAGS[mode]));
+  return new DiskFile(await open(path, FLAGS[mode]), path);
 }
 
 class DiskFile implements FilePort {
   readonly #handle: FileHandle;
+  readonly #path: string;
 
-  constructor(handle: FileHandle) {
+  constructor(handle: FileHandle, path: string) {
     this.#handle = handle;
+    this.#path = path;
   }
 
   async read(into: Uint8Array, position: number): Promise<number> {
@@ -47,5 +49,9 @@ class DiskFile implements FilePort {
 
   close(): Promise<void> {
     return this.#handle.close();
+  }
+
+  remove(): Promise<void> {
+    return unlink(this.#path);
   }
 }

@@ -43,6 +43,19 @@ export class Page {
     this.length = keep;
   }
 
+  /** Becomes a page of the usual size again, from `position` on. */
+  shrink(position: number): void {
+    const from = position - this.base;
+    const keep = Math.max(0, Math.min(this.length - from, PAGE_BYTES));
+    const next = new Uint8Array(keep === 0 ? 0 : PAGE_BYTES);
+    next.set(this.bytes.subarray(from, from + keep));
+    this.bytes = next;
+    this.view = viewOf(next);
+    this.lent = false;
+    this.base = position;
+    this.length = keep;
+  }
+
   /** Forgets what is there, to be read again from `position` on. */
   drop(position: number): void {
     this.length = 0;

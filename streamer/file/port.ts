@@ -14,6 +14,8 @@ export interface FilePort {
   sync(): Promise<void>;
   /** Gives the file back. */
   close(): Promise<void>;
+  /** Takes the file away; only of one that was opened as new, and after `close`, since not every system can before. */
+  remove(): Promise<void>;
 }
 
 /** How a file is opened: to read; to write one that is new; to write one from its beginning; to read and write what may be there. */

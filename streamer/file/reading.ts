@@ -69,12 +69,13 @@ export class FileReading {
   async fill(decoder: FileDecoder, need: number): Promise<boolean> {
     const { page, position } = decoder;
     const bytes = need - position;
-    const size = bytes > PAGE_BYTES ? await this.size() : need;
+    const { wish } = decoder;
+    const size = wish - position > PAGE_BYTES ? await this.size() : need;
     if (need > size) return false;
     if (!page.reaches(position) || need > page.base + page.bytes.length) {
-      // Beacons in a message may be larger than it: twice as much each time, so that it is not begun too often.
-      const twice = page.base === position ? Math.min(2 * page.length, size - position) : 0;
-      page.turn(position, Math.max(bytes, twice));
+      // Beacons in a message may be larger than it: some more each time, so that it is not begun too often.
+      const more = page.base === position ? Math.ceil(page.length * 17 / 16) : 0;
+      page.turn(position, Math.max(bytes, Math.min(size - position, Math.max(more, wish - position))));
     }
     while (page.end < need) {
       const count = await this.#read(page.bytes.subarray(page.length), page.end);

@@ -135,7 +135,7 @@ export class MessageSink implements AsyncDisposable {
   }
 
   /**
-   * Makes a new file; its header is written when this resolves.
+   * Makes a new file; its header is written when this resolves. Where it rejects, no new file is left behind.
    *
    * @throws {FileError} `CONNECT` where the system refuses, or a file is there already and `overwrite` is not set;
    * `SEND_FAILED` where the header cannot be written.
@@ -216,7 +216,10 @@ export class MessageSink implements AsyncDisposable {
     this.#encoder.write(entry ?? this.#enter(streamKey, shardId, payload.length), sequence, timestamp, payload);
     this.#messages++;
     const full = this.#writing.more(this.#encoder.offset);
-    return full === undefined ? undefined : abortable(full, options.signal);
+    if (full === undefined) return undefined;
+    const waiting = abortable(full, options.signal);
+    waiting.catch(() => {}); // whoever does not wait for it is told by the next call
+    return waiting;
   }
 
   /**
@@ -351,7 +354,13 @@ export class MessageSink implements AsyncDisposable {
 export async function createSink({ open, now }: SinkPorts, path: string, settings: SinkSettings): Promise<MessageSink> {
   settings.signal?.throwIfAborted();
   const port = await opened(open, path, settings.overwrite ? "replace" : "new");
-  return await started(port, { path, settings, now, header: settings, offset: 0, tally: new Tally() });
+  try {
+    return await started(port, { path, settings, now, header: settings, offset: 0, tally: new Tally() });
+  } catch (error) {
+    // It would be in the way of the next try. What was there to be overwritten is gone already: that one stays.
+    if (!settings.overwrite) await port.remove().catch(() => {}); // the first error counts
+    throw error;
+  }
 }
 
 /** Makes a sink that goes on with a file on a disk of one's own. */

@@ -184,7 +184,7 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
    */
   async seek(time: Date | bigint, options: FileSeekOptions = {}): Promise<void> {
     const wanted = wantedTime(time, options);
-    await this.#move(options.signal, () => this.#find(wanted));
+    await this.#move(options.signal, (check) => this.#find(wanted, check));
   }
 
   /**
@@ -197,10 +197,10 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
   async rewind(position: FilePosition, options: FileSeekOptions = {}): Promise<void> {
     checkPosition(position);
     const wanted = wantedSequence(typeof position === "bigint" ? position : 0n, options);
-    await this.#move(options.signal, async () => {
+    await this.#move(options.signal, async (check) => {
       if (position === "beginning") this.#decoder.moveToBeacon(0);
-      else if (position === "end") await this.#toEnd();
-      else await this.#find(wanted);
+      else if (position === "end") await this.#toEnd(check);
+      else await this.#find(wanted, check);
     });
   }
 
@@ -301,18 +301,24 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
     onCorrupt(error);
   }
 
-  async #move(signal: AbortSignal | undefined, find: () => Promise<void>): Promise<void> {
-    this.#settings.signal?.throwIfAborted();
+  /** Moves in turn; `find` calls `check` before it reads, which throws where nobody waits for the outcome any more. */
+  async #move(signal: AbortSignal | undefined, find: (check: () => void) => Promise<void>): Promise<void> {
+    const { signal: own } = this.#settings;
+    const check = () => {
+      if (this.#closing !== undefined) throw closed();
+      own?.throwIfAborted();
+      signal?.throwIfAborted();
+    };
+    own?.throwIfAborted();
     signal?.throwIfAborted();
     const moving = this.#inTurn(async () => {
-      if (this.#closing !== undefined) throw closed();
-      signal?.throwIfAborted(); // while others had their turn
+      check(); // while others had their turn
       const { state } = this.#decoder;
       const ended = this.#ended;
       try {
         this.#ended = false;
-        await find();
-        signal?.throwIfAborted();
+        await find(check);
+        check();
         this.#tornAt = -1;
         this.#pause.wake(); // there may be something to read now
       } catch (error) {
@@ -321,46 +327,54 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
         throw error;
       }
     });
-    await abortable(moving, signal);
+    await abortable(abortable(moving, signal), own);
   }
 
-  async #beacons(): Promise<Beacons> {
+  async #beacons(check: () => void): Promise<Beacons> {
     const interval = this.beaconInterval;
     const size = await this.#reading.size();
     return {
       interval,
       last: Math.max(0, Math.floor((size - 1) / interval)),
-      read: (number) => this.#reading.beacon(number * interval, interval),
+      read: async (number) => {
+        check();
+        return await this.#reading.beacon(number * interval, interval);
+      },
     };
   }
 
-  async #find(wanted: Wanted): Promise<void> {
+  async #find(wanted: Wanted, check: () => void): Promise<void> {
     const decoder = this.#decoder;
-    decoder.moveToBeacon(this.beaconInterval * await findBeacon(await this.#beacons(), wanted));
-    await this.#scan(() =>
+    decoder.moveToBeacon(this.beaconInterval * await findBeacon(await this.#beacons(check), wanted));
+    await this.#scan(check, () =>
       (wanted.streamKey === undefined || wanted.streamKey === decoder.streamKey) &&
       (wanted.shardId === undefined || wanted.shardId === decoder.shardId) &&
-      decoder[wanted.by] > wanted.above
-    );
+      decoder[wanted.by] > wanted.above);
+    // What the last beacon interrupts is torn: to go on where it begins, as who appends cuts it off.
+    const { resync, skip, position } = decoder.state;
+    if (resync || skip > 0 || position > await this.#reading.size()) await this.#toEnd(check);
   }
 
-  async #toEnd(): Promise<void> {
-    const last = await lastBeginning(await this.#beacons(), await this.#reading.size());
+  async #toEnd(check: () => void): Promise<void> {
+    const last = await lastBeginning(await this.#beacons(check), await this.#reading.size());
     this.#decoder.moveToBeacon(this.beaconInterval * last);
-    await this.#scan(() => false);
+    await this.#scan(check, () => false);
   }
 
   /** Passes over messages until one is found; that one, or the end, is then the next. */
-  async #scan(isFound: () => boolean): Promise<void> {
+  async #scan(check: () => void, isFound: () => boolean): Promise<void> {
     const decoder = this.#decoder;
-    while (this.#closing === undefined) {
+    for (;;) {
       const step = decoder.locate();
       if (step === STEP.flaw) this.#report(decoder.flaw);
       else if (step === STEP.frame) {
         const { special } = decoder;
         if (special === "end" || (special === undefined && isFound())) return;
         decoder.pass();
-      } else if (!await this.#reading.fill(decoder, decoder.need) && !await this.#isContradicted()) return;
+      } else {
+        check();
+        if (!await this.#reading.fill(decoder, decoder.need) && !await this.#isContradicted()) return;
+      }
     }
   }
 }

@@ -215,3 +215,66 @@ test("a message that is nearly all beacons is begun a few times, and not once fo
   assertEquals([messages.map(plain), errors], [[plain(one)], []]);
   assertLessOrEqual(source.stats().reads, 20);
 });
+
+/** A hostile file: behind every beacon stands a message that says it goes on nearly to the end of the file. */
+function nested(size: number, interval: number): Uint8Array {
+  const bytes = new Uint8Array(size);
+  const view = new DataView(bytes.buffer);
+  bytes.set([0x53, 0x73, 1, 0]);
+  view.setUint32(12, interval);
+  bytes[127] = 0x0d;
+  const message = (at: number) => {
+    bytes.set([1, 0x61], at);
+    const intervals = Math.floor((size - at) / interval);
+    view.setUint32(at + 26, Math.max(0, size - at - 33 - 7 * (intervals + 2)));
+  };
+  message(128);
+  for (let at = interval; at + 64 < size; at += interval) {
+    bytes[at] = bytes[at + 6] = 0x0d;
+    message(at + 7);
+  }
+  return bytes;
+}
+
+test("messages inside of messages are looked at in vain for a part of the file's size only, not its square", async () => {
+  const size = 4 * 1024 * 1024;
+  await using source = await open(diskOf(nested(size, 1024)));
+  const { messages, errors } = await drain(source);
+  assertEquals(messages, []);
+  assertGreater(errors.length, 4000);
+  // Each that was not given up for the beacons inside of it was looked at to its end, nearly that of the file.
+  const vain = errors.filter(({ message }) => !message.includes("beacons must agree"));
+  const bytes = vain.reduce((sum, { offset = 0 }) => sum + size - offset, 0);
+  assertLessOrEqual(bytes, 64 * 1024 * 1024 + 6 * size);
+  assertLessOrEqual(source.stats().bytesRead, 64 * 1024 * 1024 + 8 * size);
+});
+
+test("one beacon that is wrong about what it interrupts does not cost the message", async () => {
+  const records = [1n, 2n, 3n].map((sequence) => record({ sequence, payload: "x".repeat(5000) }));
+  const file = await fileOf(records, { interval: 1024 });
+  for (const boundary of [1024, 2048, 4096, 7168]) {
+    const wrong = file.slice();
+    wrong[boundary + 4] ^= 1;
+    await using source = await open(diskOf(wrong));
+    const { messages, errors } = await drain(source);
+    assertEquals([messages.map(plain), errors], [records.map(plain), []]);
+  }
+});
+
+test("a message that claims more than the file has is given up at the first beacon that says otherwise", async () => {
+  const records = Array.from({ length: 200 }, (_, i) => record({ sequence: BigInt(i), payload: "payload".repeat(3) }));
+  const file = await fileOf(records, { interval: 1024 });
+  const offsets = await offsetsOf(file);
+  const broken = offsets.findLastIndex((offset) => offset < 2048);
+  const view = new DataView(file.buffer);
+  const claimed = 0x1000_0000;
+  view.setUint32(offsets[broken] + 26, claimed);
+  view.setUint32(2048 + 1, claimed + 33 - (2048 - offsets[broken])); // the beacon at 2048 agrees, the one at 3072 does not
+  const disk = diskOf(file);
+  await using source = await open(disk);
+  const { messages, errors } = await drain(source);
+  const next = offsets.findIndex((offset) => offset > 3072);
+  assertEquals(errors.map(({ offset }) => offset), [offsets[broken]]);
+  assertEquals(messages.map(plain), [...records.slice(0, broken), ...records.slice(next)].map(plain));
+  assertLessOrEqual(disk.largestRead, 300_000);
+});

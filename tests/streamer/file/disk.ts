@@ -19,6 +19,8 @@ export class MemoryDisk {
   full = Infinity;
   /** Fails the next call of these. */
   broken: Partial<Record<"open" | "read" | "size" | "write" | "truncate" | "sync" | "close", Error>> = {};
+  /** Is called before a read is done, and waited for. */
+  onRead: () => void | Promise<void> = () => {};
   /** Resolves before a write is done. */
   gate: Promise<void> = Promise.resolve();
   reads = 0;
@@ -49,6 +51,7 @@ export class MemoryDisk {
     return {
       read: async (into, position) => {
         await this.#fail("read");
+        await this.onRead();
         this.reads++;
         this.largestRead = Math.max(this.largestRead, into.length);
         const from = this.bytes(path).subarray(position, position + Math.min(into.length, this.readPiece));
@@ -86,6 +89,10 @@ export class MemoryDisk {
       close: async () => {
         this.closed++;
         await this.#fail("close");
+      },
+      remove: () => {
+        this.files.delete(path);
+        return Promise.resolve();
       },
     };
   }

@@ -174,3 +174,59 @@ test("a failure of the system while reading is told of, and reading can go on", 
   assertEquals([error.kind, error.code], ["system", "DISCONNECTED"]);
   assertEquals((await drain(source)).messages.length, 2);
 });
+
+/** A file whose last message is torn behind a beacon that interrupts it, and how many messages are whole. */
+async function tornBehindBeacon(): Promise<{ readonly bytes: Uint8Array; readonly whole: number }> {
+  const records = Array.from(
+    { length: 30 },
+    (_, i) => record({ sequence: BigInt(i + 1), timestamp: T + BigInt(i), payload: "p".repeat(100) }),
+  );
+  const file = await fileOf(records, { beaconInterval: 1024 });
+  const frames = framesOf(file, 1024);
+  // The last one that goes over a beacon, cut a few bytes behind that beacon.
+  for (let i = frames.length - 1; i >= 0; i--) {
+    const boundary = Math.ceil(frames[i].offset / 1024) * 1024;
+    if (boundary > frames[i].offset && frames[i].end > boundary + 36 + 20) {
+      return { bytes: file.slice(0, boundary + 36 + 5), whole: i };
+    }
+  }
+  throw new Error("none");
+}
+
+test("a torn end is told of after seeking behind everything, as it is after rewinding to the end", async () => {
+  const { bytes } = await tornBehindBeacon();
+  for (const how of ["rewind", "seek"] as const) {
+    await using source = await open(diskOf(bytes));
+    if (how === "rewind") await source.rewind("end");
+    else await source.seek(T + 1000n, { streamKey: "a", shardId: 0 });
+    const { messages, errors } = await drain(source);
+    assertEquals([how, messages.length, errors.map(({ kind }) => kind)], [how, 0, ["torn"]]);
+  }
+});
+
+for (const how of ["rewind", "seek"] as const) {
+  test(`after a ${how} to the end of a torn file that is followed, all that is appended once it was cut comes`, async () => {
+    const { bytes } = await tornBehindBeacon();
+    const disk = diskOf(bytes);
+    await using source = await open(disk, { follow: true, pollInterval: 1, signal: AbortSignal.timeout(3_000) });
+    if (how === "rewind") await source.rewind("end");
+    else await source.seek(T + 1000n, { streamKey: "a", shardId: 0 });
+    const sink = await append(disk, { onTorn: "truncate", endOfStream: true });
+    const expected = Array.from({ length: 40 }, (_, i) => BigInt(1000 + i));
+    for (const sequence of expected) {
+      sink.write(record({ sequence, timestamp: T + 1000n + sequence, payload: "q".repeat(60) }));
+    }
+    await sink.close();
+    const found: FileMessage[] = [];
+    const errors: string[] = [];
+    for (let tries = 0; tries < 5; tries++) {
+      try {
+        for await (const message of source) found.push(message);
+        break;
+      } catch (error) {
+        errors.push(error instanceof FileError ? error.message : String(error));
+      }
+    }
+    assertEquals([found.map(({ sequence }) => sequence), errors], [expected, []]);
+  });
+}

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { memoryUsage } from "node:process";
 import { MessageSink, MessageSource } from "../../../streamer/file/mod.ts";
 import { test } from "../../support/runner.ts";
-import { T } from "./filing.ts";
+import { diskOf, fileOf, open, record, T } from "./filing.ts";
 
 const MIB = 1024 * 1024;
 
@@ -45,3 +45,22 @@ test("200 MB are written and read, and the process does not grow with them", asy
     await rm(folder, { recursive: true });
   }
 }, { timeout: 60_000 });
+
+test("after a large message, small ones are read in pages as small as before", async () => {
+  const large = record({ payload: "L".repeat(8 * MIB) });
+  const small = Array.from(
+    { length: 5_000 },
+    (_, i) => record({ sequence: BigInt(i + 2), payload: "s".repeat(1_000) }),
+  );
+  const disk = diskOf(await fileOf([large, ...small]));
+  await using source = await open(disk);
+  let count = 0;
+  let pinned = 0;
+  for await (const { payload } of source) {
+    if (count++ === 0) disk.largestRead = 0;
+    else pinned = Math.max(pinned, payload.buffer.byteLength);
+  }
+  assertEquals(count, 5_001);
+  assertLess(disk.largestRead, MIB);
+  assertLess(pinned, MIB);
+});

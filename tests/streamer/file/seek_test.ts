@@ -1,10 +1,17 @@
 // Owns the proof that seeking finds what a look at every message would find, with a logarithm of the beacons in reads.
 
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
-import { FileError, type FileRecord, type FileSeekOptions, StreamerError } from "../../../streamer/file/mod.ts";
+import {
+  FileError,
+  type FileRecord,
+  type FileSeekOptions,
+  type MessageSource,
+  StreamerError,
+} from "../../../streamer/file/mod.ts";
 import { freshSeed, Random } from "../../resp/drive.ts";
 import { test } from "../../support/runner.ts";
-import { diskOf, drain, fileOf, framesOf, open, plain, randomRecords, record, T } from "./filing.ts";
+import type { MemoryDisk } from "./disk.ts";
+import { diskOf, drain, fileOf, framesOf, open, PATH, plain, randomRecords, record, T } from "./filing.ts";
 
 const seed = freshSeed();
 
@@ -167,4 +174,45 @@ test("positions and options that are none are refused", async () => {
   const error = await assertRejects(() => source.seek(T, { streamKey: "a:b" }), StreamerError);
   assertEquals(error.code, "INVALID_STREAM_KEY");
   assertEquals((await drain(source)).messages.length, 1);
+});
+
+/** A source that stands at the beginning of a file of which everything must be read to find its last message. */
+async function slowToSeek(
+  signal?: AbortSignal,
+): Promise<{ readonly disk: MemoryDisk; readonly source: MessageSource }> {
+  const records = Array.from({ length: 5_000 }, (_, i) => record({ sequence: BigInt(i), payload: "p".repeat(200) }));
+  const disk = diskOf(await fileOf(records, { interval: 512 })); // without markers
+  disk.readPiece = 10_000;
+  return { disk, source: await open(disk, signal === undefined ? {} : { signal }) };
+}
+
+for (const whose of ["its own", "the source's"]) {
+  test(`a seek that is under way ends with the reason of ${whose} signal, stops reading and changes nothing`, async () => {
+    const stop = new AbortController();
+    const { disk, source } = await slowToSeek(whose === "its own" ? undefined : stop.signal);
+    await using _ = source;
+    const before = disk.reads;
+    disk.onRead = () => {
+      if (disk.reads === before + 3) stop.abort("stop");
+    };
+    const seeking = source.rewind(4_998n, whose === "its own" ? { signal: stop.signal } : {});
+    assertEquals(await seeking.then(() => "resolved", (reason: unknown) => reason), "stop");
+    if (whose === "its own") assertEquals((await drain(source)).messages[0].sequence, 0n);
+    else await source.close(); // which waits for who reads
+    const whole = Math.ceil(disk.bytes(PATH).length / disk.readPiece);
+    assertLessOrEqual(disk.reads, before + 40 + (whose === "its own" ? whole : 0));
+  });
+}
+
+test("a seek that closing interrupts rejects", async () => {
+  const { disk, source } = await slowToSeek();
+  const { promise: reached, resolve } = Promise.withResolvers<void>();
+  const before = disk.reads;
+  disk.onRead = () => {
+    if (disk.reads === before + 3) resolve();
+  };
+  const seeking = assertRejects(() => source.rewind(4_998n), StreamerError);
+  await reached;
+  await source.close();
+  assertEquals([(await seeking).code, disk.closed], ["CONSUMER_ENDED", 1]);
 });

@@ -1,6 +1,10 @@
 // Owns the proof of how a sink takes messages: back-pressure, limits, flushing, a disk that fails, and its end.
 
 import { assert, assertEquals, assertInstanceOf, assertLessOrEqual, assertRejects, assertThrows } from "@std/assert";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
 import {
   type CreateSinkOptions,
   FileError,
@@ -164,7 +168,8 @@ for (const full of [0, 100, 128, 129, 200, 5000, 300_000, 700_000]) {
     assertEquals([error.kind, error.code, error.path], ["system", "SEND_FAILED", PATH]);
     assertInstanceOf(error.cause, Error);
     assertEquals(disk.opened, disk.closed);
-    assertLessOrEqual(disk.bytes(PATH).length, full);
+    if (full < 128) assertEquals(disk.files.has(PATH), false); // not even the header
+    else assertLessOrEqual(disk.bytes(PATH).length, full);
     disk.full = Infinity;
     const sink = await append(disk, { onTorn: "truncate", interval: 1024 });
     sink.write(record({ payload: "behind" }));
@@ -319,4 +324,73 @@ test("the note of shards grows with shards, not with messages", async () => {
   await using sink = await create(new MemoryDisk());
   for (let i = 0; i < 10_000; i++) await sink.write(record({ streamKey: `s${i % 50}`, sequence: BigInt(i) }));
   assertEquals([sink.stats().shards, sink.stats().messages], [50, 10_000]);
+});
+
+for (const how of ["fails", "is aborted"]) {
+  test(`a promise of write that nobody waits for raises no unhandled rejection when it ${how}, with a signal too`, async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown) => void unhandled.push(reason);
+    process.on("unhandledRejection", note);
+    try {
+      const disk = new MemoryDisk();
+      const sink = await create(disk, { highWaterMark: 1 });
+      const stop = new AbortController();
+      const gate = Promise.withResolvers<void>();
+      disk.gate = gate.promise;
+      if (how === "fails") disk.broken.write = systemError("ENOSPC");
+      const waiting = sink.write(record({ payload: "x".repeat(1000) }), { signal: stop.signal });
+      assert(waiting instanceof Promise);
+      if (how === "is aborted") stop.abort();
+      gate.resolve();
+      await sink.close().catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assertEquals(unhandled, []);
+    } finally {
+      process.off("unhandledRejection", note);
+    }
+  });
+}
+
+test("a file that could not be made, or whose making was abandoned, is not left behind", async () => {
+  for (const how of ["fails", "is aborted"]) {
+    const disk = new MemoryDisk();
+    const stop = new AbortController();
+    const gate = Promise.withResolvers<void>();
+    disk.gate = gate.promise;
+    if (how === "fails") disk.broken.write = systemError("ENOSPC");
+    const making = create(disk, { signal: stop.signal }).then(() => "made", (error: unknown) => error);
+    while (disk.opened === 0) await Promise.resolve();
+    if (how === "is aborted") stop.abort("stop");
+    gate.resolve();
+    const outcome = await making;
+    if (how === "is aborted") assertEquals(outcome, "stop");
+    else assertInstanceOf(outcome, FileError);
+    assertEquals([disk.files.has(PATH), disk.closed], [false, 1]);
+    await using sink = await create(disk); // nothing is in its way
+    assertEquals(sink.path, PATH);
+  }
+});
+
+test("a file that was there is not taken away when it cannot be written anew or gone on with", async () => {
+  for (const begin of [(disk: MemoryDisk) => create(disk, { overwrite: true }), append, create]) {
+    const disk = new MemoryDisk();
+    disk.files.set(PATH, new Uint8Array(0));
+    disk.broken.write = systemError("ENOSPC");
+    await assertRejects(() => begin(disk), FileError);
+    assertEquals(disk.files.has(PATH), true);
+  }
+});
+
+test("on the disk of the system a file whose making was abandoned is not left behind, either", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "sea-file-"));
+  try {
+    const path = join(folder, "a.ss");
+    const stop = new AbortController();
+    const making = MessageSink.create(path, { signal: stop.signal });
+    stop.abort("stop");
+    assertEquals(await making.then(() => "made", (error: unknown) => error), "stop");
+    assertEquals(await readdir(folder), []);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
