@@ -30,6 +30,7 @@ import { basename, dirname, join } from "node:path";
 import { isatty } from "node:tty";
 import { parseArgs } from "node:util";
 import { runCommandLine } from "./streamer/cli/main.ts";
+import { abortable } from "./streamer/model/abortable.ts";
 import {
   type FileOutput,
   type Input,
@@ -111,20 +112,6 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Waits for something, but not past a signal. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await promise;
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
-}
-
 function codeOf(error: unknown): unknown {
   return Object(error).code;
 }
@@ -148,7 +135,7 @@ class DescriptorInput implements Input {
   async read(into: Uint8Array, signal?: AbortSignal): Promise<number> {
     for (;;) {
       try {
-        return await unlessAborted(this.#read(into), signal);
+        return await abortable(this.#read(into), signal);
       } catch (error) {
         if (codeOf(error) === "EOF") return 0;
         if (codeOf(error) !== "EAGAIN") throw error;
@@ -177,7 +164,7 @@ class StreamInput implements Input {
   async read(into: Uint8Array, signal?: AbortSignal): Promise<number> {
     if (this.#rest.length === 0) {
       this.#chunks ??= process.stdin[Symbol.asyncIterator]();
-      const { value, done } = await unlessAborted(this.#chunks.next(), signal);
+      const { value, done } = await abortable(this.#chunks.next(), signal);
       if (done) return 0;
       this.#rest = value;
     }
@@ -210,7 +197,7 @@ class DescriptorOutput implements Output {
     while (taken < bytes.length) {
       if (signal?.aborted) return taken;
       try {
-        taken += await unlessAborted(this.#write(bytes.subarray(taken)), signal);
+        taken += await abortable(this.#write(bytes.subarray(taken)), signal);
       } catch (error) {
         if (signal?.aborted || codeOf(error) === "EPIPE" || codeOf(error) === "ECONNRESET") return taken;
         if (codeOf(error) !== "EAGAIN") throw error;

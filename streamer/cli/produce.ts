@@ -1,5 +1,6 @@
 // `produce`: a line of stdin a message. It must not know how messages are sent.
 
+import { abortable } from "../model/abortable.ts";
 import type { Delivery, ProducerOptions, SendOptions } from "../producer/options.ts";
 import type { Producer } from "../producer/producer.ts";
 import type { SharderFactory } from "../producer/sharder.ts";
@@ -12,7 +13,7 @@ import { plural } from "./figures.ts";
 import { parseInputLine } from "./input_line.ts";
 import { readLines } from "./lines.ts";
 import type { Progress } from "./progress.ts";
-import { GRACE, GracePeriod, progressOf, type Task, unlessAborted, withStreamer } from "./session.ts";
+import { GRACE, GracePeriod, progressOf, type Task, withStreamer } from "./session.ts";
 import { CONNECTION, DEFAULT_MAX_LINE, MAX_LINE, SHARDING, TELLING } from "./shared_options.ts";
 
 export const PRODUCE: CommandSpec = {
@@ -126,7 +127,7 @@ async function sendLines(
   for await (const lines of readLines(stdin, { longest, signal, onBytes })) {
     for (const line of lines) {
       number++;
-      if (producer.desiredSize <= 0) await unlessAborted(producer.ready, signal);
+      if (producer.desiredSize <= 0) await abortable(producer.ready, signal);
       if (!json) {
         producer.send(line, same);
         tally.bytes += line.length;

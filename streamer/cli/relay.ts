@@ -3,6 +3,7 @@
 
 import { StreamerError } from "../../resp/errors.ts";
 import type { AckConsumer } from "../consumer/consumer.ts";
+import { abortable } from "../model/abortable.ts";
 import type { Message } from "../model/message.ts";
 import { processMessages } from "../process.ts";
 import type { OutputMessage } from "../process_options.ts";
@@ -13,7 +14,7 @@ import type { CommandSpec } from "./arguments.ts";
 import { groupOptions, readingOptions } from "./consume.ts";
 import { sentence, UsageError } from "./failure.ts";
 import type { Progress } from "./progress.ts";
-import { GRACE, GracePeriod, type Note, progressOf, type Task, unlessAborted, withStreamer } from "./session.ts";
+import { GRACE, GracePeriod, type Note, progressOf, type Task, withStreamer } from "./session.ts";
 import { CONNECTION, TELLING } from "./shared_options.ts";
 
 export const RELAY: CommandSpec = {
@@ -228,7 +229,7 @@ async function relayAll(
     for await (const batch of batches) {
       for (const message of batch) {
         if (signal.aborted) break;
-        if (producer.desiredSize <= 0) await unlessAborted(producer.ready, signal);
+        if (producer.desiredSize <= 0) await abortable(producer.ready, signal);
         counting.start(message);
         const { payload, ...options } = outputOf(message, keepTimes);
         producer.send(payload, options).then(() => counting.stored(1), (error) => counting.fail(error));

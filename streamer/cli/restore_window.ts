@@ -5,13 +5,13 @@ import type { CommandLane } from "../../resp/connection/lane.ts";
 import { isNotAbove, xaddAt } from "../commands/xadd_at.ts";
 import { endOfStream, isBarred, lastEntryOfStream } from "../commands/last_id.ts";
 import { xrange } from "../commands/xrange.ts";
+import { abortable } from "../model/abortable.ts";
 import type { MessageId } from "../model/id.ts";
 import { commandLane, type RedisStreamer } from "../streamer.ts";
 import { CommandError, sentence } from "./failure.ts";
 import { bytesOf } from "./json.ts";
 import type { Entry } from "./ndjson.ts";
 import type { Tally } from "./progress.ts";
-import { unlessAborted } from "./session.ts";
 import { isBehind } from "./times.ts";
 
 /** How entries are written. */
@@ -144,7 +144,7 @@ export class RestoreWindow {
 
   #answered(): Promise<void> {
     this.#wake ??= Promise.withResolvers();
-    return unlessAborted(this.#wake.promise, this.#options.signal);
+    return abortable(this.#wake.promise, this.#options.signal);
   }
 
   #throwFailure(): void {

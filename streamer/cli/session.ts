@@ -84,19 +84,6 @@ function some(ids: readonly string[]): string {
   return ids.length > 3 ? `${ids.slice(0, 3).join(", ")}, …` : ids.join(", ");
 }
 
-/** Waits, but not past a signal: then it rejects with the reason. */
-export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
-}
-
 /** A signal that is aborted some time after another one, for what may still come to its end; it owns a timer. */
 export class GracePeriod implements Disposable {
   readonly #over = new AbortController();

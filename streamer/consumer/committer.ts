@@ -5,7 +5,7 @@ import { StreamerError } from "../../resp/errors.ts";
 import type { Timer } from "../../resp/connection/clock.ts";
 import { xack } from "../commands/xack.ts";
 import type { MessageId } from "../model/id.ts";
-import { abortable } from "./abortable.ts";
+import { abortable } from "../model/abortable.ts";
 import type { AnchorPorts } from "./anchor.ts";
 import { type CommitPolicy, decideCommit, MAX_UNSENT } from "./commit_policy.ts";
 import type { GroupShard } from "./group_shard.ts";

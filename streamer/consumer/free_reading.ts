@@ -4,7 +4,7 @@
 import type { StreamerError } from "../../resp/errors.ts";
 import { compareIds, FIRST_ID, type MessageId, previousId } from "../model/id.ts";
 import type { Message } from "../model/message.ts";
-import { abortable } from "./abortable.ts";
+import { abortable } from "../model/abortable.ts";
 import { findEnd } from "./anchor.ts";
 import type { WaitOptions } from "./consumer.ts";
 import type { FindGoal, Goal } from "./goal.ts";

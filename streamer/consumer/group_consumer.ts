@@ -5,7 +5,7 @@ import { halves, type MessageId, type SeqPos } from "../model/id.ts";
 import type { StreamShard } from "../model/key.ts";
 import { Message, type MessageIdentifier, messagePlace } from "../model/message.ts";
 import { checkBoolean, checkNames, checkNumber, invalidOption } from "../model/options.ts";
-import { abortable } from "./abortable.ts";
+import { abortable } from "../model/abortable.ts";
 import { AskingConsumer, consumerEnded } from "./asking.ts";
 import type { CommitConsumer, ConsumerStats, MoveOptions, NackOptions, WaitOptions } from "./consumer.ts";
 import { detailOf, discoverStreams, type FoundStream, shardsOf } from "./discover.ts";

@@ -7,7 +7,7 @@ import { isStreamMissing, xgroupSetId, xinfoGroups } from "../commands/xgroup.ts
 import { type PendingEntry, xpending } from "../commands/xpending.ts";
 import { compareIds, FIRST_ID, type MessageId, nextId } from "../model/id.ts";
 import { invalidOption } from "../model/options.ts";
-import { abortable } from "./abortable.ts";
+import { abortable } from "../model/abortable.ts";
 import type { MoveOptions, WaitOptions } from "./consumer.ts";
 import { type FindLater, FreeReading, startOfLater } from "./free_reading.ts";
 import type { FindGoal } from "./goal.ts";

@@ -12,7 +12,7 @@ import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
 import { isGroupMissing } from "../commands/scripts.ts";
 import { checkPage, findPage } from "../commands/xread.ts";
 import { type GroupMember, xreadgroupArguments } from "../commands/xreadgroup.ts";
-import { abortable } from "./abortable.ts";
+import { abortable } from "../model/abortable.ts";
 import type { AnchorPorts } from "./anchor.ts";
 import type { Groups } from "./groups.ts";
 import type { GroupSettings } from "./group_options.ts";

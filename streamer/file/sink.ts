@@ -1,6 +1,7 @@
 // What a program holds to write a file: accepting messages, flushing, closing. It must not know how bytes are laid out.
 
 import { StreamerError } from "../../resp/errors.ts";
+import { abortable } from "../model/abortable.ts";
 import { invalidOption } from "../model/options.ts";
 import { ChunkQueue } from "./chunks.ts";
 import { openDisk } from "./disk.ts";
@@ -27,7 +28,6 @@ import {
   type SinkSettings,
 } from "./sink_options.ts";
 import { Tally, type TallyEntry } from "./tally.ts";
-import { abortable } from "./waiting.ts";
 import { FileWriting } from "./writing.ts";
 
 /** Numbers of what a sink has done; sizes are in bytes. */

@@ -1,6 +1,7 @@
 // What a program holds to read a file: iterating, seeking, following, closing. It must not know how bytes are laid out.
 
 import { StreamerError } from "../../resp/errors.ts";
+import { abortable } from "../model/abortable.ts";
 import { FileDecoder, STEP } from "./decoder.ts";
 import { openDisk } from "./disk.ts";
 import { type Flaw, flawed, refused } from "./error.ts";
@@ -19,7 +20,7 @@ import {
   wantedSequence,
   wantedTime,
 } from "./source_options.ts";
-import { abortable, Pause } from "./waiting.ts";
+import { Pause } from "./waiting.ts";
 
 /** Numbers of what a source has done. */
 export interface MessageSourceStats {

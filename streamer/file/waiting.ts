@@ -1,15 +1,4 @@
-// Waiting that a signal, or the end of what is waited with, ends. It must not know what is waited for.
-
-/** The promise's outcome, or the signal's reason if that comes first; what comes later is then told to nobody. */
-export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
-}
+// Waiting for a while, which a signal, or the end of what is waited with, ends. It must not know what is waited for.
 
 /** Waits for a while, for any number of those who wait; owns their timers. */
 export class Pause {
