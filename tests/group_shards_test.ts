@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect, StreamerError } from "../mod.ts";
 import { pendingIds, pendingRows, readBy } from "./streamer/consumer/grouping.ts";
-import { addAt, addMany, Monitor, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
+import { addAt, addMany, blockedClient, Monitor, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
 import { byShard, lookedFor, numbersOf, shardsTold, toldTimes } from "./streamer/consumer/sharding.ts";
 import { nextEvent, until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
@@ -105,6 +105,60 @@ test("a shard that was unassigned stays away, and one that is gone is told", asy
   assertEquals(told[1], { streamKey: key, found: [], gone: [2], ignoredPlain: false });
   await addMany(server, `${key}:0`, 1, "zero");
   assertEquals(await takeTexts(consumer, 1), ["zero0"]);
+});
+
+for (const mode of ["real-time", "load-balanced"] as const) {
+  test(`an unassigned plain key does not come back as the shard 0 to a ${mode} consumer, others are found`, async () => {
+    const key = uniqueKey();
+    await addMany(server, key, 1, "old");
+    await using monitor = await Monitor.open(server);
+    await using streamer = await connect(server.url);
+    const told = shardsTold(streamer);
+    const settings = mode === "real-time" ? { mode, shardDiscoveryInterval: 20 } : { ...balanced, mkstream: true };
+    const consumer = await streamer.createConsumer(key, settings);
+    await consumer.assign(key, 5);
+    await consumer.unassign(key, 0);
+    await addMany(server, `${key}:0`, 1, "not wanted");
+    await lookedFor(monitor, `${key}:1`);
+    assertEquals(numbersOf(consumer, key), [5]);
+    await addMany(server, `${key}:1`, 1, "one");
+    assertEquals(await takeTexts(consumer, 1), ["one0"]);
+    assertEquals(told.flatMap(({ found }) => found).filter((number) => number !== 5), [1]);
+    await lookedFor(monitor, `${key}:6`);
+    assertEquals(numbersOf(consumer, key), [5, 1]);
+    await consumer.assign(key, 0);
+    await addMany(server, `${key}:0`, 1, "wanted");
+    assertEquals(await takeTexts(consumer, 1), ["wanted0"]);
+  });
+}
+
+test("a shard that is unassigned while a look has found it does not come back", async () => {
+  const key = uniqueKey();
+  await addMany(server, `${key}:0`, 1, "old");
+  await using proxy = await startProxy(server);
+  await using monitor = await Monitor.open(server);
+  const name = uniqueKey("c");
+  await using streamer = await connect(proxy.url, { reconnect, clientName: name });
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, { ...balanced, shardDiscoveryInterval: 500 });
+  const asked = consumer.next();
+  const blocked = await blockedClient(server, name);
+  await lookedFor(monitor, `${key}:1`); // the next look is some time away
+  await addMany(server, `${key}:4`, 1, "not wanted");
+  await consumer.assign(key, 4);
+  proxy.refuse(); // the reader comes back no more: a move waits for it
+  await server.command("CLIENT", "KILL", "ID", blocked);
+  const changes = [consumer.rewind("end", { group: true }), consumer.unassign(key, 4)];
+  const looks = monitor.count("TYPE", key);
+  await until(() => monitor.count("TYPE", key) > looks, { what: "a look has found the shard, and has it read" });
+  await monitor.settled(server);
+  proxy.refuse(false);
+  await Promise.all(changes);
+  await lookedFor(monitor, `${key}:1`);
+  assertEquals(numbersOf(consumer, key), [0]);
+  assertEquals(told.map(({ found }) => found), [[0]]);
+  await addMany(server, `${key}:0`, 1, "new");
+  assertEquals((await asked).text(), "new0");
 });
 
 test("a plain key is left when all of it is acknowledged, and no sooner", async () => {

@@ -18,6 +18,7 @@ import { beginGroup } from "./groups.ts";
 import { persist } from "./persist.ts";
 import type { Roster } from "./roster.ts";
 import {
+  type Addition,
   checkDistinct,
   isShard,
   lastShard,
@@ -38,6 +39,8 @@ export interface MovesPorts {
   readonly later: FindLater;
   /** Reading without the group has been moved. */
   readonly onMoved: () => void;
+  /** A shard is read no more; told in the same step. */
+  readonly onUnassigned: (shard: SubscribedShard) => void;
   /** Reading cannot go on. */
   readonly onFatal: (error: StreamerError) => void;
 }
@@ -101,11 +104,13 @@ export class GroupMoves {
   }
 
   /** Reads shards that were found later, too. */
-  async addLater(added: readonly SubscribedShard[]): Promise<void> {
+  async addLater(addition: Addition): Promise<void> {
     const { parts } = this.#ports;
-    await this.#change(undefined, async (signal, done) => {
-      if (parts.free === undefined) return await this.#join(added, { from: "beginning", signal, done });
-      await parts.free.addLater(added);
+    const { shards, isWanted, done } = addition;
+    await this.#change(undefined, async (signal) => {
+      if (parts.free !== undefined) return await parts.free.addLater(addition);
+      const wanted = shards.filter(isWanted);
+      if (wanted.length > 0) await this.#join(wanted, { from: "beginning", signal, done });
     });
   }
 
@@ -133,15 +138,16 @@ export class GroupMoves {
     return shard.state === "missing" || (shard.state === "ready" && shard.replayed && !parts.ledger.holds(shard));
   }
 
-  /** Reads shards that were found in place of a plain key, if its group is done with it. */
+  /** Reads shards that were found in place of a plain key, if its group is done with it and any of them still is wanted. */
   async replace(replacement: Replacement): Promise<void> {
     const { parts, roster } = this.#ports;
-    const { plain, until, shards, done } = replacement;
+    const { plain, until, shards, isWanted, done } = replacement;
     await this.#change(undefined, async (signal) => {
       if (parts.free !== undefined) return await parts.free.replace(replacement);
       const old = roster.read.find(({ redisKey }) => redisKey === plain.redisKey);
-      if (old === undefined || !await this.#isDone(old, until, signal)) return;
-      const fresh = shards.map((shard) => roster.of(shard)).filter(({ active }) => !active);
+      const wanted = shards.filter(isWanted);
+      if (old === undefined || wanted.length === 0 || !await this.#isDone(old, until, signal)) return;
+      const fresh = wanted.map((shard) => roster.of(shard)).filter(({ active }) => !active);
       await Promise.all(fresh.map((shard) => this.#begin(shard, { from: "beginning", signal })));
       signal.throwIfAborted();
       if (!this.isLeft(plain, until)) return; // more of it has come meanwhile
@@ -151,23 +157,21 @@ export class GroupMoves {
     });
   }
 
-  /** Reads one shard less, and gives it. */
-  async unassign(streamKey: string, shardId: number, { signal }: WaitOptions): Promise<SubscribedShard | undefined> {
-    const { parts, roster } = this.#ports;
-    let removed: SubscribedShard | undefined;
+  /** Reads one shard less. */
+  async unassign(streamKey: string, shardId: number, { signal }: WaitOptions): Promise<void> {
+    const { parts, roster, onUnassigned } = this.#ports;
     await this.#change(signal, async (both, done) => {
       if (parts.free !== undefined) {
-        removed = await parts.free.remove(streamKey, shardId, { signal: both, onChanged: done });
-        return;
+        const options = { signal: both, onChanged: done, onRemoved: onUnassigned };
+        return await parts.free.remove(streamKey, shardId, options);
       }
       const shard = roster.read.find((one) => isShard(one, streamKey, shardId));
       if (shard === undefined) throw notFound(streamKey, shardId);
       if (roster.read.length === 1) throw lastShard(streamKey, shardId);
-      removed = shard;
       parts.leave([shard]);
+      onUnassigned(shard);
       done();
     });
-    return removed;
   }
 
   /** One change after the other. Rejects at once on the signal, or at the end, unless the change has taken effect before. */
