@@ -10,8 +10,9 @@ import { nextEvent, until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { startProxy } from "./support/proxy.ts";
 import { test } from "./support/runner.ts";
-import { sharedServer } from "./support/server.ts";
+import { canStartServers, sharedServer, startServer } from "./support/server.ts";
 
+const ignore = !(await canStartServers());
 const server = await sharedServer();
 const group = "g";
 const often = { group, shardDiscoveryInterval: 20 } as const;
@@ -326,6 +327,25 @@ test("shards are found across lost connections, and nothing of them is lost", as
     assertEquals(await takeTexts(consumer, 5), texts(5, `${shard}-`));
   }
 });
+
+test("shards found while the server has no memory left are read when it has some again", async () => {
+  await using own = await startServer();
+  const key = uniqueKey();
+  await addMany(own, key, 1, "old");
+  await using monitor = await Monitor.open(own);
+  await using streamer = await connect(own.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, resumable);
+  for (const shard of [0, 1]) { // in place of the plain key, and later
+    const filling = ["CONFIG", "SET", "maxmemory", "1"];
+    await own.commands([["MULTI"], ["XADD", `${key}:${shard}`, "*", "msg", `${shard}`], filling, ["EXEC"]]);
+    await lookedFor(monitor, `${key}:${shard}`); // and its group refused, once at least
+    assertEquals(told.length, shard);
+    await own.command("CONFIG", "SET", "maxmemory", "0");
+    assertEquals(await takeTexts(consumer, 1), [`${shard}`]);
+  }
+  assertEquals(told.map(({ found, cause }) => [found, cause]), [[[0], undefined], [[1], undefined]]);
+}, { ignore });
 
 test("where a group may not be made for a shard that appears, the others are read on, and that is told", async () => {
   const key = uniqueKey();

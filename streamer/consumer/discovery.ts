@@ -248,11 +248,15 @@ export class Discovery {
     try {
       await work();
     } catch (cause) {
-      const passing = isAway(cause) || isStreamMissing(cause) || // a shard that is gone before it could be read
-        (cause instanceof RedisError && !isFatal(cause.code));
-      if (passing || this.#ports.signal.aborted) return;
+      if (isPassing(cause) || this.#ports.signal.aborted) return;
       stream.stopped = true;
       this.#ports.onShards({ streamKey: stream.streamKey, found: [], gone: [], ignoredPlain: false, cause });
     }
   }
+}
+
+/** Whether the next look may meet it no more: a server that is away or full, or a shard that was gone, or something else, before it was read. */
+function isPassing(cause: unknown): boolean {
+  if (isAway(cause) || isStreamMissing(cause)) return true;
+  return cause instanceof RedisError && (["OOM", "WRONGTYPE"].includes(cause.code) || !isFatal(cause.code));
 }
