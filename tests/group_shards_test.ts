@@ -311,6 +311,48 @@ test("after a rewind to the end without the group nothing from before comes, of 
   }
 });
 
+test("after a rewind of the whole group nothing from before comes of shards that had not been found, to anybody", async () => {
+  await using streamer = await connect(server.url);
+  for (const plain of [false, true]) {
+    const key = uniqueKey();
+    const told = shardsTold(streamer);
+    await addMany(server, plain ? key : `${key}:0`, 1, "old");
+    const late = { ...balanced, shardDiscoveryInterval: 300 };
+    const consumers = [await streamer.createConsumer(key, late), await streamer.createConsumer(key, late)];
+    await addMany(server, `${key}:1`, 3, "before");
+    await consumers[0].rewind("end", { group: true });
+    await addMany(server, `${key}:1`, 2, "after");
+    await addMany(server, `${key}:2`, 2, "later"); // all of it is from after the move
+    const got: string[] = [];
+    const loops = consumers.map(async (consumer) => {
+      for await (const message of consumer) {
+        got.push(message.text());
+        consumer.ack(message);
+      }
+    });
+    await until(() => consumers.every((consumer) => numbersOf(consumer, key).includes(2)));
+    await until(() => got.length >= 4);
+    for (const consumer of consumers) await consumer.end();
+    await Promise.all(loops);
+    assertEquals(got.toSorted(), [...texts(2, "after"), ...texts(2, "later")], `plain: ${plain}`);
+    assertEquals(told.filter(({ cause }) => cause !== undefined), []);
+  }
+});
+
+test("a seek of the whole group holds for shards that had not been found, and for one that another reads already", async () => {
+  const key = uniqueKey();
+  await addAt(server, `${key}:0`, "5-0");
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, { ...balanced, shardDiscoveryInterval: 300 });
+  for (const id of ["6-0", "8-0"]) {
+    for (const shard of [1, 2]) await addAt(server, `${key}:${shard}`, id, `${shard} ${id}`);
+  }
+  await server.command("XGROUP", "CREATE", `${key}:2`, group, "8-0");
+  await consumer.rewind("7-0", { group: true });
+  assertEquals((await takeTexts(consumer, 2)).toSorted(), ["1 8-0", "2 8-0"]);
+  assertEquals(numbersOf(consumer, key), [0, 1, 2]);
+});
+
 test("shards are found across lost connections, and nothing of them is lost", async () => {
   const key = uniqueKey();
   await addMany(server, `${key}:0`, 1);

@@ -3,7 +3,7 @@
 
 import { RedisError, type StreamerError } from "../../resp/errors.ts";
 import type { Command } from "../../resp/connection/command.ts";
-import { isStreamMissing, xgroupSetId, xinfoGroups } from "../commands/xgroup.ts";
+import { isGroupThere, isStreamMissing, xgroupCreate, xgroupSetId, xinfoGroups } from "../commands/xgroup.ts";
 import { type PendingEntry, xpending } from "../commands/xpending.ts";
 import { compareIds, FIRST_ID, type MessageId, nextId } from "../model/id.ts";
 import { invalidOption } from "../model/options.ts";
@@ -216,7 +216,7 @@ export class GroupMoves {
   }
 
   /**
-   * Moves the groups. From the first XGROUP SETID on it is carried through, whatever the signal says, since what was written
+   * Moves the groups, also on shards that are there and were not found yet. From the first XGROUP SETID on it is carried through, whatever the signal says, since what was written
    * cannot be taken back.
    */
   async #moveGroup(goal: FindGoal, signal: AbortSignal): Promise<void> {
@@ -228,6 +228,7 @@ export class GroupMoves {
     reader.hold();
     try {
       const goals = await abortable(Promise.all(shards.map(({ redisKey }) => goal(redisKey, signal))), signal);
+      const unfound = await abortable(this.#unfound(goal, signal), signal);
       await reader.quiet(signal); // a page that is under way could not be told from one of after the move
       const listed = await abortable(Promise.all(shards.map((shard) => this.#pendingHere(shard, signal))), signal);
       await abortable(parts.committer.settle(), signal); // so that no ack is mistaken for one of what is delivered anew
@@ -236,12 +237,35 @@ export class GroupMoves {
         await this.#setPosition(shard, goals[i].position);
         this.#giveBack(shard, listed[i]);
       });
-      const results = await Promise.allSettled(setting);
+      const beginning = unfound.map(([redisKey, position]) => this.#beginAt(redisKey, position));
+      const results = await Promise.allSettled([...setting, ...beginning]);
       await parts.releaser.settle(); // before any of it is read again
       for (const result of results) if (result.status === "rejected") throw result.reason;
     } finally {
       reader.release();
       inbox.release();
+    }
+  }
+
+  /** Redis keys of shards that are there and not read, and where their groups are to go on. */
+  async #unfound(goal: FindGoal, signal: AbortSignal): Promise<(readonly [string, MessageId])[]> {
+    const { roster, later } = this.#ports;
+    const found = (await later(signal)).filter((shard) => !roster.of(shard).active);
+    return await Promise.all(
+      found.map(async ({ redisKey }) => [redisKey, (await goal(redisKey, signal)).position] as const),
+    );
+  }
+
+  /** Has the group begin there, whoever finds the shard first, or go on there if that has happened meanwhile. */
+  async #beginAt(redisKey: string, position: MessageId): Promise<void> {
+    const { host, parts } = this.#ports;
+    const { group } = host.member;
+    try {
+      await this.#run(xgroupCreate(redisKey, group, { position, mkstream: false }), parts.signal);
+    } catch (error) {
+      if (isStreamMissing(error)) return; // gone again
+      if (!isGroupThere(error)) throw error;
+      await this.#run(xgroupSetId(redisKey, group, { position, repeatable: true }), parts.signal);
     }
   }
 
