@@ -241,6 +241,34 @@ test("what a consumer that has died holds of a plain key is claimed and done bef
   assertEquals(told.length, 1);
 });
 
+test("what a move of the group has given back does not keep a plain key from being left, what another holds does", async () => {
+  const key = uniqueKey();
+  await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
+  await addMany(server, key, 5, "another's");
+  await readBy(server, { key, group, consumer: "another" });
+  await addMany(server, key, 20, "old");
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, { ...balanced, batchSize: 5 });
+  consumer.ack(await consumer.next());
+  await until(() => consumer.stats().queued > 0 && consumer.stats().acked === 1);
+  await consumer.rewind("end", { group: true });
+  await addMany(server, key, 1, "new");
+  const asked = consumer.next();
+  consumer.ack(await asked);
+  assertEquals((await asked).text(), "new0");
+  await until(() => consumer.stats().acked === 2);
+  await addMany(server, `${key}:0`, 3, "shard");
+  await lookedFor(monitor, `${key}:0`);
+  assertEquals(told, []);
+  const rows = await pendingRows(server, key, group);
+  const theirs = rows.filter((row) => row.consumer === "another").map(({ id }) => id);
+  await server.command("XACK", key, group, ...theirs);
+  assertEquals(await takeTexts(consumer, 3), texts(3, "shard"));
+  assertEquals((await pendingIds(server, key, group)).length, rows.length - theirs.length);
+});
+
 test("where nothing is claimed, what is pending for others does not keep a plain key from being left", async () => {
   const key = uniqueKey();
   await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");

@@ -306,15 +306,20 @@ export class GroupMoves {
 
   /**
    * Whether a group is done with a plain key: all up to this id was delivered to somebody, and, where what others leave lying
-   * is claimed, acknowledged. What is pending for others where nothing is claimed would not come here anyway.
+   * is claimed, acknowledged. What is pending for others where nothing is claimed would not come here anyway. Nor would what
+   * this consumer gave back when the group was moved away from it: it holds up nothing here, and stays pending until another
+   * who reads the plain key still claims it, if there is one.
    */
-  async #isDone({ redisKey }: GroupShard, until: MessageId, signal: AbortSignal): Promise<boolean> {
+  async #isDone(shard: GroupShard, until: MessageId, signal: AbortSignal): Promise<boolean> {
     const { settings, member } = this.#ports.host;
     try {
-      const groups = await this.#run(xinfoGroups(redisKey), signal);
+      const groups = await this.#run(xinfoGroups(shard.redisKey), signal);
       const group = groups.find(({ name }) => name === member.group);
       if (group === undefined || compareIds(group.lastDeliveredId, until) < 0) return false;
-      return group.pending === 0 || settings.autoClaimInterval === undefined;
+      if (group.pending === 0 || settings.autoClaimInterval === undefined) return true;
+      if (group.pending > shard.givenBack.size) return false; // most often, and then nothing needs to be listed
+      const listed = await this.#pendingHere(shard, signal);
+      return listed.length >= group.pending && listed.every((id) => shard.givenBack.has(id));
     } catch (error) {
       if (isStreamMissing(error)) return true;
       throw error;
