@@ -2,6 +2,7 @@
 // it has not taken effect. It must not know how messages are read.
 
 import { RedisError, type StreamerError } from "../../resp/errors.ts";
+import { sleep } from "../../resp/connection/clock.ts";
 import type { Command } from "../../resp/connection/command.ts";
 import { isGroupThere, isStreamMissing, xgroupCreate, xgroupSetId, xinfoGroups } from "../commands/xgroup.ts";
 import { type PendingEntry, xpending } from "../commands/xpending.ts";
@@ -235,7 +236,7 @@ export class GroupMoves {
       signal.throwIfAborted();
       const setting = shards.map(async (shard, i) => {
         await this.#setPosition(shard, goals[i].position);
-        this.#giveBack(shard, listed[i]);
+        await this.#giveBack(shard, listed[i]);
       });
       const beginning = unfound.map(([redisKey, position]) => this.#beginAt(redisKey, position));
       const results = await Promise.allSettled([...setting, ...beginning]);
@@ -276,13 +277,21 @@ export class GroupMoves {
     shard.moved = true;
   }
 
-  /** What was pending here, and is not in the user's hands, is given back, and comes here no more until it is read anew. */
-  #giveBack(shard: GroupShard, listed: readonly MessageId[]): void {
-    const { parts } = this.#ports;
+  /**
+   * What was pending here, and is not in the user's hands, is given back, and comes here no more until it is read anew. Looks for
+   * some at a time: there can be as many as `maxUnacked` allows, and others have to run.
+   */
+  async #giveBack(shard: GroupShard, listed: readonly MessageId[]): Promise<void> {
+    const { host, parts } = this.#ports;
     parts.replay.cancel([shard]);
     parts.ledger.forgetBehind(shard, shard.position);
     const ids = new Set(parts.drop(shard));
-    for (const id of listed) if (parts.ledger.find(shard, id) === undefined) ids.add(id);
+    for (let from = 0; from < listed.length; from += LOOKED_FOR) {
+      if (from > 0) await sleep(host.anchor.clock, 0, parts.signal);
+      for (const id of listed.slice(from, from + LOOKED_FOR)) {
+        if (parts.ledger.find(shard, id) === undefined) ids.add(id);
+      }
+    }
     shard.givenBack.clear(); // what of it is pending still has been listed
     for (const id of ids) shard.givenBack.add(id);
     parts.releaser.give(shard, [...ids]);
@@ -345,3 +354,6 @@ export class GroupMoves {
 
 /** Entries listed at once. */
 const LISTED = 1_000;
+
+/** Entries looked for at once among what is held: a few milliseconds' worth. */
+const LOOKED_FOR = 2_000;

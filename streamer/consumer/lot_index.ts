@@ -57,7 +57,7 @@ export class LotIndex {
   #putInOrder(): void {
     for (const lot of this.#added) {
       if (!this.#lots.has(lot)) continue;
-      const at = this.#after(lot.first.id, lot.first.time);
+      const at = this.#placeOf(lot);
       if (at === this.#sorted.length) {
         this.#sorted.push(lot);
         this.#reach.push(this.#furthest(at, lot));
@@ -69,6 +69,13 @@ export class LotIndex {
       for (let i = at + 1; i < this.#reach.length && endsBefore(this.#reach[i], id, time); i++) this.#reach[i] = lot;
     }
     this.#added = [];
+  }
+
+  /** Where a lot belongs: mostly behind all others. */
+  #placeOf({ first }: Lot): number {
+    const last = this.#sorted.at(-1);
+    if (last === undefined || endsBefore(last, first.id, first.time)) return this.#sorted.length;
+    return this.#after(first.id, first.time);
   }
 
   /** Of a lot and those in order before a place, which reaches furthest. */
