@@ -8,6 +8,7 @@ import { groupOf, leftBy, pendingIds, pendingRows, untilPending } from "./stream
 import {
   addAt,
   addMany,
+  addVeryMany,
   blockedClient,
   connectHastily,
   idsInRange,
@@ -147,6 +148,31 @@ test("what is in the user's hands and comes again counts once: an ack of either 
   await consumer.commit();
   assertEquals(await pendingIds(server, key, group), []);
   assertEquals(consumer.stats().inHand, 0);
+});
+
+test("of very much in the user's hands all stays there that is not behind the position", async () => {
+  const key = uniqueKey();
+  await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
+  await addVeryMany(server, key, 20_000);
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, { ...mine, batchSize: 10, maxUnacked: 100_000 });
+  const ids: string[] = [];
+  for await (const batch of consumer.batches()) {
+    for (const { id } of batch) ids.push(id);
+    if (ids.length >= 19_000) break;
+  }
+  await consumer.rewind(ids[14_999], whole);
+  assertEquals(consumer.stats().inHand, 15_000);
+  const got: string[] = [];
+  for await (const batch of consumer.batches()) {
+    for (const { id } of batch) got.push(id);
+    if (got.length === 5_000) break;
+  }
+  assertEquals(got.slice(0, ids.length - 15_000), ids.slice(15_000));
+  for (const id of [...ids.slice(0, 15_000), ...got]) consumer.ackWith({ streamKey: key, shardId: 0, id });
+  await consumer.commit();
+  assertEquals(await pendingIds(server, key, group), []);
+  assertEquals([consumer.stats().inHand, consumer.stats().unsentAcks], [0, 0]);
 });
 
 test("what is pending stays pending, whoever has it", async () => {

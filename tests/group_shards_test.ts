@@ -4,14 +4,15 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect, StreamerError } from "../mod.ts";
 import { pendingIds, pendingRows, readBy } from "./streamer/consumer/grouping.ts";
-import { addAt, addMany, Monitor, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
+import { addAt, addMany, blockedClient, Monitor, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
 import { byShard, lookedFor, numbersOf, shardsTold, toldTimes } from "./streamer/consumer/sharding.ts";
 import { nextEvent, until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { startProxy } from "./support/proxy.ts";
 import { test } from "./support/runner.ts";
-import { sharedServer } from "./support/server.ts";
+import { canStartServers, sharedServer, startServer } from "./support/server.ts";
 
+const ignore = !(await canStartServers());
 const server = await sharedServer();
 const group = "g";
 const often = { group, shardDiscoveryInterval: 20 } as const;
@@ -107,6 +108,60 @@ test("a shard that was unassigned stays away, and one that is gone is told", asy
   assertEquals(await takeTexts(consumer, 1), ["zero0"]);
 });
 
+for (const mode of ["real-time", "load-balanced"] as const) {
+  test(`an unassigned plain key does not come back as the shard 0 to a ${mode} consumer, others are found`, async () => {
+    const key = uniqueKey();
+    await addMany(server, key, 1, "old");
+    await using monitor = await Monitor.open(server);
+    await using streamer = await connect(server.url);
+    const told = shardsTold(streamer);
+    const settings = mode === "real-time" ? { mode, shardDiscoveryInterval: 20 } : { ...balanced, mkstream: true };
+    const consumer = await streamer.createConsumer(key, settings);
+    await consumer.assign(key, 5);
+    await consumer.unassign(key, 0);
+    await addMany(server, `${key}:0`, 1, "not wanted");
+    await lookedFor(monitor, `${key}:1`);
+    assertEquals(numbersOf(consumer, key), [5]);
+    await addMany(server, `${key}:1`, 1, "one");
+    assertEquals(await takeTexts(consumer, 1), ["one0"]);
+    assertEquals(told.flatMap(({ found }) => found).filter((number) => number !== 5), [1]);
+    await lookedFor(monitor, `${key}:6`);
+    assertEquals(numbersOf(consumer, key), [5, 1]);
+    await consumer.assign(key, 0);
+    await addMany(server, `${key}:0`, 1, "wanted");
+    assertEquals(await takeTexts(consumer, 1), ["wanted0"]);
+  });
+}
+
+test("a shard that is unassigned while a look has found it does not come back", async () => {
+  const key = uniqueKey();
+  await addMany(server, `${key}:0`, 1, "old");
+  await using proxy = await startProxy(server);
+  await using monitor = await Monitor.open(server);
+  const name = uniqueKey("c");
+  await using streamer = await connect(proxy.url, { reconnect, clientName: name });
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, { ...balanced, shardDiscoveryInterval: 500 });
+  const asked = consumer.next();
+  const blocked = await blockedClient(server, name);
+  await lookedFor(monitor, `${key}:1`); // the next look is some time away
+  await addMany(server, `${key}:4`, 1, "not wanted");
+  await consumer.assign(key, 4);
+  proxy.refuse(); // the reader comes back no more: a move waits for it
+  await server.command("CLIENT", "KILL", "ID", blocked);
+  const changes = [consumer.rewind("end", { group: true }), consumer.unassign(key, 4)];
+  const looks = monitor.count("TYPE", key);
+  await until(() => monitor.count("TYPE", key) > looks, { what: "a look has found the shard, and has it read" });
+  await monitor.settled(server);
+  proxy.refuse(false);
+  await Promise.all(changes);
+  await lookedFor(monitor, `${key}:1`);
+  assertEquals(numbersOf(consumer, key), [0]);
+  assertEquals(told.map(({ found }) => found), [[0]]);
+  await addMany(server, `${key}:0`, 1, "new");
+  assertEquals((await asked).text(), "new0");
+});
+
 test("a plain key is left when all of it is acknowledged, and no sooner", async () => {
   const key = uniqueKey();
   await addMany(server, key, 1, "old");
@@ -186,6 +241,34 @@ test("what a consumer that has died holds of a plain key is claimed and done bef
   assertEquals(told.length, 1);
 });
 
+test("what a move of the group has given back does not keep a plain key from being left, what another holds does", async () => {
+  const key = uniqueKey();
+  await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
+  await addMany(server, key, 5, "another's");
+  await readBy(server, { key, group, consumer: "another" });
+  await addMany(server, key, 20, "old");
+  await using monitor = await Monitor.open(server);
+  await using streamer = await connect(server.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, { ...balanced, batchSize: 5 });
+  consumer.ack(await consumer.next());
+  await until(() => consumer.stats().queued > 0 && consumer.stats().acked === 1);
+  await consumer.rewind("end", { group: true });
+  await addMany(server, key, 1, "new");
+  const asked = consumer.next();
+  consumer.ack(await asked);
+  assertEquals((await asked).text(), "new0");
+  await until(() => consumer.stats().acked === 2);
+  await addMany(server, `${key}:0`, 3, "shard");
+  await lookedFor(monitor, `${key}:0`);
+  assertEquals(told, []);
+  const rows = await pendingRows(server, key, group);
+  const theirs = rows.filter((row) => row.consumer === "another").map(({ id }) => id);
+  await server.command("XACK", key, group, ...theirs);
+  assertEquals(await takeTexts(consumer, 3), texts(3, "shard"));
+  assertEquals((await pendingIds(server, key, group)).length, rows.length - theirs.length);
+});
+
 test("where nothing is claimed, what is pending for others does not keep a plain key from being left", async () => {
   const key = uniqueKey();
   await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
@@ -256,6 +339,48 @@ test("after a rewind to the end without the group nothing from before comes, of 
   }
 });
 
+test("after a rewind of the whole group nothing from before comes of shards that had not been found, to anybody", async () => {
+  await using streamer = await connect(server.url);
+  for (const plain of [false, true]) {
+    const key = uniqueKey();
+    const told = shardsTold(streamer);
+    await addMany(server, plain ? key : `${key}:0`, 1, "old");
+    const late = { ...balanced, shardDiscoveryInterval: 300 };
+    const consumers = [await streamer.createConsumer(key, late), await streamer.createConsumer(key, late)];
+    await addMany(server, `${key}:1`, 3, "before");
+    await consumers[0].rewind("end", { group: true });
+    await addMany(server, `${key}:1`, 2, "after");
+    await addMany(server, `${key}:2`, 2, "later"); // all of it is from after the move
+    const got: string[] = [];
+    const loops = consumers.map(async (consumer) => {
+      for await (const message of consumer) {
+        got.push(message.text());
+        consumer.ack(message);
+      }
+    });
+    await until(() => consumers.every((consumer) => numbersOf(consumer, key).includes(2)));
+    await until(() => got.length >= 4);
+    for (const consumer of consumers) await consumer.end();
+    await Promise.all(loops);
+    assertEquals(got.toSorted(), [...texts(2, "after"), ...texts(2, "later")], `plain: ${plain}`);
+    assertEquals(told.filter(({ cause }) => cause !== undefined), []);
+  }
+});
+
+test("a seek of the whole group holds for shards that had not been found, and for one that another reads already", async () => {
+  const key = uniqueKey();
+  await addAt(server, `${key}:0`, "5-0");
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, { ...balanced, shardDiscoveryInterval: 300 });
+  for (const id of ["6-0", "8-0"]) {
+    for (const shard of [1, 2]) await addAt(server, `${key}:${shard}`, id, `${shard} ${id}`);
+  }
+  await server.command("XGROUP", "CREATE", `${key}:2`, group, "8-0");
+  await consumer.rewind("7-0", { group: true });
+  assertEquals((await takeTexts(consumer, 2)).toSorted(), ["1 8-0", "2 8-0"]);
+  assertEquals(numbersOf(consumer, key), [0, 1, 2]);
+});
+
 test("shards are found across lost connections, and nothing of them is lost", async () => {
   const key = uniqueKey();
   await addMany(server, `${key}:0`, 1);
@@ -272,6 +397,25 @@ test("shards are found across lost connections, and nothing of them is lost", as
     assertEquals(await takeTexts(consumer, 5), texts(5, `${shard}-`));
   }
 });
+
+test("shards found while the server has no memory left are read when it has some again", async () => {
+  await using own = await startServer();
+  const key = uniqueKey();
+  await addMany(own, key, 1, "old");
+  await using monitor = await Monitor.open(own);
+  await using streamer = await connect(own.url);
+  const told = shardsTold(streamer);
+  const consumer = await streamer.createConsumer(key, resumable);
+  for (const shard of [0, 1]) { // in place of the plain key, and later
+    const filling = ["CONFIG", "SET", "maxmemory", "1"];
+    await own.commands([["MULTI"], ["XADD", `${key}:${shard}`, "*", "msg", `${shard}`], filling, ["EXEC"]]);
+    await lookedFor(monitor, `${key}:${shard}`); // and its group refused, once at least
+    assertEquals(told.length, shard);
+    await own.command("CONFIG", "SET", "maxmemory", "0");
+    assertEquals(await takeTexts(consumer, 1), [`${shard}`]);
+  }
+  assertEquals(told.map(({ found, cause }) => [found, cause]), [[[0], undefined], [[1], undefined]]);
+}, { ignore });
 
 test("where a group may not be made for a shard that appears, the others are read on, and that is told", async () => {
   const key = uniqueKey();

@@ -183,6 +183,25 @@ test("the number 0 stands for the plain key before, and for the shard 0 after", 
   assertEquals(await takeTexts(consumer, 1), ["wanted0"]);
 });
 
+test("a plain key that is unassigned while it is to be left brings no shards, until it is assigned again", async () => {
+  const [key, other] = [uniqueKey(), uniqueKey()];
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer([key, other], often);
+  for (const one of [key, other]) await addMany(server, one, 1, "x");
+  await until(() => consumer.stats().queued === 2); // not handed out: the plain key is not left
+  await using monitor = await Monitor.open(server);
+  await addMany(server, `${key}:0`, 1, "shard");
+  await lookedFor(monitor, `${key}:0`);
+  await consumer.unassign(key, 0);
+  assertEquals(await takeTexts(consumer, 1), ["x0"]);
+  await addMany(server, other, 20, "more");
+  assertEquals(await takeTexts(consumer, 20), texts(20, "more"));
+  await lookedFor(monitor, `${other}:0`);
+  assertEquals(numbersOf(consumer, key), []);
+  await consumer.assign(key, 0);
+  assertEquals(await takeTexts(consumer, 1), ["shard0"]);
+});
+
 test("a shard assigned by hand beside the plain key goes on where it is when shards are found", async () => {
   const key = uniqueKey();
   await addMany(server, `${key}x`, 1);

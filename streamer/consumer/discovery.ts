@@ -12,7 +12,7 @@ import { type FoundStream, ownNumbers, type ShardsDetail, shardServers } from ".
 import { judgePlain, newlyGone, type StreamForm } from "./discovery_policy.ts";
 import { persist } from "./persist.ts";
 import { isAway, isFatal } from "./policy.ts";
-import { numberedShard, plainShard, type Replacement, type SubscribedShard } from "./shard.ts";
+import { type Addition, numberedShard, plainShard, type Replacement, type SubscribedShard } from "./shard.ts";
 
 /** What a discovery needs, and whom it tells. */
 export interface DiscoveryPorts {
@@ -24,7 +24,7 @@ export interface DiscoveryPorts {
   /** The shards that are read now. */
   readonly shards: () => readonly SubscribedShard[];
   /** These are to be read too, from their beginning. */
-  readonly adopt: (shards: readonly SubscribedShard[]) => Promise<void>;
+  readonly adopt: (addition: Addition) => Promise<void>;
   /** Whether a plain key was read up to this id, and none of what was read of it is left here. */
   readonly isLeft: (plain: SubscribedShard, until: MessageId) => boolean;
   /** Shards are to be read in place of a plain key, if it still is left then. */
@@ -119,7 +119,7 @@ export class Discovery {
     return found;
   }
 
-  /** A shard was unassigned by hand: it must not be found again. */
+  /** A shard was unassigned by hand: it must not be found again. To be told in the step in which it is. */
   dismiss({ streamKey, shardId, redisKey }: SubscribedShard): void {
     if (redisKey !== streamKey) this.#streams.get(streamKey)?.known.add(shardId);
   }
@@ -151,13 +151,27 @@ export class Discovery {
       missingShards(streamKey, read, this.#servers),
     ]);
     const gone = newlyGone(missing, stream.gone);
+    const ignoredPlain = there.length + gone.length > 0 && await isPlainStream(streamKey, this.#servers) === true;
+    const found = await this.#read(stream, there, (addition) => this.#ports.adopt(addition));
     stream.gone = new Set(missing);
-    if (there.length + gone.length === 0) return;
-    const ignoredPlain = await isPlainStream(streamKey, this.#servers) === true;
-    const found = there.filter((number) => !known.has(number)); // some may have been assigned and unassigned meanwhile
-    if (found.length > 0) await this.#ports.adopt(found.map((number) => numberedShard(streamKey, number)));
-    for (const number of found) known.add(number);
-    this.#ports.onShards({ streamKey, found, gone, ignoredPlain });
+    if (found.length + gone.length > 0) this.#ports.onShards({ streamKey, found, gone, ignoredPlain });
+  }
+
+  /** Has shards read that were found; gives those that are, since some may have been unassigned meanwhile. */
+  async #read(
+    stream: DiscoveredStream,
+    numbers: readonly number[],
+    read: (addition: Addition) => Promise<void>,
+  ): Promise<readonly number[]> {
+    const isWanted = ({ shardId }: SubscribedShard) => this.#isWanted(stream, shardId);
+    const shards = numbers.map((number) => numberedShard(stream.streamKey, number)).filter(isWanted);
+    const found: number[] = [];
+    const done = () => {
+      found.push(...shards.filter(isWanted).map(({ shardId }) => shardId));
+      for (const number of found) stream.known.add(number);
+    };
+    if (shards.length > 0) await read({ shards, isWanted, done });
+    return found;
   }
 
   /** At a stream that had none. */
@@ -171,9 +185,17 @@ export class Discovery {
     await this.#settle(stream);
   }
 
-  async #probe({ streamKey, known }: DiscoveredStream, signal = this.#ports.signal): Promise<readonly number[]> {
+  async #probe(stream: DiscoveredStream, signal = this.#ports.signal): Promise<readonly number[]> {
+    const { streamKey, known } = stream;
     const found = await probeShards(streamKey, [...known], shardServers(this.#ports.anchor, signal));
-    return ownNumbers(streamKey, found.sort((one, other) => one - other), [...this.#streams.keys()]);
+    const own = ownNumbers(streamKey, found.sort((one, other) => one - other), [...this.#streams.keys()]);
+    return own.filter((number) => this.#isWanted(stream, number));
+  }
+
+  /** Whether a shard is to be read; not the shard 0 where its plain key was unassigned, since to the user they are one. */
+  #isWanted({ streamKey, form, known }: DiscoveredStream, number: number): boolean {
+    if (known.has(number)) return false;
+    return number !== 0 || form.kind === "sharded" || this.#plainOf(streamKey) !== undefined;
   }
 
   /** The last entry there is, and not the last id given: what was deleted can never be read. */
@@ -187,9 +209,11 @@ export class Discovery {
     }
   }
 
-  /** Whether a stream's shards can be read now, since its plain key is left, or is not read at all. */
-  #isSettled({ streamKey, form }: DiscoveredStream): boolean {
-    if (form.kind !== "leaving") return false;
+  /** Whether a stream's shards can be read now, since its plain key is left, or was unassigned and others are read. */
+  #isSettled(stream: DiscoveredStream): boolean {
+    const { streamKey, form } = stream;
+    if (form.kind !== "leaving" || !this.#isWatched(stream)) return false;
+    if (!form.numbers.some((number) => this.#isWanted(stream, number))) return false;
     const plain = this.#plainOf(streamKey);
     return plain === undefined || this.#ports.isLeft(plain, form.until);
   }
@@ -199,21 +223,22 @@ export class Discovery {
   }
 
   async #settle(stream: DiscoveredStream): Promise<void> {
-    const { streamKey, form, known } = stream;
+    const { streamKey, form } = stream;
     if (form.kind !== "leaving" || !this.#isSettled(stream)) return;
-    const found = form.numbers.filter((number) => !known.has(number)); // some may have been unassigned
-    const shards = found.map((number) => numberedShard(streamKey, number));
-    const done = () => {
-      stream.form = { kind: "sharded" };
-      for (const number of found) known.add(number);
-    };
     const plain = this.#plainOf(streamKey);
-    if (plain !== undefined) await this.#ports.replace({ plain, until: form.until, shards, done });
-    else {
-      done();
-      await this.#ports.adopt(shards);
-    }
-    if (stream.form.kind !== "sharded") return; // it had to be read once more
+    const found = await this.#read(stream, form.numbers, async ({ shards, ...addition }) => {
+      const done = () => {
+        stream.form = { kind: "sharded" };
+        addition.done();
+        if (plain === undefined) stream.known.add(0);
+      };
+      const { until } = form;
+      if (plain !== undefined) return await this.#ports.replace({ ...addition, shards, done, plain, until });
+      const isStill = () => this.#plainOf(streamKey) === undefined; // it may be assigned again meanwhile
+      const isWanted = (shard: SubscribedShard) => isStill() && addition.isWanted(shard);
+      await this.#ports.adopt({ shards, isWanted, done });
+    });
+    if (found.length === 0) return; // it had to be read once more
     this.#leaving = [...this.#streams.values()].some((other) => other.form.kind === "leaving");
     this.#ports.onShards({ streamKey, found, gone: [], ignoredPlain: form.ignoredPlain });
   }
@@ -223,11 +248,15 @@ export class Discovery {
     try {
       await work();
     } catch (cause) {
-      const passing = isAway(cause) || isStreamMissing(cause) || // a shard that is gone before it could be read
-        (cause instanceof RedisError && !isFatal(cause.code));
-      if (passing || this.#ports.signal.aborted) return;
+      if (isPassing(cause) || this.#ports.signal.aborted) return;
       stream.stopped = true;
       this.#ports.onShards({ streamKey: stream.streamKey, found: [], gone: [], ignoredPlain: false, cause });
     }
   }
+}
+
+/** Whether the next look may meet it no more: a server that is away or full, or a shard that was gone, or something else, before it was read. */
+function isPassing(cause: unknown): boolean {
+  if (isAway(cause) || isStreamMissing(cause)) return true;
+  return cause instanceof RedisError && (["OOM", "WRONGTYPE"].includes(cause.code) || !isFatal(cause.code));
 }

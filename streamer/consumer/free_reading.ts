@@ -10,6 +10,7 @@ import type { WaitOptions } from "./consumer.ts";
 import type { FindGoal, Goal } from "./goal.ts";
 import { Reader, type ReaderOptions } from "./reader.ts";
 import {
+  type Addition,
   checkDistinct,
   isShard,
   lastShard,
@@ -30,6 +31,12 @@ export interface ChangeOptions extends WaitOptions {
 export interface AddOptions extends ChangeOptions {
   /** Where it begins. */
   readonly from: StartAt;
+}
+
+/** What a shard is removed with. */
+export interface RemoveOptions extends ChangeOptions {
+  /** Is called at the same moment, with the shard. */
+  readonly onRemoved: (shard: SubscribedShard) => void;
 }
 
 /** Where a shard begins that has no position yet. */
@@ -181,18 +188,25 @@ export class FreeReading {
   }
 
   /** Reads shards that were found later, too. */
-  async addLater(added: readonly SubscribedShard[]): Promise<void> {
-    await this.#move({}, (shards) => Promise.resolve([...shards, ...this.#found(added, shards)]));
+  async addLater({ shards: added, isWanted, done }: Addition): Promise<void> {
+    let wanted: readonly SubscribedShard[] = [];
+    await this.#move({}, (shards) => {
+      wanted = added.filter(isWanted);
+      return Promise.resolve([...shards, ...this.#found(wanted, shards)]);
+    }, () => {
+      if (wanted.length > 0) done();
+    });
   }
 
-  /** Reads shards that were found in place of a plain key, if that is left. */
-  async replace({ plain, until, shards: added, done }: Replacement): Promise<void> {
+  /** Reads shards that were found in place of a plain key, if that is left and any of them still is wanted. */
+  async replace({ plain, until, shards: added, isWanted, done }: Replacement): Promise<void> {
     let left = false;
     await this.#move({}, (shards) => {
-      left = this.isLeft(plain, until);
+      const wanted = added.filter(isWanted);
+      left = wanted.length > 0 && this.isLeft(plain, until);
       if (!left) return Promise.resolve(shards);
       const rest = shards.filter(({ redisKey }) => redisKey !== plain.redisKey);
-      return Promise.resolve([...rest, ...this.#found(added, rest)]);
+      return Promise.resolve([...rest, ...this.#found(wanted, rest)]);
     }, () => {
       if (left) done();
     });
@@ -208,17 +222,18 @@ export class FreeReading {
     });
   }
 
-  /** Reads one shard less, and gives it; what was read ahead of it is thrown away. */
-  async remove(streamKey: string, shardId: number, options: ChangeOptions): Promise<SubscribedShard> {
-    let removed: ShardPosition | undefined;
+  /** Reads one shard less; what was read ahead of it is thrown away. */
+  async remove(streamKey: string, shardId: number, { onRemoved, ...options }: RemoveOptions): Promise<void> {
+    let removed: SubscribedShard | undefined;
     await this.#move(options, (shards) => {
       removed = shards.find((shard) => isShard(shard, streamKey, shardId));
       if (removed === undefined) throw notFound(streamKey, shardId);
       if (shards.length === 1) throw lastShard(streamKey, shardId);
       return Promise.resolve(shards.filter((shard) => shard !== removed));
-    }, () => void this.#ports.inbox.clear({ streamKey, shardId }));
-    if (removed === undefined) throw notFound(streamKey, shardId);
-    return removed;
+    }, () => {
+      this.#ports.inbox.clear({ streamKey, shardId });
+      if (removed !== undefined) onRemoved(removed);
+    });
   }
 
   /** Those that are not read already, where they are read from. */

@@ -94,13 +94,15 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     this.#roster = roster;
     this.#parts = parts;
     const later = (signal: AbortSignal) => this.#discovery?.find(signal) ?? [];
-    const moves = this.#moves = new GroupMoves({ host, parts, roster, later, onMoved: onProgress, onFatal });
+    const onUnassigned = (shard: SubscribedShard) => this.#discovery?.dismiss(shard);
+    const ports = { host, parts, roster, later, onMoved: onProgress, onUnassigned, onFatal };
+    const moves = this.#moves = new GroupMoves(ports);
     this.#discovery = found && new Discovery({
       anchor: host.anchor,
       interval: host.settings.shardDiscoveryInterval,
       signal: parts.signal,
       shards: () => moves.shards,
-      adopt: (added) => moves.addLater(added),
+      adopt: (addition) => moves.addLater(addition),
       isLeft: (plain, until) => moves.isLeft(plain, until),
       replace: (replacement) => moves.replace(replacement),
       onShards: host.events.shards,
@@ -157,8 +159,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   async unassign(streamKey: string, shardId: number, options: WaitOptions = {}): Promise<void> {
     checkSubscribed(this.#streamKeys, { streamKey, shardId });
-    const removed = await this.#moves.unassign(streamKey, shardId, options);
-    if (removed !== undefined) this.#discovery?.dismiss(removed);
+    await this.#moves.unassign(streamKey, shardId, options);
   }
 
   override ack(message: Message): void {

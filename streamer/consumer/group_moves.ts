@@ -2,8 +2,9 @@
 // it has not taken effect. It must not know how messages are read.
 
 import { RedisError, type StreamerError } from "../../resp/errors.ts";
+import { sleep } from "../../resp/connection/clock.ts";
 import type { Command } from "../../resp/connection/command.ts";
-import { isStreamMissing, xgroupSetId, xinfoGroups } from "../commands/xgroup.ts";
+import { isGroupThere, isStreamMissing, xgroupCreate, xgroupSetId, xinfoGroups } from "../commands/xgroup.ts";
 import { type PendingEntry, xpending } from "../commands/xpending.ts";
 import { compareIds, FIRST_ID, type MessageId, nextId } from "../model/id.ts";
 import { invalidOption } from "../model/options.ts";
@@ -18,6 +19,7 @@ import { beginGroup } from "./groups.ts";
 import { persist } from "./persist.ts";
 import type { Roster } from "./roster.ts";
 import {
+  type Addition,
   checkDistinct,
   isShard,
   lastShard,
@@ -38,6 +40,8 @@ export interface MovesPorts {
   readonly later: FindLater;
   /** Reading without the group has been moved. */
   readonly onMoved: () => void;
+  /** A shard is read no more; told in the same step. */
+  readonly onUnassigned: (shard: SubscribedShard) => void;
   /** Reading cannot go on. */
   readonly onFatal: (error: StreamerError) => void;
 }
@@ -101,11 +105,13 @@ export class GroupMoves {
   }
 
   /** Reads shards that were found later, too. */
-  async addLater(added: readonly SubscribedShard[]): Promise<void> {
+  async addLater(addition: Addition): Promise<void> {
     const { parts } = this.#ports;
-    await this.#change(undefined, async (signal, done) => {
-      if (parts.free === undefined) return await this.#join(added, { from: "beginning", signal, done });
-      await parts.free.addLater(added);
+    const { shards, isWanted, done } = addition;
+    await this.#change(undefined, async (signal) => {
+      if (parts.free !== undefined) return await parts.free.addLater(addition);
+      const wanted = shards.filter(isWanted);
+      if (wanted.length > 0) await this.#join(wanted, { from: "beginning", signal, done });
     });
   }
 
@@ -133,15 +139,16 @@ export class GroupMoves {
     return shard.state === "missing" || (shard.state === "ready" && shard.replayed && !parts.ledger.holds(shard));
   }
 
-  /** Reads shards that were found in place of a plain key, if its group is done with it. */
+  /** Reads shards that were found in place of a plain key, if its group is done with it and any of them still is wanted. */
   async replace(replacement: Replacement): Promise<void> {
     const { parts, roster } = this.#ports;
-    const { plain, until, shards, done } = replacement;
+    const { plain, until, shards, isWanted, done } = replacement;
     await this.#change(undefined, async (signal) => {
       if (parts.free !== undefined) return await parts.free.replace(replacement);
       const old = roster.read.find(({ redisKey }) => redisKey === plain.redisKey);
-      if (old === undefined || !await this.#isDone(old, until, signal)) return;
-      const fresh = shards.map((shard) => roster.of(shard)).filter(({ active }) => !active);
+      const wanted = shards.filter(isWanted);
+      if (old === undefined || wanted.length === 0 || !await this.#isDone(old, until, signal)) return;
+      const fresh = wanted.map((shard) => roster.of(shard)).filter(({ active }) => !active);
       await Promise.all(fresh.map((shard) => this.#begin(shard, { from: "beginning", signal })));
       signal.throwIfAborted();
       if (!this.isLeft(plain, until)) return; // more of it has come meanwhile
@@ -151,23 +158,21 @@ export class GroupMoves {
     });
   }
 
-  /** Reads one shard less, and gives it. */
-  async unassign(streamKey: string, shardId: number, { signal }: WaitOptions): Promise<SubscribedShard | undefined> {
-    const { parts, roster } = this.#ports;
-    let removed: SubscribedShard | undefined;
+  /** Reads one shard less. */
+  async unassign(streamKey: string, shardId: number, { signal }: WaitOptions): Promise<void> {
+    const { parts, roster, onUnassigned } = this.#ports;
     await this.#change(signal, async (both, done) => {
       if (parts.free !== undefined) {
-        removed = await parts.free.remove(streamKey, shardId, { signal: both, onChanged: done });
-        return;
+        const options = { signal: both, onChanged: done, onRemoved: onUnassigned };
+        return await parts.free.remove(streamKey, shardId, options);
       }
       const shard = roster.read.find((one) => isShard(one, streamKey, shardId));
       if (shard === undefined) throw notFound(streamKey, shardId);
       if (roster.read.length === 1) throw lastShard(streamKey, shardId);
-      removed = shard;
       parts.leave([shard]);
+      onUnassigned(shard);
       done();
     });
-    return removed;
   }
 
   /** One change after the other. Rejects at once on the signal, or at the end, unless the change has taken effect before. */
@@ -212,7 +217,7 @@ export class GroupMoves {
   }
 
   /**
-   * Moves the groups. From the first XGROUP SETID on it is carried through, whatever the signal says, since what was written
+   * Moves the groups, also on shards that are there and were not found yet. From the first XGROUP SETID on it is carried through, whatever the signal says, since what was written
    * cannot be taken back.
    */
   async #moveGroup(goal: FindGoal, signal: AbortSignal): Promise<void> {
@@ -224,20 +229,44 @@ export class GroupMoves {
     reader.hold();
     try {
       const goals = await abortable(Promise.all(shards.map(({ redisKey }) => goal(redisKey, signal))), signal);
+      const unfound = await abortable(this.#unfound(goal, signal), signal);
       await reader.quiet(signal); // a page that is under way could not be told from one of after the move
       const listed = await abortable(Promise.all(shards.map((shard) => this.#pendingHere(shard, signal))), signal);
       await abortable(parts.committer.settle(), signal); // so that no ack is mistaken for one of what is delivered anew
       signal.throwIfAborted();
       const setting = shards.map(async (shard, i) => {
         await this.#setPosition(shard, goals[i].position);
-        this.#giveBack(shard, listed[i]);
+        await this.#giveBack(shard, listed[i]);
       });
-      const results = await Promise.allSettled(setting);
+      const beginning = unfound.map(([redisKey, position]) => this.#beginAt(redisKey, position));
+      const results = await Promise.allSettled([...setting, ...beginning]);
       await parts.releaser.settle(); // before any of it is read again
       for (const result of results) if (result.status === "rejected") throw result.reason;
     } finally {
       reader.release();
       inbox.release();
+    }
+  }
+
+  /** Redis keys of shards that are there and not read, and where their groups are to go on. */
+  async #unfound(goal: FindGoal, signal: AbortSignal): Promise<(readonly [string, MessageId])[]> {
+    const { roster, later } = this.#ports;
+    const found = (await later(signal)).filter((shard) => !roster.of(shard).active);
+    return await Promise.all(
+      found.map(async ({ redisKey }) => [redisKey, (await goal(redisKey, signal)).position] as const),
+    );
+  }
+
+  /** Has the group begin there, whoever finds the shard first, or go on there if that has happened meanwhile. */
+  async #beginAt(redisKey: string, position: MessageId): Promise<void> {
+    const { host, parts } = this.#ports;
+    const { group } = host.member;
+    try {
+      await this.#run(xgroupCreate(redisKey, group, { position, mkstream: false }), parts.signal);
+    } catch (error) {
+      if (isStreamMissing(error)) return; // gone again
+      if (!isGroupThere(error)) throw error;
+      await this.#run(xgroupSetId(redisKey, group, { position, repeatable: true }), parts.signal);
     }
   }
 
@@ -248,13 +277,21 @@ export class GroupMoves {
     shard.moved = true;
   }
 
-  /** What was pending here, and is not in the user's hands, is given back, and comes here no more until it is read anew. */
-  #giveBack(shard: GroupShard, listed: readonly MessageId[]): void {
-    const { parts } = this.#ports;
+  /**
+   * What was pending here, and is not in the user's hands, is given back, and comes here no more until it is read anew. Looks for
+   * some at a time: there can be as many as `maxUnacked` allows, and others have to run.
+   */
+  async #giveBack(shard: GroupShard, listed: readonly MessageId[]): Promise<void> {
+    const { host, parts } = this.#ports;
     parts.replay.cancel([shard]);
     parts.ledger.forgetBehind(shard, shard.position);
     const ids = new Set(parts.drop(shard));
-    for (const id of listed) if (parts.ledger.find(shard, id) === undefined) ids.add(id);
+    for (let from = 0; from < listed.length; from += LOOKED_FOR) {
+      if (from > 0) await sleep(host.anchor.clock, 0, parts.signal);
+      for (const id of listed.slice(from, from + LOOKED_FOR)) {
+        if (parts.ledger.find(shard, id) === undefined) ids.add(id);
+      }
+    }
     shard.givenBack.clear(); // what of it is pending still has been listed
     for (const id of ids) shard.givenBack.add(id);
     parts.releaser.give(shard, [...ids]);
@@ -278,15 +315,20 @@ export class GroupMoves {
 
   /**
    * Whether a group is done with a plain key: all up to this id was delivered to somebody, and, where what others leave lying
-   * is claimed, acknowledged. What is pending for others where nothing is claimed would not come here anyway.
+   * is claimed, acknowledged. What is pending for others where nothing is claimed would not come here anyway. Nor would what
+   * this consumer gave back when the group was moved away from it: it holds up nothing here, and stays pending until another
+   * who reads the plain key still claims it, if there is one.
    */
-  async #isDone({ redisKey }: GroupShard, until: MessageId, signal: AbortSignal): Promise<boolean> {
+  async #isDone(shard: GroupShard, until: MessageId, signal: AbortSignal): Promise<boolean> {
     const { settings, member } = this.#ports.host;
     try {
-      const groups = await this.#run(xinfoGroups(redisKey), signal);
+      const groups = await this.#run(xinfoGroups(shard.redisKey), signal);
       const group = groups.find(({ name }) => name === member.group);
       if (group === undefined || compareIds(group.lastDeliveredId, until) < 0) return false;
-      return group.pending === 0 || settings.autoClaimInterval === undefined;
+      if (group.pending === 0 || settings.autoClaimInterval === undefined) return true;
+      if (group.pending > shard.givenBack.size) return false; // most often, and then nothing needs to be listed
+      const listed = await this.#pendingHere(shard, signal);
+      return listed.length >= group.pending && listed.every((id) => shard.givenBack.has(id));
     } catch (error) {
       if (isStreamMissing(error)) return true;
       throw error;
@@ -312,3 +354,6 @@ export class GroupMoves {
 
 /** Entries listed at once. */
 const LISTED = 1_000;
+
+/** Entries looked for at once among what is held: a few milliseconds' worth. */
+const LOOKED_FOR = 2_000;

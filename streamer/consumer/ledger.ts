@@ -5,7 +5,8 @@ import { compareIds, type MessageId } from "../model/id.ts";
 import { BULK_OVERHEAD, writeBulkText } from "../../resp/encoder.ts";
 import { Queue } from "../../resp/connection/queue.ts";
 import type { GroupShard } from "./group_shard.ts";
-import { HELD, type Lot, timeOf } from "./lot.ts";
+import { HELD, type Lot } from "./lot.ts";
+import { LotIndex } from "./lot_index.ts";
 
 /** Most ids of one acknowledgement. */
 export const ACK_IDS = 1_000;
@@ -44,7 +45,7 @@ export interface LedgerOptions {
 /** Keeps count of everything a consumer has read and is not done with. */
 export class Ledger {
   readonly #byTime: boolean;
-  readonly #lots = new Map<GroupShard, Set<Lot>>();
+  readonly #lots = new Map<GroupShard, LotIndex>();
   readonly #acked = new Set<Lot>(); // with entries to acknowledge
   readonly #foreign = new Map<GroupShard, Set<MessageId>>(); // of earlier lives, to acknowledge as asked
   readonly #returned = new Queue<Returned>(); // oldest first; only where time decides
@@ -102,16 +103,14 @@ export class Ledger {
   /** A page was read. */
   add(lot: Lot): void {
     let lots = this.#lots.get(lot.shard);
-    if (lots === undefined) this.#lots.set(lot.shard, lots = new Set());
+    if (lots === undefined) this.#lots.set(lot.shard, lots = new LotIndex());
     lots.add(lot);
   }
 
   /** The entry of this id that is held, if one is. */
   find(shard: GroupShard, id: MessageId): AckPlace | undefined {
-    const time = timeOf(id);
-    for (const lot of this.lotsOf(shard)) {
-      const index = lot.find(id, time);
-      if (index >= 0 && isHeld(lot.states[index])) return { lot, index };
+    for (const place of this.#lots.get(shard)?.find(id) ?? []) {
+      if (isHeld(place.lot.states[place.index])) return place;
     }
     return undefined;
   }

@@ -43,7 +43,8 @@ export class Lot {
   #returned: Float32Array | undefined; // milliseconds from `#readAt` on: exact to less than a millisecond for hours
   readonly #readAt: number;
   #places: Map<MessageId, number> | undefined;
-  #bounds: readonly [number, number] | undefined;
+  #first: LotBound | undefined;
+  #last: LotBound | undefined;
 
   constructor(
     shard: GroupShard,
@@ -91,11 +92,21 @@ export class Lot {
     return this.#ids.subarray(this.#startOf(from), this.#ends[to - 1]);
   }
 
-  /** Which entry has this id; -1 where none has. `time` is the id's first half, as near as a number comes to it. */
-  find(id: MessageId, time: number): number {
+  /** Its first entry's id. */
+  get first(): LotBound {
+    return this.#first ??= boundOf(this.idAt(0));
+  }
+
+  /** Its last entry's id. */
+  get last(): LotBound {
+    if (this.size === 1) return this.first;
+    return this.#last ??= boundOf(this.idAt(this.size - 1));
+  }
+
+  /** Which entry has this id; -1 where none has. */
+  find(id: MessageId): number {
+    if (this.size === 1) return this.first.id === id ? 0 : -1;
     if (this.#places === undefined) {
-      this.#bounds ??= [timeOf(this.idAt(0)), timeOf(this.idAt(this.size - 1))];
-      if (time < this.#bounds[0] || time > this.#bounds[1]) return -1;
       this.#places = new Map();
       for (let i = 0; i < this.size; i++) this.#places.set(this.idAt(i), i);
     }
@@ -105,6 +116,17 @@ export class Lot {
   #startOf(index: number): number {
     return index === 0 ? 0 : this.#ends[index - 1];
   }
+}
+
+/** Where a lot begins or ends. */
+export interface LotBound {
+  readonly id: MessageId;
+  /** The id's first half, as near as a number comes to it. */
+  readonly time: number;
+}
+
+function boundOf(id: MessageId): LotBound {
+  return { id, time: timeOf(id) };
 }
 
 /** The first half of an id, as near as a number comes to it. */

@@ -94,7 +94,7 @@ export class RealTimeConsumer extends AskingConsumer implements Consumer {
       interval: host.settings.shardDiscoveryInterval,
       signal: reading.signal,
       shards: () => reading.shards,
-      adopt: (added) => reading.addLater(added),
+      adopt: (addition) => reading.addLater(addition),
       isLeft: (plain, until) => reading.isLeft(plain, until),
       replace: (replacement) => reading.replace(replacement),
       onShards: host.onShards,
@@ -131,10 +131,10 @@ export class RealTimeConsumer extends AskingConsumer implements Consumer {
     await this.#reading.add(shards, options);
   }
 
-  async unassign(streamKey: string, shardId: number, options: WaitOptions = {}): Promise<void> {
+  async unassign(streamKey: string, shardId: number, { signal }: WaitOptions = {}): Promise<void> {
     checkSubscribed(this.#streamKeys, { streamKey, shardId });
-    const removed = await this.#reading.remove(streamKey, shardId, options);
-    this.#discovery?.dismiss(removed);
+    const onRemoved = (shard: SubscribedShard) => this.#discovery?.dismiss(shard);
+    await this.#reading.remove(streamKey, shardId, { signal, onRemoved });
   }
 
   stats(): ConsumerStats {

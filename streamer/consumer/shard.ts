@@ -21,14 +21,20 @@ export interface ShardPosition extends SubscribedShard {
   gone: boolean;
 }
 
+/** Shards that were found, to be read too. */
+export interface Addition {
+  readonly shards: readonly SubscribedShard[];
+  /** Whether one still is to be read, asked when its turn has come: it may have been unassigned meanwhile. */
+  readonly isWanted: (shard: SubscribedShard) => boolean;
+  /** To be called in the same step in which it is done, if any still was to be read. */
+  readonly done: () => void;
+}
+
 /** A plain key that is read no more, and what is read in its place. */
-export interface Replacement {
+export interface Replacement extends Addition {
   readonly plain: SubscribedShard;
   /** The id up to which the plain key must have been read. */
   readonly until: MessageId;
-  readonly shards: readonly SubscribedShard[];
-  /** To be called in the same step in which it is done. */
-  readonly done: () => void;
 }
 
 /** The shard of a subscription; `sharded` are its numbers where it has any, else shard 0 is the plain key. */

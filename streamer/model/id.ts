@@ -49,6 +49,8 @@ export function halves(id: MessageId): { readonly first: bigint; readonly second
 /** Less than, equal to or greater than zero as `a` is before, the same as or behind `b`. */
 export function compareIds(a: MessageId, b: MessageId): number {
   if (a === b) return 0;
+  const dash = a.indexOf("-");
+  if (dash > 0 && a.length === b.length && b.indexOf("-") === dash) return a < b ? -1 : 1; // digits of the same places
   const one = halves(a);
   const two = halves(b);
   if (one.first !== two.first) return one.first < two.first ? -1 : 1;

@@ -1,7 +1,7 @@
 // Owns what is kept of a page: its ids, exactly, and where each entry is found. Must not need a server.
 
 import { assert, assertEquals } from "@std/assert";
-import { HELD, timeOf } from "../../../streamer/consumer/lot.ts";
+import { HELD } from "../../../streamer/consumer/lot.ts";
 import { Random } from "../../resp/drive.ts";
 import { test } from "../../support/runner.ts";
 import { idsOf, lotOf, shardOf } from "./lots.ts";
@@ -34,19 +34,18 @@ test("ids of every length are given as they came, alone and together", () => {
 
 test("each entry is found by its id, and nothing else is", () => {
   const lot = lotOf(shard, LENGTHS);
-  LENGTHS.forEach((id, i) => assertEquals(lot.find(id, timeOf(id)), i, id));
+  LENGTHS.forEach((id, i) => assertEquals(lot.find(id), i, id));
   for (const id of ["0-0", "0-2", "1-1", "1700000000000-1", "9007199254740992-0", "18446744073709551615-0"]) {
-    assertEquals(lot.find(id, timeOf(id)), -1, id);
+    assertEquals(lot.find(id), -1, id);
   }
 });
 
-test("an entry is found whether it is looked for within its page's times or outside of them before", () => {
+test("a lot knows where it begins and ends", () => {
   const lot = lotOf(shard, ["5-0", "5-1", "7-0"]);
-  assertEquals(lot.find("4-9", 4), -1);
-  assertEquals(lot.find("8-0", 8), -1);
-  assertEquals(lot.find("6-0", 6), -1);
-  assertEquals(["5-0", "5-1", "7-0"].map((id) => lot.find(id, timeOf(id))), [0, 1, 2]);
-  assertEquals(lot.find("8-0", 8), -1);
+  assertEquals([lot.first, lot.last], [{ id: "5-0", time: 5 }, { id: "7-0", time: 7 }]);
+  assertEquals(["4-9", "5-0", "6-0", "7-0", "8-0"].map((id) => lot.find(id)), [-1, 0, -1, 2, -1]);
+  const one = lotOf(shard, ["5-0"]);
+  assertEquals([one.first, one.last, one.find("5-0"), one.find("5-1")], [one.last, one.first, 0, -1]);
 });
 
 test("the deliveries of each are kept, and are 1 where nothing is said", () => {
@@ -90,7 +89,7 @@ test("ids of random lengths come out as they went in (seed 21)", () => {
     assertEquals(idsOf(lot.encodedIds(0, ids.length)), ids);
     for (let i = 0; i < ids.length; i++) {
       assertEquals(lot.idAt(i), ids[i]);
-      assertEquals(lot.find(ids[i], timeOf(ids[i])), i);
+      assertEquals(lot.find(ids[i]), i);
     }
   }
 });
