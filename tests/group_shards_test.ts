@@ -5,7 +5,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect, StreamerError } from "../mod.ts";
 import { pendingIds, pendingRows, readBy } from "./streamer/consumer/grouping.ts";
 import { addAt, addMany, blockedClient, Monitor, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
-import { byShard, lookedFor, numbersOf, shardsTold, toldTimes } from "./streamer/consumer/sharding.ts";
+import { asksFor, byShard, lookedFor, numbersOf, shardsTold, toldTimes } from "./streamer/consumer/sharding.ts";
 import { nextEvent, until } from "./support/events.ts";
 import { uniqueKey } from "./support/keys.ts";
 import { startProxy } from "./support/proxy.ts";
@@ -150,8 +150,8 @@ test("a shard that is unassigned while a look has found it does not come back", 
   proxy.refuse(); // the reader comes back no more: a move waits for it
   await server.command("CLIENT", "KILL", "ID", blocked);
   const changes = [consumer.rewind("end", { group: true }), consumer.unassign(key, 4)];
-  const looks = monitor.count("TYPE", key);
-  await until(() => monitor.count("TYPE", key) > looks, { what: "a look has found the shard, and has it read" });
+  const looks = asksFor(monitor, `${key}:0`);
+  await until(() => asksFor(monitor, `${key}:0`) > looks, { what: "a look has found the shard, and has it read" });
   await monitor.settled(server);
   proxy.refuse(false);
   await Promise.all(changes);

@@ -4,7 +4,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { connect, StreamerError } from "../mod.ts";
 import { addMany, Monitor, restUpToMark, take, takeTexts, texts } from "./streamer/consumer/reading.ts";
-import { byShard, lookedFor, numbersOf, shardsTold, toldTimes } from "./streamer/consumer/sharding.ts";
+import { asksFor, byShard, lookedFor, numbersOf, shardsTold, toldTimes } from "./streamer/consumer/sharding.ts";
 import { nextEvent, until } from "./support/events.ts";
 import { handshake, noShards, startFakeServer } from "./support/fake_server.ts";
 import { uniqueKey } from "./support/keys.ts";
@@ -85,13 +85,12 @@ test("with an interval of null none is looked for", async () => {
   await using streamer = await connect(server.url);
   const never = await streamer.createConsumer(key, { ...often, shardDiscoveryInterval: null });
   await monitor.settled(server);
-  const looks = monitor.count("TYPE", `${key}:0`);
   await addMany(server, `${key}:1`, 2, "one");
   assertEquals(await restUpToMark(server, never, `${key}:0`), []);
-  assertEquals([numbersOf(never, key), looks], [[0], 1]);
+  assertEquals(numbersOf(never, key), [0]);
   await never.rewind("end");
   await monitor.settled(server);
-  assertEquals(monitor.count("TYPE", `${key}:1`), 0);
+  assertEquals(asksFor(monitor, `${key}:1`), 0);
 });
 
 test("a shard that was unassigned stays away, and one that is assigned by hand again is read", async () => {
@@ -179,9 +178,9 @@ test("shards are looked for while the consumer is paused, and not after its end"
   await consumer.end();
   await addMany(server, `${key}:2`, 1);
   await monitor.settled(server);
-  const looks = monitor.count("TYPE", `${key}:2`);
+  const looks = asksFor(monitor, `${key}:2`);
   await othersLook(monitor);
-  assertEquals([monitor.count("TYPE", `${key}:2`), told.length], [looks, 2]);
+  assertEquals([asksFor(monitor, `${key}:2`), told.length], [looks, 2]);
 });
 
 test("shards are looked for across a lost connection", async () => {
@@ -215,7 +214,7 @@ test("a server that is restarted without its shards is looked at again", async (
   assertEquals(await takeTexts(consumer, 1), ["two0"]);
 }, { ignore });
 
-test("where TYPE becomes forbidden what is known is read on, and told once why no more is found", async () => {
+test("where EXISTS and TYPE become forbidden what is known is read on, and told once why no more is found", async () => {
   const key = uniqueKey();
   const user = uniqueKey("user");
   await server.command("ACL", "SETUSER", user, "on", ">secret", "~*", "&*", "+@all");
@@ -225,7 +224,7 @@ test("where TYPE becomes forbidden what is known is read on, and told once why n
   const told = shardsTold(streamer);
   const consumer = await streamer.createConsumer(key, often);
   await lookedFor(monitor, `${key}:1`);
-  await server.command("ACL", "SETUSER", user, "-type");
+  await server.command("ACL", "SETUSER", user, "-type", "-exists");
   await toldTimes(told, 2);
   assertEquals({ ...told[1], cause: undefined }, {
     streamKey: key,
@@ -269,7 +268,8 @@ test("LOADING while shards are looked for is left to the next time", async () =>
       if (key !== "k:1") return "+none\r\n";
       return ++asked < 3 ? "-LOADING Redis is loading the dataset in memory\r\n" : "+stream\r\n";
     };
-    await peer.serve({ ...handshake, ...noShards, TYPE, XINFO: "-ERR no such key\r\n", XREAD: () => undefined });
+    const answers = { ...handshake, ...noShards, TYPE, EXISTS: ":1\r\n" };
+    await peer.serve({ ...answers, XINFO: "-ERR no such key\r\n", XREAD: () => undefined });
   });
   await using streamer = await connect(fake.url, { reconnect });
   const told = shardsTold(streamer);
@@ -282,14 +282,14 @@ test("LOADING while shards are looked for is left to the next time", async () =>
 test("an end while shards are looked for leaves nothing hanging", async () => {
   let mute = false;
   await using fake = await startFakeServer(async (peer) => {
-    const TYPE = () => mute ? undefined : "+none\r\n";
-    await peer.serve({ ...handshake, ...noShards, TYPE, XINFO: "-ERR no such key\r\n", XREAD: () => undefined });
+    const EXISTS = () => mute ? undefined : ":0\r\n";
+    await peer.serve({ ...handshake, ...noShards, EXISTS, XINFO: "-ERR no such key\r\n", XREAD: () => undefined });
   });
   await using streamer = await connect(fake.url, { reconnect });
   const told = shardsTold(streamer);
   const consumers = [await streamer.createConsumer("k", often), await streamer.createConsumer("k", often)];
   mute = true;
-  const asked = () => fake.peers[0].commands.filter(([name]) => name === "TYPE").length;
+  const asked = () => fake.peers[0].commands.filter(([name]) => name === "EXISTS").length;
   const before = asked();
   await until(() => asked() > before);
   await consumers[0].end();
@@ -322,17 +322,19 @@ test("after a rewind to the end nothing from before comes, of shards that had no
   }
 });
 
-test("known shards cost one question each, all in one go, and the numbers around them one more", async () => {
+test("a look costs two questions while nothing comes or goes: for those that are known, and for the numbers around them", async () => {
   const key = uniqueKey();
   for (const shard of [0, 1, 3]) await addMany(server, `${key}:${shard}`, 1);
   await using monitor = await Monitor.open(server);
   await using streamer = await connect(server.url);
   await streamer.createConsumer(key, often);
   await lookedFor(monitor, `${key}:19`);
-  const types = monitor.commands.filter(([name, redisKey]) => name === "TYPE" && redisKey.startsWith(`${key}:`));
-  const counts = new Map<string, number>();
-  for (const [, redisKey] of types) counts.set(redisKey, (counts.get(redisKey) ?? 0) + 1);
-  assertEquals(counts.size, 20, "0 to 3, and 16 behind it");
-  const looks = monitor.count("TYPE", `${key}:19`);
-  for (const [redisKey, count] of counts) assert(count <= looks + 2, `${redisKey}: ${count} in ${looks} looks`);
+  const asked = monitor.commands.filter(([name, first]) => /^(EXISTS|TYPE)$/.test(name) && first.startsWith(`${key}:`));
+  const kinds = new Set(
+    asked.map(([name, ...keys]) => [name, ...keys.map((one) => one.slice(key.length + 1))].join(" ")),
+  );
+  const around = [2, ...Array.from({ length: 16 }, (_, i) => 4 + i)];
+  assertEquals([...kinds].sort(), ["EXISTS 0 1 3", `EXISTS ${around.join(" ")}`]);
+  const counts = ["0", "2"].map((shard) => monitor.count("EXISTS", `${key}:${shard}`));
+  assert(Math.abs(counts[0] - counts[1]) <= 1, `${counts}`);
 });

@@ -250,6 +250,7 @@ test("a rewind that does not come to its end gives a plain key that is being lef
         for (const wake of blocked.splice(0)) wake("_\r\n");
         return ":1\r\n";
       },
+      EXISTS: () => questions > 0 ? ":1\r\n" : ":0\r\n",
       TYPE: ([, redisKey]) => questions > 0 && ["k", "k:0"].includes(redisKey) ? "+stream\r\n" : "+none\r\n",
       XINFO: () => questions++ === 0 ? array(bulk("last-generated-id"), bulk("5-0")) : "-BUSY with a script\r\n",
       XREVRANGE: array(entries[1]),

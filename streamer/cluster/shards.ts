@@ -3,7 +3,7 @@
 
 import { RedisError } from "../../resp/errors.ts";
 import type { Command } from "../../resp/connection/command.ts";
-import { globOf, scanStreams, typeOfKey } from "../commands/scan.ts";
+import { countKeys, globOf, scanStreams, typeOfKey } from "../commands/scan.ts";
 import { MAX_SHARDS, shardOfKey, shardRedisKey } from "../model/key.ts";
 import { invalidOption } from "../model/options.ts";
 
@@ -87,8 +87,9 @@ export async function probeShards(
     const numbers = Array.from({ length: last + 1 - first }, (_, index) => first + index);
     const unknown = numbers.filter((number) => !all.has(number));
     from = last + 1;
-    const there = await areStreams(streamKey, unknown, servers);
-    for (const number of unknown.filter((_, index) => there[index])) {
+    const count = await countShards(streamKey, unknown, servers);
+    const there = count === 0 ? [] : await streamsAmong(streamKey, unknown, servers);
+    for (const number of there) {
       found.push(number);
       all.add(number);
       highest = Math.max(highest, number);
@@ -103,14 +104,15 @@ function lookTo(highest: number): number {
   return Math.min(highest + LOOKAHEAD, Number.MAX_SAFE_INTEGER);
 }
 
-/** Those of a stream's shards that are not there any more. Rejects with what the servers refuse. */
+/** Those of a stream's shards whose key is not there any more. Rejects with what the servers refuse. */
 export async function missingShards(
   streamKey: string,
   numbers: readonly number[],
   servers: Pick<ShardServers, "run">,
 ): Promise<number[]> {
-  const there = await areStreams(streamKey, numbers, servers);
-  return numbers.filter((_, index) => !there[index]);
+  if (await countShards(streamKey, numbers, servers) === numbers.length) return [];
+  const types = await Promise.all(numbers.map((number) => servers.run(typeOfKey(shardRedisKey(streamKey, number)))));
+  return numbers.filter((_, index) => types[index] === "none");
 }
 
 /** Whether a stream's plain key is a stream; `undefined` where asking that is forbidden. */
@@ -134,13 +136,32 @@ export function isForbidden(error: unknown): error is RedisError {
   return error instanceof RedisError && ["NOPERM", "ERR", "MOVED"].includes(error.code);
 }
 
-/** One question for each, written together. */
-async function areStreams(
+/**
+ * How many keys of these names there are, by one question for all, since most often none has come and none has gone; `undefined`
+ * where that cannot be asked so.
+ */
+async function countShards(
   streamKey: string,
   numbers: readonly number[],
   { run }: Pick<ShardServers, "run">,
-): Promise<boolean[]> {
-  return await Promise.all(numbers.map((number) => isStream(shardRedisKey(streamKey, number), run)));
+): Promise<number | undefined> {
+  if (numbers.length === 0) return 0;
+  try {
+    return await run(countKeys(numbers.map((number) => shardRedisKey(streamKey, number))));
+  } catch (error) {
+    if (error instanceof RedisError) return undefined; // EXISTS is forbidden, or they are in several slots
+    throw error;
+  }
+}
+
+/** Those of these shards that are streams, by one question for each, written together. */
+async function streamsAmong(
+  streamKey: string,
+  numbers: readonly number[],
+  { run }: Pick<ShardServers, "run">,
+): Promise<number[]> {
+  const there = await Promise.all(numbers.map((number) => isStream(shardRedisKey(streamKey, number), run)));
+  return numbers.filter((_, index) => there[index]);
 }
 
 async function isStream(key: string, run: RunCommand): Promise<boolean> {

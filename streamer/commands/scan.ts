@@ -1,4 +1,4 @@
-// SCAN and TYPE: which keys of type stream there are on one server. Redis 6.0. It must not know what their names mean.
+// SCAN, TYPE and EXISTS: which keys of type stream there are on one server. Redis 6.0. It must not know what their names mean.
 
 import type { RespArgument } from "../../resp/encoder.ts";
 import { textOf } from "../../resp/value.ts";
@@ -52,6 +52,20 @@ export function typeOfKey(key: string): Command<string> {
       const type = textOf(decoder.value());
       if (type === undefined) throw wrongShape("TYPE", "a type's name");
       return type;
+    },
+  };
+}
+
+/** How many of these keys there are, of whatever type. Of a cluster they have to be in one slot. */
+export function countKeys(keys: readonly string[]): Command<number> {
+  return {
+    args: ["EXISTS", ...keys],
+    key: keys[0],
+    repeatable: true,
+    read(decoder) {
+      const count = decoder.value();
+      if (typeof count !== "number" || count < 0 || count > keys.length) throw wrongShape("EXISTS", "a count");
+      return count;
     },
   };
 }

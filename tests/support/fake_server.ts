@@ -272,4 +272,4 @@ export const handshake: Answers = {
 };
 
 /** What a server answers to who looks for shards where there are none. */
-export const noShards: Answers = { SCAN: "*2\r\n$1\r\n0\r\n*0\r\n", TYPE: "+none\r\n" };
+export const noShards: Answers = { SCAN: "*2\r\n$1\r\n0\r\n*0\r\n", TYPE: "+none\r\n", EXISTS: ":0\r\n" };

@@ -24,6 +24,7 @@ interface FakeServer {
 function serverWith(streams: readonly string[], forbidden: readonly string[] = []): FakeServer {
   const asked: string[][] = [];
   const reply = ([name, first, ...rest]: string[]): string => {
+    if (name === "EXISTS") return `:${[first, ...rest].filter((key) => streams.includes(key)).length}\r\n`;
     if (name === "TYPE") return streams.includes(first) ? "+stream\r\n" : "+none\r\n";
     const prefix = rest[rest.indexOf("MATCH") + 1].slice(0, -1).replace(/\\(.)/g, "$1");
     const from = Number(first) >> 1;
@@ -101,17 +102,25 @@ test("a server that does not know SCAN by type, or has not got the keys, is one 
   assertEquals(error.code, "LOADING");
 });
 
-test("later looks reject where TYPE is forbidden", async () => {
+test("later looks ask for single keys where EXISTS is forbidden, and reject where TYPE is as well", async () => {
+  assertEquals(await probeShards("a", [1], serverWith(["a:1", "a:3"], ["EXISTS"])), [3]);
+  assertEquals(await missingShards("a", [1, 2], serverWith(["a:1"], ["EXISTS"])), [2]);
   for (const look of [probeShards, missingShards]) {
-    const error = await assertRejects(() => look("a", [1], serverWith(["a:1"], ["TYPE"])), RedisError);
+    const error = await assertRejects(() => look("a", [1], serverWith(["a:1"], ["EXISTS", "TYPE"])), RedisError);
     assertEquals(error.code, "NOPERM");
   }
 });
 
-test("of known shards those are missing that are not streams any more", async () => {
+test("a later look costs one question while nothing has come or gone", async () => {
+  const server = serverWith(["a:0", "a:1"]);
+  assertEquals([await probeShards("a", [0, 1], server), await missingShards("a", [0, 1], server)], [[], []]);
+  assertEquals(server.asked.map(([name, ...keys]) => [name, keys.length]), [["EXISTS", 16], ["EXISTS", 2]]);
+});
+
+test("of known shards those are missing whose keys are not there any more", async () => {
   const server = serverWith(["a:0", "a:7"]);
   assertEquals(await missingShards("a", [0, 5, 7, 9], server), [5, 9]);
-  assertEquals(server.asked.length, 4);
+  assertEquals(server.asked.length, 5);
   assertEquals(await isPlainStream("a", server), false);
   assertEquals(await isPlainStream("a", serverWith(["a"])), true);
   assertEquals(await isPlainStream("a", serverWith(["a"], ["TYPE"])), undefined);

@@ -34,6 +34,11 @@ export function byShard(messages: readonly Message[]): Record<string, string[]> 
 
 /** Returns when it was asked twice more whether a shard is there: then once from beginning to end. */
 export async function lookedFor(monitor: Monitor, redisKey: string): Promise<void> {
-  const before = monitor.count("TYPE", redisKey);
-  await until(() => monitor.count("TYPE", redisKey) >= before + 2, { what: "shards are looked for" });
+  const before = asksFor(monitor, redisKey);
+  await until(() => asksFor(monitor, redisKey) >= before + 2, { what: "shards are looked for" });
+}
+
+/** How often it was asked whether a shard is there, among others or alone. */
+export function asksFor(monitor: Monitor, redisKey: string): number {
+  return monitor.count("EXISTS", redisKey) + monitor.count("TYPE", redisKey);
 }
