@@ -381,6 +381,38 @@ test("a seek of the whole group holds for shards that had not been found, and fo
   assertEquals(numbersOf(consumer, key), [0, 1, 2]);
 });
 
+for (const mode of ["resumable", "load-balanced"] as const) {
+  test(`a plain key that is deleted does not keep a ${mode} consumer from its shards`, async () => {
+    const key = uniqueKey();
+    await addMany(server, key, 1, "old");
+    await using streamer = await connect(server.url);
+    const consumer = await streamer.createConsumer(key, { ...resumable, mode });
+    await addMany(server, key, 1, "plain");
+    consumer.ack(await consumer.next());
+    await until(() => consumer.stats().acked === 1);
+    const asked = take(consumer, 4);
+    await server.command("DEL", key);
+    await addMany(server, `${key}:0`, 2, "zero");
+    await addMany(server, `${key}:1`, 2, "one");
+    assertEquals(byShard(await asked), { "0": texts(2, "zero"), "1": texts(2, "one") });
+    assertEquals(numbersOf(consumer, key), [0, 1]);
+  });
+}
+
+test("a group of which one shard is gone is moved in the others, and reads what comes there again from its beginning", async () => {
+  const key = uniqueKey();
+  for (const shard of [0, 1]) await addMany(server, `${key}:${shard}`, 1, "old");
+  await using streamer = await connect(server.url);
+  const consumer = await streamer.createConsumer(key, { ...resumable, autoStreamReset: "earliest" });
+  for (const message of await take(consumer, 2)) consumer.ack(message);
+  await until(() => consumer.stats().acked === 2);
+  await server.command("DEL", `${key}:1`);
+  await consumer.rewind("beginning", { group: true });
+  assertEquals(byShard(await take(consumer, 1)), { "0": ["old0"] });
+  await addMany(server, `${key}:1`, 2, "new");
+  assertEquals(byShard(await take(consumer, 2)), { "1": texts(2, "new") });
+});
+
 test("shards are found across lost connections, and nothing of them is lost", async () => {
   const key = uniqueKey();
   await addMany(server, `${key}:0`, 1);

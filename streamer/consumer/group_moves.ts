@@ -136,7 +136,8 @@ export class GroupMoves {
     if (parts.free !== undefined) return parts.free.isLeft(plain, until);
     const shard = roster.read.find(({ redisKey }) => redisKey === plain.redisKey);
     if (shard === undefined || parts.inbox.holds(plain)) return false;
-    return shard.state === "missing" || (shard.state === "ready" && shard.replayed && !parts.ledger.holds(shard));
+    if (shard.state === "missing") return true;
+    return (shard.state === "lost" || shard.replayed) && !parts.ledger.holds(shard); // a lost one may be gone for good
   }
 
   /** Reads shards that were found in place of a plain key, if its group is done with it and any of them still is wanted. */
@@ -235,8 +236,8 @@ export class GroupMoves {
       await abortable(parts.committer.settle(), signal); // so that no ack is mistaken for one of what is delivered anew
       signal.throwIfAborted();
       const setting = shards.map(async (shard, i) => {
-        await this.#setPosition(shard, goals[i].position);
-        await this.#giveBack(shard, listed[i]);
+        if (await this.#setPosition(shard, goals[i].position)) await this.#giveBack(shard, listed[i]);
+        else parts.drop(shard);
       });
       const beginning = unfound.map(([redisKey, position]) => this.#beginAt(redisKey, position));
       const results = await Promise.allSettled([...setting, ...beginning]);
@@ -270,11 +271,18 @@ export class GroupMoves {
     }
   }
 
-  async #setPosition(shard: GroupShard, position: MessageId): Promise<void> {
+  /** Moves one group; false where its stream is gone, and there is nothing to move in: all that it may get anew is from later. */
+  async #setPosition(shard: GroupShard, position: MessageId): Promise<boolean> {
     const { host, parts } = this.#ports;
-    await this.#run(xgroupSetId(shard.redisKey, host.member.group, { position, repeatable: true }), parts.signal);
+    try {
+      await this.#run(xgroupSetId(shard.redisKey, host.member.group, { position, repeatable: true }), parts.signal);
+    } catch (error) {
+      if (isStreamMissing(error)) return false;
+      throw error;
+    }
     shard.position = position;
     shard.moved = true;
+    return true;
   }
 
   /**
