@@ -152,11 +152,12 @@ export interface GroupConsumer<M extends Message = Message> extends Consumer<M> 
    *
    * **With `group`**, the position of the group is moved in every shard that is read here, and in those that are there and
    * would be found next, for all of its consumers: those that wait for messages notice within ten seconds. What is pending
-   * stays pending, and what was read ahead here is given back as above: it comes here no more, and does not keep this consumer
-   * from leaving a plain key for shards that are found. An entry that is pending already and lies behind the position is delivered once more as new, to whichever
-   * consumer reads it, and is pending for that one alone; one that is in the user's hands, here, is no longer kept
-   * alive, an ack that was not sent counts no more, and an ack of either delivery acknowledges it. Waits for the connection.
-   * On the signal, or at an error, some shards may have been moved; where it was aborted before, none.
+   * stays pending, and is claimed as ever where others have left it lying. What was read ahead here is given back as above: it
+   * comes here no more, and does not keep this consumer from leaving a plain key for shards that are found. An entry that is
+   * pending already and lies behind the position is delivered once more as new, to whichever consumer reads it, and is
+   * pending for that one alone; one that is in the user's hands, here, is no longer kept alive, an ack that was not sent
+   * counts no more, and an ack of either delivery acknowledges it. Waits for the connection. On the signal, or at an error,
+   * some shards may have been moved; where it was aborted before, none.
    *
    * Source: XREAD, or XGROUP SETID, Redis 5.0.
    *
