@@ -36,12 +36,12 @@ export function referencesOf(source: string): References {
   const imports: Import[] = [];
   const globals: GlobalUse[] = [];
   const program = parse(source, { sourceType: "module", plugins: ["typescript"] }).program;
-  const todo: { node: Node; parent: Node | undefined; key: string }[] = [];
+  const pending: { node: Node; parent: Node | undefined; key: string }[] = [];
   const push = (value: unknown, parent: Node | undefined, key: string) => {
-    if (isNode(value)) todo.push({ node: value, parent, key });
+    if (isNode(value)) pending.push({ node: value, parent, key });
   };
   push(program, undefined, "");
-  for (let next = todo.pop(); next; next = todo.pop()) {
+  for (let next = pending.pop(); next; next = pending.pop()) {
     const { node, parent, key } = next;
     const found = importOf(node);
     if (found) imports.push(found);

@@ -150,9 +150,9 @@ function cyclesOf(graph: ReadonlyMap<string, ReadonlySet<string>>): string[][] {
   for (const start of graph.keys()) {
     const path: string[] = [];
     const onPath = new Set<string>();
-    const todo: (string | undefined)[] = [start];
+    const pending: (string | undefined)[] = [start];
     // Depth first; `undefined` marks the way back up.
-    for (let next = todo.pop(); next !== undefined || path.length > 0; next = todo.pop()) {
+    for (let next = pending.pop(); next !== undefined || path.length > 0; next = pending.pop()) {
       if (next === undefined) {
         const left = path.pop() ?? "";
         onPath.delete(left);
@@ -162,7 +162,7 @@ function cyclesOf(graph: ReadonlyMap<string, ReadonlySet<string>>): string[][] {
       } else if (!done.has(next)) {
         path.push(next);
         onPath.add(next);
-        todo.push(undefined, ...(graph.get(next) ?? []));
+        pending.push(undefined, ...(graph.get(next) ?? []));
       }
     }
   }

@@ -79,7 +79,7 @@ async function runOn(runtime: Runtime, plan: Plan, folder: string): Promise<Outc
 }
 
 async function main(): Promise<number> {
-  const todo = await plan(Deno.args);
+  const chosen = await plan(Deno.args);
   await installPackages();
   // Before the tests ask for it at the same time in several processes.
   const server = await findServer();
@@ -89,9 +89,9 @@ async function main(): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), "sea-run-"));
   const all: [Runtime, Outcome][] = [];
   try {
-    for (const runtime of todo.runtimes) {
+    for (const runtime of chosen.runtimes) {
       try {
-        all.push([runtime, await runOn(runtime, todo, folder)]);
+        all.push([runtime, await runOn(runtime, chosen, folder)]);
       } catch (error) {
         const text = error instanceof Error ? error.message : String(error);
         all.push([runtime, { passed: 0, failed: 1, skipped: 0, failures: [{ name: "the run as a whole", text }] }]);
