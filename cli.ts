@@ -1,6 +1,7 @@
 /**
- * Streams of messages in Redis on the command line: `produce`, `consume`, `relay`, `dump`, `restore`, `trim`, `info` and
- * `decode`. Each has a `--help`.
+ * Redis streams on the command line.
+ *
+ * The commands are `produce`, `consume`, `relay`, `dump`, `restore`, `trim`, `info` and `decode`. Each has a `--help`.
  *
  * ```sh
  * deno run -A jsr:@sea/streamer-redis/cli produce orders < lines.txt
@@ -8,28 +9,27 @@
  * deno run -A jsr:@sea/streamer-redis/cli info --watch
  * ```
  *
- * It runs as it is on Node (`node cli.ts`) and Bun (`bun cli.ts`), too. Importing it does nothing; a program calls
- * {@linkcode main} to run it inside of itself.
+ * The same file runs on Bun and Node. An import has no effect: a program calls {@linkcode main} to run a command.
  *
  * @example
- * ```ts no-eval
+ * ```ts
  * import { main } from "@sea/streamer-redis/cli";
  *
- * const exitCode = await main(["info", "redis://localhost", "--json"]);
+ * const exitCode = await main(["info", "--json"]);
  * ```
  *
  * @module
  */
 
-// Owns the process: arguments, environment, files, streams, signals, the terminal and the exit code. It must not know what
-// commands do.
+// Implements the command line's port to the process: arguments, environment, files, streams, signals, the terminal and the
+// exit code.
 
 import { read, write, writeSync } from "node:fs";
-import { type FileHandle, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { isatty } from "node:tty";
 import { parseArgs } from "node:util";
 import { runCommandLine } from "./streamer/cli/main.ts";
+import { replaceFile } from "./streamer/file/disk/replace.ts";
 import { abortable } from "./streamer/model/abortable.ts";
 import {
   type FileOutput,
@@ -42,24 +42,36 @@ import {
   type System,
 } from "./streamer/cli/system.ts";
 
-// The global one: importing node:process makes Node open stdin and stdout, which then no longer block, and are ours no more.
+// The global: importing node:process makes Node open stdin and stdout as its own non-blocking streams.
 const { process } = globalThis;
 
 const STDIN = 0;
 const STDOUT = 1;
 const STDERR = 2;
-/** At its end, Node waits for threads that read or write: what may wait for ever must not be left to them. */
+/** Node exits only after its threads have finished: a read or write that may never end must not run in one. */
 const waitsForThreads = !("Deno" in globalThis) && !("Bun" in globalThis);
-/** Milliseconds until a pipe that cannot be read or written without waiting is tried again. */
+/** Milliseconds between attempts on a pipe that is not ready (EAGAIN). */
 const AGAIN = 5;
 
 /**
- * Runs a command line in this process: its stdin, stdout, stderr, environment and signals are used.
+ * Runs a command in this process, and resolves to its exit code.
  *
- * The first SIGINT, SIGTERM or SIGHUP ends the command in good order, a second one the process at once.
+ * The command uses the stdin, stdout, stderr, environment and signals of the process. The first SIGINT, SIGTERM or SIGHUP ends the
+ * command gracefully; a second one ends the process at once. The call does not end the process otherwise, and never rejects.
  *
- * @returns The exit code: 0 done, 1 failed, 2 a mistake in the call, 3 what a `.ss` file cannot hold, 128 and the number
- * of a signal.
+ * @param args The arguments after the program's name.
+ * @returns The exit code: 0 for success, 1 for a failure, 2 for a usage error, 3 if an entry does not fit into a `.ss` file, and
+ * 128 plus the number of a signal.
+ *
+ * @example
+ * ```ts
+ * import { main } from "@sea/streamer-redis/cli";
+ *
+ * const exitCode = await main(["trim", "orders", "--min-time", "7d"]);
+ * if (exitCode !== 0) console.error("The trim failed");
+ * ```
+ *
+ * @category Managing
  */
 export async function main(args: readonly string[]): Promise<number> {
   const interrupting = new AbortController();
@@ -89,7 +101,7 @@ function systemOf(args: readonly string[], signal: AbortSignal): System {
     stderr: screenOf(STDERR),
     screen: screenOf(STDOUT),
     env: (name) => process.env[name],
-    parse: (words, options) => parseArgs({ args: [...words], options, allowPositionals: true }),
+    parse: (args, options) => parseArgs({ args: [...args], options, allowPositionals: true }),
     readText: (path) => readFile(path, "utf8"),
     openFile: async (path) => new FileInput(await openOr("read", path, "r")),
     newFile,
@@ -99,12 +111,12 @@ function systemOf(args: readonly string[], signal: AbortSignal): System {
   };
 }
 
-/** A file, or why it cannot be had, in a sentence. */
+/** Opens a file; the error of a refusal is one sentence. */
 async function openOr(verb: string, path: string, flags: string): Promise<FileHandle> {
   try {
     return await open(path, flags);
   } catch (cause) {
-    throw new Error(`Cannot ${verb} ${path} as the system refuses: ${messageOf(cause)}`, { cause });
+    throw new Error(`Cannot ${verb} ${path}: ${messageOf(cause)}`, { cause });
   }
 }
 
@@ -121,15 +133,17 @@ async function pause(): Promise<void> {
 }
 
 /**
- * Stdin, read by a thread of the runtime's: what its own streams do differs too much, and a read that waits there does not keep
- * the process from ending.
+ * Stdin, read in a thread of the runtime. The runtimes' own streams differ too much, and a pending read does not keep the process
+ * running.
  */
 class DescriptorInput implements Input {
+  readonly isTerminal: boolean;
   readonly size: number | undefined = undefined;
   readonly #fd: number;
 
   constructor(fd: number) {
     this.#fd = fd;
+    this.isTerminal = isatty(fd);
   }
 
   async read(into: Uint8Array, signal?: AbortSignal): Promise<number> {
@@ -155,8 +169,9 @@ class DescriptorInput implements Input {
   }
 }
 
-/** Stdin by Node's own stream, which waits in no thread. */
+/** Stdin as Node's own stream, which does not wait in a thread. */
 class StreamInput implements Input {
+  readonly isTerminal: boolean = isatty(STDIN);
   readonly size: number | undefined = undefined;
   #chunks: AsyncIterator<Uint8Array> | undefined;
   #rest: Uint8Array = new Uint8Array(0);
@@ -179,10 +194,10 @@ class StreamInput implements Input {
   }
 }
 
-/** Writes to stdout that have not come back. */
+/** The number of pending writes to stdout. */
 let writing = 0;
 
-/** Stdout, written by a thread, so that a reader that stops reading stops nothing else here. */
+/** Stdout, written in a thread, so that a reader that stops reading blocks nothing else here. */
 class DescriptorOutput implements Output {
   readonly isTerminal: boolean;
   readonly #fd: number;
@@ -208,7 +223,7 @@ class DescriptorOutput implements Output {
   }
 
   #write(bytes: Uint8Array): Promise<number> {
-    // Deno's node:fs writes all of it or tells an error, and not how much of it was taken before.
+    // Deno's node:fs writes all bytes or fails, and does not report how many were written before.
     if ("Deno" in globalThis && this.#fd === STDOUT) return Deno.stdout.write(bytes);
     writing++;
     return new Promise((resolve, reject) => {
@@ -222,6 +237,7 @@ class DescriptorOutput implements Output {
 }
 
 class FileInput implements Input {
+  readonly isTerminal: boolean = false;
   readonly #file: FileHandle;
   size: number | undefined;
   #known = false;
@@ -246,12 +262,13 @@ class FileInput implements Input {
 }
 
 class FileSink implements FileOutput {
-  readonly isTerminal = false;
+  readonly isTerminal: boolean;
   readonly #file: FileHandle;
   #closing: Promise<void> | undefined;
 
   constructor(file: FileHandle) {
     this.#file = file;
+    this.isTerminal = isatty(file.fd);
   }
 
   async write(bytes: Uint8Array, signal?: AbortSignal): Promise<number> {
@@ -268,7 +285,7 @@ class FileSink implements FileOutput {
   async #close(): Promise<void> {
     try {
       await this.#file.sync().catch((error) => {
-        if (codeOf(error) !== "EINVAL") throw error; // a device or a pipe has nothing to bring to a disk
+        if (codeOf(error) !== "EINVAL") throw error; // a device or a pipe cannot be flushed
       });
     } finally {
       await this.#file.close();
@@ -276,22 +293,16 @@ class FileSink implements FileOutput {
   }
 }
 
-/** Beside where it is to be, so that it can take its name in one step. What is no plain file is written as it is. */
+/** A file that gets its name when it is complete; the error of a refusal is one sentence. */
 async function newFile(path: string): Promise<NewFile> {
-  const target = await realpath(path).catch(() => path);
-  const there = await stat(target).catch(() => undefined);
-  if (there !== undefined && !there.isFile()) {
-    return { path: target, commit: () => Promise.resolve(), discard: () => Promise.resolve() };
-  }
-  const temporary = join(dirname(target), `.${basename(target)}.${crypto.randomUUID().slice(0, 8)}.part`);
-  return {
-    path: temporary,
-    commit: () => rename(temporary, target),
-    discard: () => rm(temporary, { force: true }),
+  const refuse = (cause: unknown) => {
+    throw new Error(`Cannot write ${path}: ${messageOf(cause)}`, { cause });
   };
+  const file = await replaceFile(path).catch(refuse);
+  return { path: file.path, commit: () => file.commit().catch(refuse), discard: () => file.discard() };
 }
 
-/** Written at once and in order; what nobody reads any more is dropped. */
+/** Written at once and in order. Text that cannot be written is dropped. */
 function screenOf(fd: number): Screen {
   const isTerminal = isatty(fd);
   const stream = () => fd === STDERR ? process.stderr : process.stdout;
@@ -308,7 +319,7 @@ function screenOf(fd: number): Screen {
       try {
         for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at);
       } catch {
-        // There is nobody to tell.
+        // The reader has gone away: there is no other place for the text.
       }
     },
   };
@@ -330,7 +341,7 @@ function listenToKeys(onKey: OnKey): () => void {
   };
 }
 
-/** Ends the process. Where a write that nobody takes would keep it, the signal that has ended the command does. */
+/** Ends the process. If a pending write would keep it running, it ends by the signal that has ended the command. */
 function leave(code: number): void {
   const signal = code === 130 ? "SIGINT" : code === 129 ? "SIGHUP" : "SIGTERM";
   if (waitsForThreads && writing > 0 && code > 128) process.kill(process.pid, signal);

@@ -1,4 +1,4 @@
-// Owns the captured replies that decoders are fed with: what a server answers to XREAD, byte for byte. Must not decode.
+// Captures the replies of a server to XREAD, byte for byte, as input for decoders.
 
 import { createWriteStream } from "node:fs";
 import { Buffer } from "node:buffer";
@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { finished } from "node:stream/promises";
 import { idOf, PAGE } from "./yardstick.ts";
 
-/** A bulk string that no reply to XREAD ends with here. */
+/** A bulk string at which no reply to XREAD ends. */
 const MARK = "$4\r\nMARK\r\n";
 
 /** Writes the RESP3 replies to `pages` reads of a filled stream into a file. */
@@ -28,7 +28,7 @@ export async function capture(port: number, key: string, pages: number, file: st
   while (!tail.toString("latin1").endsWith(MARK)) {
     const { value, done } = await chunks.next();
     if (done) throw new Error("The server closed the connection during the capture");
-    // The last bytes are held back, since they may be the mark, which is no part of the capture.
+    // The last bytes are not written yet: they may be the mark, which is not part of the capture.
     const bytes = Buffer.concat([tail, value]);
     out.write(bytes.subarray(0, -MARK.length));
     tail = bytes.subarray(-MARK.length);

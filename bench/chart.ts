@@ -1,4 +1,4 @@
-// Owns the chart of the README: throughput as a share of the server's own limit. Must not know how it was measured.
+// Draws the chart of the README: throughput as a share of the server's own limit.
 
 import { init } from "echarts";
 import { type Contender, CONTENDERS, type Figure, nameOf, OURS } from "./plan.ts";
@@ -12,25 +12,45 @@ const PANELS: readonly { readonly figure: Figure; readonly title: string }[] = [
 ];
 const COLOURS: Readonly<Record<Runtime, string>> = { deno: "#1a9c8c", bun: "#e0a458", node: "#5b7fbd" };
 const WIDTH = 1_000, COLUMNS = 2, LABELS = 200, LEGEND = 40, TITLE = 50, ROW = 42, GAP = 30, BOTTOM = 40;
+const PANEL_WIDTH = WIDTH / COLUMNS;
 
 /** Draws the medians as an SVG document. */
 export function drawChart(summaries: readonly Summary[]): string {
-  const panelWidth = WIDTH / COLUMNS;
+  const { panels, height } = placePanels(summaries);
+  const chart = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
+  chart.setOption(optionsOf(panels));
+  const svg = chart.renderToSVGString();
+  chart.dispose();
+  return svg + "\n";
+}
+
+interface Panel {
+  readonly title: string;
+  readonly rows: readonly Row[];
+  readonly left: number;
+  readonly top: number;
+}
+
+/** The panels with rows, two in a line. */
+function placePanels(summaries: readonly Summary[]): { readonly panels: readonly Panel[]; readonly height: number } {
   const measured = PANELS
     .map(({ figure, title }) => ({ title, rows: rowsOf(figure, summaries) }))
     .filter(({ rows }) => rows.length > 0);
   let height = LEGEND;
-  const panels: (typeof measured[number] & { readonly left: number; readonly top: number })[] = [];
+  const panels: Panel[] = [];
   for (let i = 0; i < measured.length; i += COLUMNS) {
     const line = measured.slice(i, i + COLUMNS);
-    panels.push(...line.map((panel, column) => ({ ...panel, left: column * panelWidth, top: height })));
+    panels.push(...line.map((panel, column) => ({ ...panel, left: column * PANEL_WIDTH, top: height })));
     height += TITLE + ROW * Math.max(...line.map(({ rows }) => rows.length)) + BOTTOM;
   }
-  const chart = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
-  // One scale for all panels, in quarters, with the limit on it.
+  return { panels, height };
+}
+
+function optionsOf(panels: readonly Panel[]) {
+  // One scale for all panels, in quarters, including the limit.
   const shares = panels.flatMap(({ rows }) => rows.flatMap((row) => Object.values(row.shares)));
   const max = Math.ceil(Math.max(1, ...shares) * 4) / 4;
-  chart.setOption({
+  return {
     animation: false,
     backgroundColor: "#ffffff",
     textStyle: { fontFamily: "sans-serif" },
@@ -44,7 +64,7 @@ export function drawChart(summaries: readonly Summary[]): string {
     })),
     grid: panels.map(({ rows, left, top }) => ({
       left: left + LABELS,
-      width: panelWidth - LABELS - GAP,
+      width: PANEL_WIDTH - LABELS - GAP,
       top: top + TITLE,
       height: rows.length * ROW,
     })),
@@ -59,27 +79,27 @@ export function drawChart(summaries: readonly Summary[]): string {
         textStyle: { fontWeight: contender.client === OURS ? "bold" as const : "normal" as const },
       })),
     })),
-    series: panels.flatMap(({ rows }, i) =>
-      RUNTIMES.map((runtime) => ({
-        type: "bar" as const,
-        name: runtime,
-        xAxisIndex: i,
-        yAxisIndex: i,
-        barMaxWidth: 10,
-        data: rows.map(({ shares }) => shares[runtime] ?? "-"),
-        markLine: {
-          silent: true,
-          symbol: "none",
-          label: { show: false },
-          lineStyle: { color: "#444444", type: "dashed" as const },
-          data: [{ xAxis: 1 }],
-        },
-      }))
-    ),
-  });
-  const svg = chart.renderToSVGString();
-  chart.dispose();
-  return svg + "\n";
+    series: panels.flatMap(({ rows }, i) => RUNTIMES.map((runtime) => barsOf(rows, runtime, i))),
+  };
+}
+
+/** The bars of a runtime in a panel. */
+function barsOf(rows: readonly Row[], runtime: Runtime, panel: number) {
+  return {
+    type: "bar" as const,
+    name: runtime,
+    xAxisIndex: panel,
+    yAxisIndex: panel,
+    barMaxWidth: 10,
+    data: rows.map(({ shares }) => shares[runtime] ?? "-"),
+    markLine: {
+      silent: true,
+      symbol: "none",
+      label: { show: false },
+      lineStyle: { color: "#444444", type: "dashed" as const },
+      data: [{ xAxis: 1 }],
+    },
+  };
 }
 
 interface Row {

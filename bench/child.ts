@@ -1,22 +1,22 @@
-// Owns the processes of the benchmark: starts one, waits for it, reads the line it prints. Must not know what it does.
+// Runs the processes of the benchmark, and reads the line that each prints.
 
 import { spawn } from "node:child_process";
 import { env } from "node:process";
 import type { Sample } from "./contenders/contend.ts";
 
-/** Milliseconds after which a process is ended and its run counts as failed. */
+/** Milliseconds after which a process is killed and its run counts as failed. */
 const LONGEST = 180_000;
 
-/** Runs a command line that prints one line of JSON; rejects with what it said on stderr when it fails. */
+/** Runs a command line that prints one line of JSON. Rejects with its stderr if it fails. */
 export async function runSample(command: readonly string[]): Promise<Sample> {
   const output = await runText(command);
-  // The line is written by `contend` or by the yardstick.
+  // `contend` or the yardstick has written the line.
   const sample: Sample = JSON.parse(output);
   if (!(sample.messages > 0 && sample.seconds > 0)) throw new Error(`No sample: ${output}`);
   return sample;
 }
 
-/** Runs a command line; gives what it printed. */
+/** Runs a command line; resolves to its stdout. */
 export function runText(command: readonly string[]): Promise<string> {
   const [program, ...args] = command;
   return new Promise((resolve, reject) => {
@@ -43,7 +43,7 @@ export function runText(command: readonly string[]): Promise<string> {
   });
 }
 
-/** The line that says what went wrong, out of all that a runtime prints around it. */
+/** The line with the error, out of everything that a runtime prints. */
 function essence(complaint: string): string {
   const lines = complaint.trim().split("\n");
   return (lines.find((line) => /^[\w\s()]*error\w*( \[\w+\])?:/i.test(line)) ?? lines[0]).trim();

@@ -1,4 +1,4 @@
-// Owns the benchmark as a program: from the command line to tables, JSON and chart. Must not know any client.
+// The benchmark as a program: from the command line to tables, JSON and chart.
 
 import { readFile, writeFile } from "node:fs/promises";
 import { arch, cpus, platform, release } from "node:os";
@@ -11,7 +11,7 @@ import { findRuntime, type FoundRuntime } from "./runtimes.ts";
 import { summarise } from "./statistics.ts";
 import { formatTables } from "./table.ts";
 
-/** What `--json` writes and `--from` reads. */
+/** The file that `--json` writes and `--from` reads. */
 interface Report extends Measured {
   readonly date: string;
   readonly machine: string;
@@ -25,7 +25,7 @@ async function measure(options: Options): Promise<Report> {
     try {
       runtimes.push(await findRuntime(name));
     } catch (error) {
-      stderr.write(`${sentence(error)}; it is left out\n`);
+      stderr.write(`${sentence(error)}; skipped\n`);
     }
   }
   const measured = await runRounds(options, runtimes);

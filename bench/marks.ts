@@ -1,23 +1,23 @@
-// Owns the marks: what the module is asked to reach, and whether it does. Must not know how figures are measured.
+// The marks: goals for the library, and whether it reaches them.
 
 import { type Contender, CONTENDERS, type Figure, nameOf, OURS } from "./plan.ts";
 import type { Series } from "./rounds.ts";
 import { type Runtime, RUNTIMES } from "./runtimes.ts";
 import { ratio, type Summary } from "./statistics.ts";
 
-/** One mark on one runtime, held against what was measured. */
+/** A mark on one runtime, compared with the measurement. */
 export interface Verdict {
   readonly name: string;
   readonly runtime: Runtime;
   readonly what: string;
   readonly value: number;
-  /** What is asked now. */
+  /** The current goal. */
   readonly first?: Bound;
-  /** What is asked in the end. */
+  /** The final goal. */
   readonly full?: Bound;
 }
 
-/** A bound, and whether it is kept. */
+/** A bound, and whether it is reached. */
 export interface Bound {
   readonly text: string;
   readonly reached: boolean;
@@ -25,19 +25,19 @@ export interface Bound {
 
 type Limit = number | Readonly<Record<Runtime, number>>;
 
-/** Asked of one form of ours. */
+/** A goal for one of our forms. */
 interface Mark {
   readonly figure: Figure;
   readonly form: string;
   readonly what: string;
   readonly value: (summary: Summary) => number | null;
-  /** Whether more is better. */
+  /** Whether higher is better. */
   readonly rising: boolean;
   readonly first?: Limit;
   readonly full?: Limit;
 }
 
-/** Asked against every form of a peer, or against one of them, in the same figure. */
+/** A goal relative to all forms of a peer, or to one of them, in the same figure. */
 interface PeerMark {
   readonly figure: Figure;
   readonly form: string;
@@ -94,7 +94,7 @@ const MARKS: readonly Mark[] = [
   clientUs("consume", "one by one", undefined, { node: 0.45, deno: 0.42, bun: 0.45 }),
   ofLimit("group", "pages of 100", 0.85, { node: 0.95, deno: 0.9, bun: 0.95 }),
   clientUs("group", "pages of 100", 2),
-  // At 10 µs a message one core of the client passes on 100,000 a second.
+  // At 10 µs a message, one core of the client relays 100,000 per second.
   clientUs("relay", "process", 10),
   ...decoded("values"),
   ...decoded("pages"),
@@ -137,14 +137,14 @@ const PEER_MARKS: readonly PeerMark[] = [
   { figure: "group", form: "pages of 100", peer: "Bun's own", full: 1.3 },
 ];
 
-/** Holds every mark for which there are samples against them. */
+/** Compares every mark with its samples, if there are any. */
 export function judge(series: readonly Series[], summaries: readonly Summary[]): Verdict[] {
   const own = MARKS.flatMap((mark) =>
     RUNTIMES.flatMap((runtime) => {
       const name = ourName(mark.figure, mark.form, runtime);
       const summary = summaries.find((summary) => summary.name === name);
       const value = summary ? mark.value(summary) : null;
-      return value === null ? [] : [verdict(name, runtime, mark.what, value, mark)];
+      return value === null ? [] : [verdict({ name, runtime, what: mark.what, value }, mark)];
     })
   );
   const against = PEER_MARKS.flatMap((mark) =>
@@ -155,7 +155,7 @@ export function judge(series: readonly Series[], summaries: readonly Summary[]):
         const theirs = series.find((entry) => entry.name === nameOf(peer, runtime));
         const value = ours && theirs ? ratio(ours, theirs) : null;
         const what = `× ${peer.client}, ${peer.form}`;
-        return value === null ? [] : [verdict(name, runtime, what, value, { ...mark, rising: true })];
+        return value === null ? [] : [verdict({ name, runtime, what, value }, { ...mark, rising: true })];
       })
     )
   );
@@ -174,21 +174,16 @@ function ourName(figure: Figure, form: string, runtime: Runtime): string {
 }
 
 function verdict(
-  name: string,
-  runtime: Runtime,
-  what: string,
-  value: number,
+  measured: Pick<Verdict, "name" | "runtime" | "what" | "value">,
   { rising, first, full }: Pick<Mark, "rising" | "first" | "full">,
 ): Verdict {
+  const { runtime, value } = measured;
   const bound = (limit: Limit): Bound => {
     const number = typeof limit === "number" ? limit : limit[runtime];
     return { text: `${rising ? "≥" : "≤"} ${number}`, reached: rising ? value >= number : value <= number };
   };
   return {
-    name,
-    runtime,
-    what,
-    value,
+    ...measured,
     ...(first === undefined ? {} : { first: bound(first) }),
     ...(full === undefined ? {} : { full: bound(full) }),
   };

@@ -1,13 +1,13 @@
-// Owns the command line of the benchmark. Must not know how anything is measured.
+// The command line of the benchmark.
 
 import { parseArgs } from "node:util";
 import { type Figure, FIGURES } from "./plan.ts";
 import { type Runtime, RUNTIMES } from "./runtimes.ts";
 
-/** What the command line says. */
+/** The parsed command line. */
 export interface Options {
   readonly rounds: number;
-  /** Messages of a producing run; a consuming one reads `backlog`. */
+  /** Messages of a producing run. A consuming run reads `backlog` messages. */
   readonly messages: number;
   readonly backlog: number;
   readonly memoryMessages: number;
@@ -18,12 +18,12 @@ export interface Options {
   readonly payload: number;
   readonly figures: readonly Figure[];
   readonly runtimes: readonly Runtime[];
-  /** Parts of names of contenders, such as `ioredis` or `plain`; empty for all. */
+  /** Parts of the names of contenders, such as `ioredis` or `plain`; empty for all. */
   readonly clients: readonly string[];
-  /** Where results go. */
+  /** The files for the results. */
   readonly json?: string;
   readonly svg?: string;
-  /** Results of an earlier run, to be shown again in place of a new run. */
+  /** Results of an earlier run to show, instead of a new run. */
   readonly from?: string;
 }
 
@@ -35,17 +35,17 @@ export const HELP = `Usage: deno task bench [flags]
   --backlog N          messages of a consuming run (600000)
   --memory-messages N  sends of the memory run (2000000)
   --latency-messages N messages of the latency run (10000)
-  --rate N             their number a second (5000)
+  --rate N             messages per second of the latency run (5000)
   --payload N          bytes of a payload (256)
   --only LIST          figures: ${FIGURES.join(", ")} (all)
   --runtime LIST       runtimes: ${RUNTIMES.join(", ")} (all)
-  --client LIST        only contenders in whose name one of these occurs (all)
+  --client LIST        only contenders whose names contain one of these (all)
   --json FILE          writes every sample and every median
   --svg FILE           draws the chart
-  --from FILE          shows the results of an earlier --json again, and runs nothing
+  --from FILE          shows the results of an earlier --json, and runs nothing
 `;
 
-/** Reads the command line; undefined when it asks for help. Throws with one sentence when it cannot be followed. */
+/** Parses the command line; returns `undefined` for `--help`. Throws one sentence for an invalid one. */
 export function readOptions(args: readonly string[]): Options | undefined {
   const text = { type: "string" } as const;
   const { values } = parseArgs({
@@ -90,7 +90,7 @@ function whole(flag: string, text: string | undefined, otherwise: number, least 
   if (text === undefined) return otherwise;
   const number = Number(text.replaceAll("_", ""));
   if (Number.isSafeInteger(number) && number >= least) return number;
-  throw new Error(`Cannot take --${flag} as a whole number of at least ${least}: current value is ${text}`);
+  throw new Error(`--${flag} must be a whole number of at least ${least}, got ${text}`);
 }
 
 function chosen<T extends string>(flag: string, text: string | undefined, all: readonly T[]): readonly T[] {
@@ -98,5 +98,5 @@ function chosen<T extends string>(flag: string, text: string | undefined, all: r
   const names = text.split(",");
   const stranger = names.find((name) => !all.some((known) => known === name));
   if (stranger === undefined) return all.filter((known) => names.includes(known));
-  throw new Error(`Cannot take --${flag} as names of ${all.join(", ")}: current value is ${stranger}`);
+  throw new Error(`--${flag} must be a list of ${all.join(", ")}, got ${stranger}`);
 }

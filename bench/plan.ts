@@ -1,40 +1,40 @@
-// Owns who runs in which figure, and under which name. Must not know how a process is started or what is asked of it.
+// The contenders of each figure, and their names.
 
 import type { Runtime } from "./runtimes.ts";
 
-/** What is measured; the order is that of the runs. */
+/** The figures, in the order of the runs. */
 export const FIGURES = ["produce", "consume", "group", "relay", "decode", "latency", "memory", "file", "dump"] as const;
 
 export type Figure = typeof FIGURES[number];
 
-/** The client under test, among its peers. */
+/** The name of this library among its peers. */
 export const OURS = "streamer-redis";
 
 /** One way of driving one client, on one runtime or more. */
 export interface Contender {
   readonly figure: Figure;
   readonly client: string;
-  /** How it is driven, for people. */
+  /** How the client is driven, for people. */
   readonly form: string;
-  /** The file below `contenders/`, and the form that it is asked for. */
+  /** The file in `contenders/`, and the form to run. */
   readonly script: string;
   readonly job: string;
-  /** Entries of its pages, where the limit depends on that: it is held against the yardstick with the same. */
+  /** The page size, if the limit depends on it: the contender is compared with the yardstick of the same page size. */
   readonly page?: number;
-  /** Shards over which its messages are spread; without it they go to the plain key. */
+  /** Shards over which the messages are spread; without it, they go to the plain key. */
   readonly shards?: number;
-  /** Whether all messages stand in a stream afterwards that was empty, where others of the figure store none. */
+  /** Whether the contender stores all messages in an empty stream, unlike the others of its figure. */
   readonly stores?: boolean;
   /** @default all */
   readonly runtimes?: readonly Runtime[];
 }
 
-/** The name under which the results of a contender on one runtime are kept. */
+/** The name of the results of a contender on one runtime. */
 export function nameOf(contender: Contender, runtime: Runtime): string {
   return `${contender.figure}/${contender.client}/${contender.form}@${runtime}`;
 }
 
-/** The yardstick's own name in a figure, or in a part of it with a limit of its own. */
+/** The name of the yardstick of a figure, or of a part of it that has its own limit. */
 export function limitOf(figure: Figure, page?: number): string {
   return page === undefined ? `${figure}/limit` : `${figure}/limit/pages of ${page}`;
 }
@@ -57,7 +57,7 @@ function inPages(page: number, contenders: readonly Contender[]): Contender[] {
 
 const ALL = ["node-redis", "ioredis", "bun"];
 
-/** Everyone, in the order of the table. */
+/** All contenders, in the order of the table. */
 export const CONTENDERS: readonly Contender[] = [
   ours("produce", "not awaited", "produce-ignored"),
   ours("produce", "awaited", "produce-awaited"),

@@ -1,28 +1,28 @@
-// Owns the proof, asked of the server, that a run did all of what it was asked. Must not know any client.
+// Checks on the server that a run did all of its work.
 
-import type { OwnServer, Reply } from "../tests/support/server.ts";
+import type { OwnServer, Reply } from "../tests/support/servers/server.ts";
 import { idOf } from "./yardstick.ts";
 
-/** Rejects unless the streams hold that many messages, each of them the same number of them. */
+/** Rejects unless the streams contain that many messages, evenly distributed. */
 export async function proveStored(server: OwnServer, keys: readonly string[], messages: number): Promise<void> {
   const lengths = await server.commands(keys.map((key) => ["XLEN", key]));
   const stored = lengths.reduce<number>((sum, length) => sum + Number(length), 0);
-  if (stored !== messages) throw new Error(`${stored} messages are stored out of ${messages}`);
+  if (stored !== messages) throw new Error(`${stored} of ${messages} messages are stored`);
   const uneven = lengths.some((length) => Math.abs(Number(length) - messages / keys.length) >= 1);
-  if (uneven) throw new Error(`${lengths} messages are stored in the shards out of ${messages}`);
+  if (uneven) throw new Error(`The shards have ${lengths} of ${messages} messages`);
 }
 
-/** Rejects unless a group has been given the whole of a filled stream, and all of it has been acknowledged. */
+/** Rejects unless a group has received and acknowledged all messages of a filled stream. */
 export async function proveSettled(server: OwnServer, key: string, group: string, messages: number): Promise<void> {
   const [pending] = listOf(await server.command("XPENDING", key, group));
   const groups = listOf(await server.command("XINFO", "GROUPS", key));
-  if (pending !== 0) throw new Error(`${pending} messages are pending out of ${messages}`);
+  if (pending !== 0) throw new Error(`${pending} of ${messages} messages are pending`);
   const facts = groups.map(listOf).find((facts) => facts[facts.indexOf("name") + 1] === group) ?? [];
   const last = facts[facts.indexOf("last-delivered-id") + 1], end = idOf(messages - 1);
-  if (last !== end) throw new Error(`The group stands at ${last} and not at ${end}, the end of the stream`);
+  if (last !== end) throw new Error(`The group is at ${last}, and the stream ends at ${end}`);
 }
 
 function listOf(reply: Reply): Reply[] {
   if (Array.isArray(reply)) return reply;
-  throw new Error(`A list was awaited and ${reply} came`);
+  throw new Error(`Expected a list, got ${reply}`);
 }

@@ -1,11 +1,10 @@
-// Owns the order of the runs: rounds, and in each round every contender once, in an order that turns. Must not know how
-// results are told.
+// The order of the runs: each round runs every contender once, in an order that rotates.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stderr } from "node:process";
-import { startServer } from "../tests/support/server.ts";
+import { startServer } from "../tests/support/servers/server.ts";
 import { capture } from "./capture.ts";
 import type { Sample } from "./contenders/contend.ts";
 import type { Options } from "./options.ts";
@@ -16,13 +15,13 @@ import { openYardstick, PAGE } from "./yardstick.ts";
 /** The samples of one contender on one runtime, or of the yardstick. */
 export interface Series {
   readonly name: string;
-  /** The name of the yardstick that it is held against. */
+  /** The name of the yardstick for comparison. */
   readonly limit: string;
-  /** One for each round; null where the run failed. */
+  /** One sample for each round; null if the run failed. */
   readonly samples: (Sample | null)[];
 }
 
-/** What a benchmark gives. */
+/** The result of a benchmark. */
 export interface Measured {
   readonly server: string;
   readonly yardstick: string;
@@ -31,10 +30,10 @@ export interface Measured {
   readonly failures: readonly string[];
 }
 
-/** Pages in the capture that decoders are fed with. */
+/** Pages in the capture for decoders. */
 const CAPTURED_PAGES = 20;
 
-/** Runs all rounds against a server of its own. */
+/** Runs all rounds against a server that it starts. */
 export async function runRounds(options: Options, runtimes: readonly FoundRuntime[]): Promise<Measured> {
   await using server = await startServer();
   const folder = await mkdtemp(join(tmpdir(), "sea-bench-"));

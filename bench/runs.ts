@@ -1,10 +1,9 @@
-// Owns what is run: the yardstick of each figure, and each contender on each runtime with its job. Must not know in what
-// order they run.
+// The runs: the yardstick of each figure, and each contender on each runtime with its job.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { OwnServer } from "../tests/support/server.ts";
+import type { OwnServer } from "../tests/support/servers/server.ts";
 import { runSample } from "./child.ts";
 import type { Job, Sample } from "./contenders/contend.ts";
 import type { Options } from "./options.ts";
@@ -13,43 +12,43 @@ import { proveSettled, proveStored } from "./proof.ts";
 import type { FoundRuntime } from "./runtimes.ts";
 import { LIMIT_GROUP, type Yardstick } from "./yardstick.ts";
 
-/** One thing to run. */
+/** One run. */
 export interface Run {
   readonly name: string;
   readonly figure: Figure;
-  /** The name of the yardstick that it is held against. */
+  /** The name of the yardstick for comparison. */
   readonly limit: string;
   run(): Promise<Sample>;
 }
 
-/** What runs are made of. */
+/** The context of all runs. */
 export interface Context {
   readonly options: Options;
   readonly server: OwnServer;
   readonly yardstick: Yardstick;
   readonly capturePath: string;
-  /** For what contenders write to files. */
+  /** A folder for the files of contenders. */
   readonly folder: string;
   readonly warmup: number;
 }
 
-/** Streams with a backlog, and such as come and go. */
+/** Streams with a backlog, and temporary streams. */
 export const FILLED = "bench.backlog",
   FILLED_WARM = `${FILLED}.warm`,
   EMPTY = "bench.new",
   EMPTY_WARM = `${EMPTY}.warm`;
 
-/** Figures that read the backlog, and those of them that do it in a group. */
+/** Figures that read the backlog, and those that read it in a group. */
 export const READING: readonly Figure[] = ["consume", "group", "relay", "dump"];
 const GROUPED: readonly Figure[] = ["group", "relay"];
-/** Figures that need no server. */
+/** Figures without a server. */
 const ALONE: readonly Figure[] = ["decode", "file"];
-/** Figures after which every message stands in a stream that was empty. */
+/** Figures that store all messages in an empty stream. */
 const STORING: readonly Figure[] = ["produce", "relay", "latency", "memory"];
-/** The group that a contender makes for itself. */
+/** The group that a contender creates. */
 const GROUP = "bench";
 
-/** Everything that one round runs. */
+/** All runs of one round. */
 export function runsOf(context: Context, runtimes: readonly FoundRuntime[]): Run[] {
   const { figures, clients } = context.options;
   const chosen = CONTENDERS.filter(({ figure }) => figures.includes(figure)).flatMap((contender) =>
@@ -84,7 +83,7 @@ function limits({ options, yardstick }: Context): Run[] {
   });
 }
 
-/** In a group a page is a request and an ack, so that its size decides: each size has its limit. */
+/** In a group, a page costs a request and an acknowledgement. Each page size has its own limit. */
 function groupLimits({ options: { backlog }, server, yardstick: { group } }: Context, pages: readonly number[]): Run[] {
   if (group === undefined) return [];
   return pages.map((page) => {
@@ -98,7 +97,7 @@ function groupLimits({ options: { backlog }, server, yardstick: { group } }: Con
   });
 }
 
-/** Runs one contender, and checks on the server or in its answer that it did all of what it was asked. */
+/** Runs one contender, and checks on the server or in its output that it did all of its work. */
 async function contend(context: Context, contender: Contender, runtime: FoundRuntime): Promise<Sample> {
   const { options, server, capturePath, folder, warmup } = context;
   const { figure } = contender;
@@ -136,7 +135,7 @@ async function contend(context: Context, contender: Contender, runtime: FoundRun
   const script = fileURLToPath(new URL(`./contenders/${contender.script}.ts`, import.meta.url));
   if (GROUPED.includes(figure)) await dropGroup(server);
   const sample = await runSample([...runtime.command, script, JSON.stringify(job)]);
-  if (sample.messages !== messages) throw new Error(`${sample.messages} messages came through out of ${messages}`);
+  if (sample.messages !== messages) throw new Error(`${sample.messages} of ${messages} messages arrived`);
   if (GROUPED.includes(figure)) await proveSettled(server, FILLED, GROUP, messages);
   if (STORING.includes(figure) || contender.stores) await proveStored(server, stored, messages);
   await rm(job.folder, { recursive: true, force: true });

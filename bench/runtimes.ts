@@ -1,17 +1,17 @@
-// Owns the command line with which each runtime runs a file. Must not know what is run.
+// The command line with which each runtime runs a file.
 
-import { findRuntime as findProgram, versionOf } from "../tests/support/runtimes.ts";
+import { findRuntime as findProgram, versionOf } from "../tests/support/run/runtimes.ts";
 
-/** The runtimes that the module is made for. */
+/** The supported runtimes. */
 export const RUNTIMES = ["deno", "bun", "node"] as const;
 
 export type Runtime = typeof RUNTIMES[number];
 
-/** One that was found here. */
+/** An available runtime. */
 export interface FoundRuntime {
   readonly name: Runtime;
   readonly version: string;
-  /** What stands before the file's name. */
+  /** The words before the name of the file. */
   readonly command: readonly string[];
 }
 
@@ -21,7 +21,7 @@ const FLAGS: Readonly<Record<Runtime, readonly string[]>> = {
   node: ["--no-warnings"],
 };
 
-/** Finds a runtime; rejects with a sentence that says what to install where there is none. */
+/** Finds a runtime. Rejects with a sentence that names the program to install. */
 export async function findRuntime(name: Runtime): Promise<FoundRuntime> {
   const program = await findProgram(name);
   return { name, version: await versionOf(program) ?? "?", command: [program, ...FLAGS[name]] };

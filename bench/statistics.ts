@@ -1,4 +1,4 @@
-// Owns what is made of the samples: medians, and ratios that are taken within a round first. Must not know how samples came.
+// Summarises samples: medians, and ratios that are computed within a round first.
 
 import type { Sample } from "./contenders/contend.ts";
 import { type Figure, FIGURES } from "./plan.ts";
@@ -8,20 +8,20 @@ import type { Series } from "./rounds.ts";
 export interface Summary {
   readonly name: string;
   readonly figure: Figure;
-  /** Rounds that gave a sample. */
+  /** Rounds with a sample. */
   readonly rounds: number;
-  /** Messages a second. */
+  /** Messages per second. */
   readonly rate: number;
-  /** Against the yardstick of the same round; null where there is none. */
+  /** The share of the yardstick of the same round; null without one. */
   readonly ofLimit: number | null;
   readonly clientUs: number | null;
   readonly serverUs: number | null;
-  /** Microseconds. */
+  /** In microseconds. */
   readonly p50: number | null;
   readonly p99: number | null;
   readonly residentMiB: number | null;
   readonly growthMiB: number | null;
-  /** Megabytes of files a second. */
+  /** Megabytes of files per second. */
   readonly megabytes: number | null;
 }
 
@@ -40,7 +40,7 @@ export function summarise(all: readonly Series[]): Summary[] {
       figure,
       rounds: samples.filter((sample) => sample !== null).length,
       rate,
-      // Where it is a time that counts, a ratio of rates says nothing.
+      // For latency, a ratio of rates has no meaning.
       ofLimit: limit && figure !== "latency" ? ratio(series, limit) : null,
       clientUs: of((sample) => sample.clientUs),
       serverUs: of((sample) => sample.serverUs),
@@ -53,7 +53,7 @@ export function summarise(all: readonly Series[]): Summary[] {
   });
 }
 
-/** The median over the rounds of how many times as fast the first was as the second, in that same round. */
+/** The median over the rounds of the ratio of two rates in the same round. */
 export function ratio(one: Series, other: Series): number | null {
   return median(one.samples.map((sample, round) => {
     const mine = rateOf(sample), theirs = rateOf(other.samples[round]);
@@ -61,7 +61,7 @@ export function ratio(one: Series, other: Series): number | null {
   }));
 }
 
-/** The median of what is there; null when nothing is. */
+/** The median of the values that are not null; null without any. */
 export function median(values: readonly (number | null)[]): number | null {
   const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
   if (sorted.length === 0) return null;

@@ -1,4 +1,4 @@
-// Owns the text on the terminal. Must not know how figures are measured.
+// Formats the results for a terminal.
 
 import { type Figure, FIGURES } from "./plan.ts";
 import type { Bound, Verdict } from "./marks.ts";
@@ -16,7 +16,7 @@ const TITLES: Readonly<Record<Figure, string>> = {
   dump: "Dump: a stream to a file by the command line, and back",
 };
 
-/** One table for each figure, and one of the marks. */
+/** One table for each figure, and one for the marks. */
 export function formatTables(summaries: readonly Summary[], verdicts: readonly Verdict[]): string {
   const parts = FIGURES.flatMap((figure) => {
     const rows = summaries.filter((summary) => summary.figure === figure);
@@ -29,7 +29,7 @@ export function formatTables(summaries: readonly Summary[], verdicts: readonly V
 function rowsOf(figure: Figure, summaries: readonly Summary[]): string[][] {
   const columns: readonly (readonly [string, (summary: Summary) => string])[] = [
     ["", ({ name }) => label(figure, name)],
-    // At a steady pace the rate is given, and says nothing.
+    // At a steady pace, the rate is an input, not a result.
     ["k messages/s", ({ rate }) => figure === "latency" ? "" : fixed(rate / 1_000, 0)],
     ["MB/s", ({ megabytes }) => fixed(megabytes, 0)],
     ["of the limit", ({ ofLimit }) => fixed(ofLimit, 2)],
@@ -70,7 +70,7 @@ function fixed(value: number | null, digits: number): string {
   return value === null ? "" : value.toFixed(digits);
 }
 
-/** First column to the left, the others to the right. */
+/** Aligns the first column to the left and the others to the right. */
 function align(rows: readonly (readonly string[])[]): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows

@@ -1,5 +1,5 @@
-// Owns the server's own limit: the C program in limit/, compiled when first needed, or what comes with Redis where there
-// is no compiler. Must not know the clients that are held against it.
+// Measures the server's own limit: with the C program in limit/, which is compiled when it is first needed, or with
+// redis-benchmark if there is no compiler.
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { runSample, runText } from "./child.ts";
 import type { Sample } from "./contenders/contend.ts";
 
-/** The server that is measured. */
+/** The server to measure. */
 export interface Target {
   readonly port: number;
   readonly pid: number;
@@ -22,19 +22,19 @@ export interface Target {
 /** Entries of a page when the yardstick reads. */
 export const PAGE = 1_000;
 
-/** The group that it makes anew for each run. */
+/** The group that it recreates for each run. */
 export const LIMIT_GROUP = "limit";
 
-/** What the figures are held against. */
+/** The reference for the figures. */
 export interface Yardstick {
-  /** What it is, for people. */
+  /** Its name, for people. */
   readonly source: string;
   /** Stores messages with the ids of {@linkcode idOf} under a key. */
   fill(key: string, messages: number, payload: number): Promise<void>;
-  // What cannot be measured is undefined.
+  // A method that cannot be measured is undefined.
   produce?(key: string, messages: number, payload: number): Promise<Sample>;
   consume?(key: string, messages: number): Promise<Sample>;
-  /** Pages of a group's backlog and their acks, four in flight. */
+  /** Reads the backlog of a group in pages, with acknowledgements, four in flight. */
   group?(key: string, messages: number, page: number): Promise<Sample>;
   latency?(key: string, messages: number, rate: number, payload: number): Promise<Sample>;
 }
@@ -44,13 +44,13 @@ export function idOf(index: number): string {
   return `${1_700_000_000_000 + Math.floor(index / 100)}-${index % 100 + 1}`;
 }
 
-/** Opens the best yardstick that can be had here. */
+/** Opens the best available yardstick. */
 export async function openYardstick(target: Target): Promise<Yardstick> {
   const program = await compile();
   return program ? compiled(program, target) : await standIn(target);
 }
 
-/** The compiled program, kept for this user under a name that changes with its source; undefined without a compiler. */
+/** The compiled program, cached for this user under a name that depends on its source; `undefined` without a compiler. */
 async function compile(): Promise<string | undefined> {
   const source = fileURLToPath(new URL("./limit/limit.c", import.meta.url));
   const hash = createHash("sha256").update(await readFile(source)).digest("hex").slice(0, 16);
@@ -65,7 +65,7 @@ async function compile(): Promise<string | undefined> {
       await rename(`${program}.${pid}`, program);
       return program;
     } catch {
-      // the next one
+      // try the next one
     }
   }
   return undefined;
@@ -89,7 +89,7 @@ function compiled(program: string, { port, pid }: Target): Yardstick {
   };
 }
 
-/** redis-benchmark in its place: rates only, no CPU time, no latency; without it nothing but filling. */
+/** redis-benchmark as a substitute: rates only, without CPU time and latency. Without redis-benchmark, it only fills streams. */
 async function standIn(target: Target): Promise<Yardstick> {
   const fill = (key: string, messages: number, payload: number) => fillFrom(target, key, messages, "x".repeat(payload));
   const rate = async (requests: number, pipeline: number, command: readonly string[], each: number) => {

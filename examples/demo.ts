@@ -1,15 +1,16 @@
-// Owns the demo as a program: from the command line to the table and the exit code. Must not know how messages travel.
+// The demo as a program: from the command line to the table and the exit code.
 
 import process from "node:process";
 import { connect, type RedisStreamer } from "../mod.ts";
-import { HELP, type Options, readOptions, UsageError } from "./demo/options.ts";
+import { HELP, readOptions, UsageError } from "./demo/options.ts";
 import { showProgress } from "./demo/progress.ts";
+import { columnsOf, paintFor, type Style, wrap } from "./demo/screen.ts";
 import { type DemoServer, openServer } from "./demo/server.ts";
 import { count, formatResult, isProven, type Result } from "./demo/table.ts";
-import { type Finding, findText, readLines } from "./demo/text.ts";
+import { findText, readLines, type Text } from "./demo/text.ts";
 import { Transfer } from "./demo/transfer.ts";
 
-/** Runs the demo; gives the exit code. */
+/** Runs the demo; returns the exit code. */
 async function main(): Promise<number> {
   const options = readOptions(process.argv.slice(2));
   if (options === undefined) {
@@ -17,16 +18,18 @@ async function main(): Promise<number> {
     return 0;
   }
   const interrupted = new AbortController();
-  // Once: a second Ctrl-C ends the process at once, and the server with it.
+  // Only the first signal: a second Ctrl-C ends the process at once, and the server with it.
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => interrupted.abort(new Interrupted(name)));
   const { signal } = interrupted;
-  const text = await findText(options.paths, { limit: options.limit, signal });
-  say(describeText(text, options));
-  if (text.lines === 0) throw new UsageError("Cannot stream anything as no text with a line in it was found");
   const server = await openServer();
   try {
-    const result = await onServer({ text, options, server, signal });
-    process.stdout.write(`\n${formatResult(result)}`);
+    say(`${server.description}; ${runtimeName()}`);
+    const text = await findText({ ...options, signal });
+    if (text.lines === 0) throw new UsageError("No lines of text found");
+    say(`${describeText(text)}\n`);
+    const result = await onServer({ text, server, signal });
+    const { stdout } = process;
+    stdout.write(`\n${formatResult(result, { columns: columnsOf(stdout), paint: paintFor(stdout) })}`);
     return isProven(result) ? 0 : 1;
   } finally {
     await server.stop();
@@ -34,8 +37,7 @@ async function main(): Promise<number> {
 }
 
 interface Task {
-  readonly text: Finding;
-  readonly options: Options;
+  readonly text: Text;
   readonly server: DemoServer;
   readonly signal: AbortSignal;
 }
@@ -45,24 +47,30 @@ async function onServer(task: Task): Promise<Result> {
   const streamer = await connect(server.url, { signal });
   const streamKey = `demo-${crypto.randomUUID()}`;
   try {
-    say(`${await server.describe()}; ${runtimeName()}\n`);
     return await transferText(task, streamer, streamKey);
   } finally {
-    await streamer.disconnect({ timeout: signal.aborted ? 0 : undefined }).catch(() => {}); // told by the run already
-    await server.forget(streamKey).catch((error) => say(`Cannot delete the stream ${streamKey}: ${sentence(error)}`));
+    await streamer.disconnect({ timeout: signal.aborted ? 0 : undefined }).catch(() => {}); // the run has reported it
+    await server.forget(streamKey).catch((error) => say(`Deleting the stream ${streamKey} failed: ${sentence(error)}`));
   }
 }
 
-// Where the server is far from busy, so that latency is not the length of a queue.
+// A pace at which the server is mostly idle, so that latency is not the length of a queue.
 const PACE = 5_000;
 const STEADY_MESSAGES = 10_000;
 
 async function transferText(
-  { text: { files, lines: total }, options: { limit }, signal }: Task,
+  { text: { files, total }, signal }: Task,
   streamer: RedisStreamer,
   streamKey: string,
 ): Promise<Result> {
-  const full = new Transfer({ streamKey, lines: readLines(files), limit, rate: Infinity, timeOneIn: 32, signal });
+  const full = new Transfer({
+    streamKey,
+    lines: readLines(files),
+    limit: total,
+    rate: Infinity,
+    timeOneIn: 32,
+    signal,
+  });
   const few = Math.min(total, STEADY_MESSAGES);
   const steady = new Transfer({ streamKey, lines: readLines(files), limit: few, rate: PACE, timeOneIn: 1, signal });
   const progress = showProgress({ total, sent: full.sent, received: full.received });
@@ -70,13 +78,13 @@ async function transferText(
   let reconnects = 0;
   streamer.addEventListener("reconnect", ({ detail: { attempt, cause } }) => {
     reconnects++;
-    if (attempt === 1) progress.note(`The connection was lost and is made again: ${sentence(cause)}`);
+    if (attempt === 1) progress.note(`Connection lost, reconnecting: ${sentence(cause)}`);
   });
   const memory = watchMemory();
   try {
     await full.run(streamer);
     progress.stop();
-    say(`The first ${count(few)} lines again, ${count(PACE)} a second`);
+    say(`\nThe first ${count(few)} lines again, at ${count(PACE)} messages/s …`);
     await steady.run(streamer);
   } finally {
     progress.stop();
@@ -85,7 +93,7 @@ async function transferText(
   return { full, steady, pace: PACE, memory, reconnects };
 }
 
-/** Notes the most that this process has resident while it runs. */
+/** Samples the resident memory of this process. */
 function watchMemory() {
   const before = process.memoryUsage().rss;
   const watch = { before, most: before, stop: () => clearInterval(timer) };
@@ -93,11 +101,12 @@ function watchMemory() {
   return watch;
 }
 
-function describeText({ files, lines, skipped }: Finding, { paths }: Options): string {
-  const where = paths.length === 0 ? "under node_modules" : paths.join(", ");
+function describeText({ files, lines, total, place, skipped }: Text): string {
   const reasons = [...skipped].map(([reason, files]) => `${count(files)} ${reason}`);
-  const rest = reasons.length === 0 ? "" : `; left out: ${reasons.join(", ")}`;
-  return `${count(lines)} lines in ${count(files.length)} text file${files.length === 1 ? "" : "s"}, ${where}${rest}`;
+  const rest = reasons.length === 0 ? "" : ` (skipped: ${reasons.join(", ")})`;
+  const again = total > lines ? `, ${count(Math.ceil(total / lines))} times` : "";
+  const from = `${count(files.length)} text file${files.length === 1 ? "" : "s"} ${place}${again}`;
+  return `${count(total)} lines from ${from}${rest}`;
 }
 
 function runtimeName(): string {
@@ -105,8 +114,12 @@ function runtimeName(): string {
   return deno ? `Deno ${deno}` : bun ? `Bun ${bun}` : `Node ${node}`;
 }
 
-function say(text: string): void {
-  process.stderr.write(`${text}\n`);
+function say(text: string, style?: Style): void {
+  const { stderr } = process;
+  const paint = paintFor(stderr);
+  for (const line of text.split("\n").flatMap((one) => wrap(one, columnsOf(stderr)))) {
+    stderr.write(`${style === undefined ? line : paint(line, style)}\n`);
+  }
 }
 
 function sentence(error: unknown): string {
@@ -122,6 +135,6 @@ class Interrupted extends Error {
 try {
   process.exitCode = await main();
 } catch (error) {
-  say(sentence(error));
+  say(sentence(error), "red");
   process.exitCode = error instanceof UsageError ? 2 : error instanceof Interrupted ? 130 : 1;
 }

@@ -1,15 +1,14 @@
-// The smallest whole program: sends a message and receives it. Wants a Redis server at REDIS_URL or on this machine.
+// The smallest complete program: sends two messages and receives them. It needs a Redis server at REDIS_URL, or on this machine.
 
-import process from "node:process";
 import { connect } from "../mod.ts";
 
-const streamer = await connect(process.env.REDIS_URL ?? "redis://localhost:6379");
+await using streamer = await connect();
 
-// A real-time consumer receives what is sent after it was made.
+// A real-time consumer receives messages that are sent after its creation.
 const consumer = await streamer.createConsumer("quick-start", { mode: "real-time" });
 const producer = await streamer.createProducer("quick-start");
 
-producer.send("Hello"); // not awaited: pipelined
+producer.send("Hello"); // not awaited: sends are pipelined
 const { id } = await producer.send("world", { headers: { from: "quick_start.ts" } });
 console.log(`stored as ${id}`);
 
@@ -17,5 +16,3 @@ for await (const message of consumer) {
   console.log(`received ${message.id}: ${message.text()}`);
   if (message.id === id) break;
 }
-
-await streamer.disconnect();

@@ -1,55 +1,64 @@
-// Takes bytes in pieces of any size and gives whole replies. It owns the receive buffer and lends or gives it away;
-// it must not know where the bytes come from.
+// Takes bytes in pieces of any size and returns complete replies. It owns the receive buffer.
 
-import { RespFrame, type RespReplyBytes } from "./frame.ts";
-import { checkLimits, type RespLimits } from "./limits.ts";
-import { RespScanner } from "./scanner.ts";
+import { RespFrame, type RespReplyBytes } from "./decoding/frame.ts";
+import { checkLimits, narrowLimits, type ReplyLimits, type RespLimits } from "./limits.ts";
+import { RespScanner } from "./decoding/scanner.ts";
 import { TYPE } from "./wire.ts";
-import { buildAttributes, buildValue } from "./tree.ts";
+import { buildAttributes, buildValue } from "./decoding/tree.ts";
 import type { RespMap, RespValue } from "./value.ts";
 import { StreamerError } from "./errors.ts";
 
-/** What {@linkcode RespDecoder} can be told. */
+/**
+ * Options of {@linkcode RespDecoder}.
+ *
+ * @category RESP
+ */
 export interface RespDecoderOptions {
-  /** What is accepted at most. @default {the limits listed with RespLimits} */
+  /** Limits for replies. @default {DEFAULT_LIMITS} */
   readonly limits?: RespLimits;
-  /** Bytes of the first receive buffer. @default {65536} */
+  /** Limits for pushes, which no command has requested. @default {the same as limits} */
+  readonly pushLimits?: RespLimits;
+  /** Size of the first receive buffer in bytes. @default {65536} */
   readonly capacity?: number;
 }
 
-/** One whole reply. */
+/**
+ * One complete reply.
+ *
+ * @category RESP
+ */
 export interface RespReply {
-  /** `"push"` for what the server sent without being asked; it answers no command. */
+  /** `"push"` for data that the server sends on its own. A push answers no command. */
   readonly kind: "reply" | "push";
-  /** The value; of a push the array of its parts. */
+  /** The value. For a push, it is the array of its parts. */
   readonly value: RespValue;
-  /** The attributes that stood before it, if any; those inside a reply are dropped. */
+  /** The attributes before the reply, if there are any. Attributes inside a reply are dropped. */
   readonly attributes?: RespMap;
 }
 
-/** Bytes of the first receive buffer, if nothing else is said. */
+/** Default size of the first receive buffer in bytes. */
 const FIRST_CAPACITY = 64 * 1024;
-/** Room below which the buffer is tidied or grown before more is read into it. */
+/** Free space below which the buffer is compacted or enlarged before the next read. */
 const LEAST_ROOM = 4 * 1024;
 /**
- * A reply of at most this size is copied out of the buffer rather than taking the buffer with it. Reading into a buffer
- * that is warm and copying once is faster than reading into a fresh one, whose memory the system has to bring page by page
- * while the server waits: 2.4 against 1.5 million messages a second in a client that does nothing else (Node 26).
+ * A reply of at most this size is copied out of the buffer. A larger one takes the buffer with it.
+ *
+ * To read into a warm buffer and copy once is faster than to read into a fresh one, whose memory the system has to map page by
+ * page while the server waits: 2.4 against 1.5 million messages a second in a client that does nothing else (Node 26).
  */
 const COPY_BELOW = 1024 * 1024;
 
 /**
  * Decodes RESP3 and RESP2 incrementally.
  *
- * Bytes go in by {@linkcode feed}, or without a copy by {@linkcode space} and {@linkcode received}; replies come out
- * by {@linkcode read}, in order. A reply whose bytes have not all come is resumed where they ran out, never scanned
- * again. Memory follows the bytes that really came: nothing is sized by what a header declares. After a violation
- * of the protocol or a limit every further call of `read` throws that same error.
+ * Pass bytes to {@linkcode feed}, or write them directly into {@linkcode space}. {@linkcode read} returns replies in order. An
+ * incomplete reply is resumed at its last byte and never scanned twice. Memory grows with the received bytes, and not with the
+ * lengths that a header announces. After a violation of the protocol or of a limit, each call of `read` throws the same error.
  *
- * What has come of a reply is kept in one piece, in a buffer that doubles: a reply of more than 64 MiB, or of more than
- * four million values, stops the loop for more than 50 ms when that happens. Lower `limits.reply` where that matters.
+ * A reply is kept in one buffer, which doubles when it is full. For a reply of more than 64 MiB or four million values, this blocks
+ * the event loop for more than 50 ms. Lower `limits.reply` to avoid that.
  *
- * Source: RESP3 specification; every type of it and of RESP2.
+ * Source: RESP3 specification, all types of RESP3 and RESP2.
  *
  * @example
  * ```ts
@@ -58,35 +67,61 @@ const COPY_BELOW = 1024 * 1024;
  * const decoder = new RespDecoder();
  * decoder.feed(new TextEncoder().encode("+OK\r\n:4"));
  * console.log(decoder.read()?.value); // "OK"
- * console.log(decoder.read()); // undefined: the integer is not whole
+ * console.log(decoder.read()); // undefined: the integer is incomplete
  * decoder.feed(new TextEncoder().encode("2\r\n"));
  * console.log(decoder.read()?.value); // 42
  * ```
+ *
+ * @category RESP
  */
 export class RespDecoder {
   readonly #scanner: RespScanner;
+  readonly #limits: Required<RespLimits>;
+  #narrower: ReplyLimits | undefined;
   #bytes: Uint8Array;
-  #start = 0; // of the reply being framed, or framed
-  #end = 0; // of the bytes that have come
+  #start = 0; // of the current reply
+  #end = 0; // of the received bytes
   #framed = false;
 
-  /** Makes a decoder that has seen nothing. Throws `INVALID_OPTION` for an unusable limit. */
+  /**
+   * Creates a decoder.
+   *
+   * @throws {StreamerError} `INVALID_OPTION` for an invalid limit or capacity.
+   */
   constructor(options: RespDecoderOptions = {}) {
-    this.#scanner = new RespScanner(checkLimits(options.limits));
+    this.#limits = checkLimits(options.limits);
+    const pushLimits = narrowLimits(this.#limits, options.pushLimits && checkLimits(options.pushLimits));
+    this.#scanner = new RespScanner(narrowLimits(this.#limits), pushLimits);
     this.#bytes = new Uint8Array(Math.max(checkCapacity(options.capacity ?? FIRST_CAPACITY), LEAST_ROOM));
   }
 
-  /** Bytes that have come and belong to no reply read yet. */
+  /** The number of received bytes that belong to no returned reply. */
   get buffered(): number {
     return this.#end - this.#start - (this.#framed ? this.#scanner.length : 0);
   }
 
-  /** The violation after which nothing is decoded any more, or `undefined`. */
+  /** @internal A copy of the first of the {@linkcode buffered} bytes, at most `most`. */
+  unread(most: number): Uint8Array {
+    const from = this.#end - this.buffered;
+    return this.#bytes.slice(from, Math.min(this.#end, from + most));
+  }
+
+  /** The violation that has ended decoding, or `undefined`. */
   get failure(): StreamerError | undefined {
     return this.#scanner.failure;
   }
 
-  /** Takes a copy of these bytes. After a violation they are dropped. */
+  /**
+   * Applies tighter limits to the following replies, until the next call. Use it to limit a reply to the size that its command can
+   * need. `undefined` restores the decoder's own limits.
+   */
+  narrow(limits: ReplyLimits | undefined): void {
+    if (limits === this.#narrower) return;
+    this.#narrower = limits;
+    this.#scanner.limit(narrowLimits(this.#limits, limits));
+  }
+
+  /** Adds a copy of these bytes. After a violation they are dropped. */
   feed(bytes: Uint8Array): void {
     for (let from = 0; from < bytes.length;) {
       const space = this.space();
@@ -98,24 +133,24 @@ export class RespDecoder {
   }
 
   /**
-   * Lends room for the next bytes, to be written from its beginning; say how many by {@linkcode received}. Until then
-   * no reply may be taken, since taking one can move the room.
+   * Returns free space of the receive buffer. Write the next bytes at its start, and pass their number to {@linkcode received}. Do
+   * not read a reply in between, since that can move the space.
    */
   space(): Uint8Array {
     if (this.#bytes.length - this.#end < LEAST_ROOM) this.#makeRoom();
     return this.#bytes.subarray(this.#end);
   }
 
-  /** `count` bytes have been written into the room lent last. After a violation they are dropped. */
+  /** Adds `count` bytes that were written into the last {@linkcode space}. After a violation they are dropped. */
   received(count: number): void {
     if (this.#scanner.failure === undefined) this.#end += count;
   }
 
   /**
-   * Gives the next whole reply, its bytes copied, or `undefined` while none is whole. What holding a part of it holds
-   * in memory is said at {@linkcode RespValue}.
+   * Returns the next complete reply, with copied bytes, or `undefined` if it is incomplete. See {@linkcode RespValue} for the memory
+   * that parts of a reply keep.
    *
-   * @throws {StreamerError} `PROTOCOL`, quoting offset and byte; from then on always.
+   * @throws {StreamerError} `PROTOCOL` with the offset and the byte of a violation. Each later call throws the same error.
    */
   read(): RespReply | undefined {
     if (!this.advance()) return undefined;
@@ -128,10 +163,11 @@ export class RespDecoder {
   }
 
   /**
-   * Frames the next whole reply and stands on it until the next call; false while none is whole. What stands there is
-   * read by {@linkcode value}, {@linkcode detach} and the members beside them, in any number, or not at all.
+   * Advances to the next complete reply, which is then the current one. Returns `false` if it is incomplete.
    *
-   * @throws {StreamerError} `PROTOCOL`, quoting offset and byte; from then on always.
+   * Read the current reply with {@linkcode value}, {@linkcode borrow} or {@linkcode detach}, any number of times or not at all.
+   *
+   * @throws {StreamerError} `PROTOCOL` with the offset and the byte of a violation. Each later call throws the same error.
    */
   advance(): boolean {
     if (this.#framed) {
@@ -143,39 +179,39 @@ export class RespDecoder {
     return this.#framed = this.#scanner.scan(this.#bytes, this.#start, this.#end);
   }
 
-  /** Whether the reply stood on is a push. */
+  /** Whether the current reply is a push. */
   isPush(): boolean {
     return this.typeByte() === TYPE.push;
   }
 
-  /** The type byte of the reply stood on. */
+  /** The type byte of the current reply. */
   typeByte(): number {
     return this.#bytes[this.#start + this.#scanner.tape[this.#scanner.valueAt]];
   }
 
-  /** The value of the reply stood on, its bytes copied as by {@linkcode read}. */
+  /** The value of the current reply, with copied bytes. */
   value(): RespValue {
     return buildValue(this.#reply(), this.#scanner.valueAt);
   }
 
-  /** Where the reply stood on has its first header, inside {@linkcode bytes}. */
+  /** The index in {@linkcode bytes} of the first header of the current reply. */
   get position(): number {
     return this.#start + this.#scanner.tape[this.#scanner.valueAt];
   }
 
-  /** What the tape says of the length of the reply stood on: of a bulk string its bytes, of null -1. */
+  /** The length of the current reply on the tape: the bytes of a bulk string, or -1 for null. */
   get valueLength(): number {
     return this.#scanner.tape[this.#scanner.valueAt + 1];
   }
 
-  /** The receive buffer as it is now: valid until the next call of any other member. */
+  /** The receive buffer. It is valid until the next call of another member. */
   get bytes(): Uint8Array {
     return this.#bytes;
   }
 
   /**
-   * The reply stood on as a frame that borrows the receive buffer: to be looked at before the next call of any other member.
-   * {@linkcode detach} then gives one with the same tape that lasts.
+   * Returns the current reply as a frame in the receive buffer. It is valid until the next call of another member. Use
+   * {@linkcode detach} for a frame that stays valid.
    */
   borrow(): RespFrame {
     const { tape, tapeLength, valueAt, length } = this.#scanner;
@@ -184,8 +220,8 @@ export class RespDecoder {
   }
 
   /**
-   * Gives the reply stood on away as a frame that owns its bytes, and holds no others. A very large one takes the receive
-   * buffer with it, and the bytes behind it move to a fresh one; else it is copied, and the buffer stays.
+   * Returns the current reply as a frame that owns its bytes and keeps no others in memory. Its bytes are copied. Only a very large
+   * reply takes the receive buffer with it, and the bytes after it move to a new buffer.
    */
   detach(): RespFrame {
     const { length, tapeLength, valueAt } = this.#scanner;
@@ -237,6 +273,6 @@ function checkCapacity(capacity: number): number {
   if (Number.isSafeInteger(capacity) && capacity >= 0) return capacity;
   throw new StreamerError(
     "INVALID_OPTION",
-    `Cannot use capacity as it must be a whole number of bytes: current value is ${String(capacity)}`,
+    `Cannot create the decoder: 'capacity' must be a whole number of bytes, got ${String(capacity)}`,
   );
 }

@@ -1,34 +1,42 @@
-// Turns commands into bytes: arrays of length-prefixed bulk strings, many of them in one growing buffer.
-// It must not know what any command means, nor where the bytes go.
+// Encodes commands as arrays of length-prefixed bulk strings, in one growing buffer.
 
 import { CR, LF, TYPE } from "./wire.ts";
 
 const ZERO = 48;
 
-/** Longest header: a type byte, ten digits, CR and LF. */
+/** Maximum length of a header: a type byte, ten digits, CR and LF. */
 const HEADER = 13;
-/** From this many characters on a short ASCII string is encoded faster by `encodeInto` than by a loop (Node 26, Deno 2.9, Bun 1.4). */
+/** From this length on, `encodeInto` is faster than a loop for ASCII strings (Node 26, Deno 2.9, Bun 1.4). */
 const LOOP_BELOW = 24;
 
-/** From this many characters on text is encoded by itself first: encoded in place it would need room for three bytes each. */
+/** From this length on, text is encoded separately first. Encoding it in place needs space for three bytes for each character. */
 export const STRAIGHT_BELOW = 4 * 1024;
 
 const utf8 = new TextEncoder();
 
-/** An argument of a command: text is sent as UTF-8, bytes as they are, a number or bigint in decimal. */
+/**
+ * An argument of a command. Text is sent as UTF-8, bytes unchanged, and a number or bigint in decimal.
+ *
+ * @category RESP
+ */
 export type RespArgument = string | Uint8Array | number | bigint;
 
-/** What {@linkcode RespEncoder} can be told. */
+/**
+ * Options of {@linkcode RespEncoder}.
+ *
+ * @category RESP
+ */
 export interface RespEncoderOptions {
-  /** Bytes of the first buffer. @default {1024} */
+  /** Size of the first buffer in bytes. @default {1024} */
   readonly capacity?: number;
 }
 
 /**
- * Encodes commands one behind the other into one buffer, which grows as needed.
+ * Encodes commands one after another into one buffer, which grows as needed.
  *
- * A lone surrogate in a string becomes U+FFFD; lengths always count the bytes that are really written.
- * Source: RESP3 specification, “sending commands to a Redis server”.
+ * A lone surrogate in a string becomes U+FFFD. Lengths count the encoded bytes.
+ *
+ * Source: RESP3 specification, “Sending commands to a Redis server”.
  *
  * @example
  * ```ts
@@ -38,31 +46,36 @@ export interface RespEncoderOptions {
  * encoder.command(["XADD", "orders", "*", "msg", "paid"]);
  * encoder.command(["XLEN", "orders"]);
  * const bytes = encoder.take();
+ * console.log(new TextDecoder().decode(bytes));
  * ```
+ *
+ * @category RESP
  */
 export class RespEncoder {
   #bytes: Uint8Array;
   #length = 0;
 
-  /** Makes an empty encoder. */
+  /** Creates an empty encoder. */
   constructor(options: RespEncoderOptions = {}) {
     this.#bytes = new Uint8Array(Math.max(options.capacity ?? 1024, 64));
   }
 
-  /** Bytes encoded and not yet taken. */
+  /** The number of encoded bytes that are not taken yet. */
   get length(): number {
     return this.#length;
   }
 
   /**
-   * Adds one command; an empty one is refused, since a server would not answer it. With `count` the command has that
-   * many arguments, and those not given here follow by {@linkcode bulk}, or by other means.
+   * Adds a command. With `count`, the command has that many arguments: add the missing ones with {@linkcode bulk} or
+   * {@linkcode append}.
+   *
+   * @throws {RangeError} if there are no arguments, since a server does not answer an empty command. Or if `count` is too low.
    */
   command(args: readonly RespArgument[], count: number = args.length): this {
-    if (count === 0) throw new RangeError("Cannot encode a command as it must have a name: current value is []");
+    if (count === 0) throw new RangeError("Cannot encode a command: 'args' must contain a name, got []");
     if (!Number.isSafeInteger(count) || count < args.length) {
       throw new RangeError(
-        `Cannot encode a command as its count must be at least ${args.length}: current value is ${count}`,
+        `Cannot encode a command: 'count' must be a whole number of at least ${args.length}, got ${count}`,
       );
     }
     const before = this.#length;
@@ -71,13 +84,13 @@ export class RespEncoder {
     try {
       for (const arg of args) this.bulk(arg);
     } catch (error) {
-      this.#length = before; // half a command would be taken for the beginning of the next one
+      this.#length = before; // the next command would be read as the rest of an incomplete one
       throw error;
     }
     return this;
   }
 
-  /** Adds one argument to a command that was begun with a larger count. */
+  /** Adds an argument to a command that was started with a larger `count`. */
   bulk(arg: RespArgument): this {
     if (arg instanceof Uint8Array) {
       this.#reserve(arg.length + BULK_OVERHEAD);
@@ -91,7 +104,7 @@ export class RespEncoder {
     return this;
   }
 
-  /** Adds commands that were encoded before, as they are. */
+  /** Adds bytes that are already encoded. */
   append(encoded: Uint8Array): this {
     this.#reserve(encoded.length);
     this.#bytes.set(encoded, this.#length);
@@ -99,7 +112,7 @@ export class RespEncoder {
     return this;
   }
 
-  /** Hands over what has been encoded; the encoder starts anew, in a buffer of its own. */
+  /** Returns the encoded bytes, which belong to the caller. The encoder continues with an empty buffer. */
   take(): Uint8Array {
     const taken = this.#bytes.subarray(0, this.#length);
     this.#bytes = new Uint8Array(Math.min(Math.max(this.#bytes.length >> 1, 1024), 64 * 1024));
@@ -116,7 +129,21 @@ export class RespEncoder {
   }
 }
 
-/** Encodes one command into bytes of its own. */
+/**
+ * Encodes one command.
+ *
+ * @throws {RangeError} if there are no arguments.
+ *
+ * @example
+ * ```ts
+ * import { encodeCommand } from "@sea/streamer-redis/resp";
+ *
+ * const bytes = encodeCommand(["XADD", "orders", "*", "msg", "paid"]);
+ * console.log(bytes.length); // 52
+ * ```
+ *
+ * @category RESP
+ */
 export function encodeCommand(args: readonly RespArgument[]): Uint8Array {
   return new RespEncoder().command(args).take();
 }
@@ -124,21 +151,19 @@ export function encodeCommand(args: readonly RespArgument[]): Uint8Array {
 function decimal(value: number | bigint): string {
   if (typeof value !== "number" && typeof value !== "bigint") {
     throw new TypeError(
-      `Cannot encode an argument as it must be a string, bytes, a number or a bigint: current value is ${
-        String(value)
-      }`,
+      `Cannot encode an argument: it must be a string, a Uint8Array, a number or a bigint, got ${typeof value}`,
     );
   }
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
-    throw new RangeError(`Cannot encode a number as it must be a safe integer: current value is ${value}`);
+    throw new RangeError(`Cannot encode an argument: a number must be a safe integer, got ${value}`);
   }
   return value.toString();
 }
 
-/** Most bytes that {@linkcode writeBulk} and {@linkcode writeBulkText} need beside the body. */
+/** Maximum bytes that {@linkcode writeBulk} and {@linkcode writeBulkText} need in addition to the body. */
 export const BULK_OVERHEAD = HEADER + 2;
 
-/** Writes the header of an aggregate or bulk string at `at`; returns where it ends. Needs 13 bytes of room. */
+/** Writes the header of an aggregate or bulk string at `at`; returns its end. Needs 13 bytes of space. */
 export function writeHeader(bytes: Uint8Array, at: number, type: number, count: number): number {
   bytes[at++] = type;
   at = writeDecimal(bytes, at, count);
@@ -147,7 +172,7 @@ export function writeHeader(bytes: Uint8Array, at: number, type: number, count: 
   return at + 2;
 }
 
-/** Writes a bulk string of these bytes; returns where it ends. Needs `body.length + BULK_OVERHEAD` bytes of room. */
+/** Writes a bulk string of these bytes; returns its end. Needs `body.length + BULK_OVERHEAD` bytes of space. */
 export function writeBulk(bytes: Uint8Array, at: number, body: Uint8Array): number {
   at = writeHeader(bytes, at, TYPE.bulk, body.length);
   bytes.set(body, at);
@@ -158,9 +183,9 @@ export function writeBulk(bytes: Uint8Array, at: number, body: Uint8Array): numb
 }
 
 /**
- * Writes a bulk string of this text, as UTF-8, encoded straight into its place: the length is written as if each
- * character took one byte, and mended where that was wrong. Returns where it ends. Needs `text.length * 3 + BULK_OVERHEAD`
- * bytes of room.
+ * Writes a bulk string of this text as UTF-8; returns its end. Needs `text.length * 3 + BULK_OVERHEAD` bytes of space.
+ *
+ * The text is encoded in place: the length is written as if each character took one byte, and corrected if it was wrong.
  */
 export function writeBulkText(bytes: Uint8Array, at: number, text: string): number {
   const guess = text.length;
@@ -177,7 +202,7 @@ export function writeBulkText(bytes: Uint8Array, at: number, text: string): numb
   return end + 2;
 }
 
-/** Writes text as UTF-8 at `at`; returns how many bytes that took. Needs `text.length * 3` bytes of room. */
+/** Writes text as UTF-8 at `at`; returns the number of bytes. Needs `text.length * 3` bytes of space. */
 export function writeText(bytes: Uint8Array, at: number, text: string): number {
   if (text.length < LOOP_BELOW) {
     let i = 0;
@@ -202,7 +227,7 @@ function writeDecimal(bytes: Uint8Array, at: number, value: number): number {
   return end;
 }
 
-/** How many decimal digits a whole number from 0 to 2^31 − 1 has. */
+/** The number of decimal digits of a whole number from 0 to 2^31 − 1. */
 export function digits(value: number): number {
   if (value < 10) return 1;
   if (value < 100) return 2;

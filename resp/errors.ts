@@ -1,9 +1,10 @@
-// The two error classes of the whole library and the codes they carry.
-// They live on the ground floor because the decoder is the first to need them; they know no Redis command.
+// The error classes of the library and their codes. They are in the lowest layer, since the decoder needs them.
 
 /**
- * The codes a {@linkcode StreamerError} of the library itself can carry. A {@linkcode RedisError} carries
- * the first word of the server's answer instead (`WRONGTYPE`, `OOM`, …).
+ * The codes of a {@linkcode StreamerError} that the library itself raises. The code of a {@linkcode RedisError} is the first
+ * word of the server's answer instead, such as `WRONGTYPE` or `OOM`.
+ *
+ * @category Errors
  */
 export type ClientErrorCode =
   | "INVALID_URL"
@@ -27,45 +28,60 @@ export type ClientErrorCode =
   | "DISCONNECTED";
 
 /**
- * What became of a message whose send failed: `"not-written"` means it is not in the stream and never
- * will be, `"unknown"` that it left and its answer was lost with the connection.
+ * What happened to a message whose send failed.
+ *
+ * - `"not-written"`: the message is not in the stream and never will be.
+ * - `"unknown"`: the message was written to the socket, and the connection was lost before the reply arrived.
+ *
+ * @category Errors
  */
 export type FailedOutcome = "not-written" | "unknown";
 
-/** What {@linkcode StreamerError} takes beside its code and message. */
+/**
+ * Options of the constructor of {@linkcode StreamerError}.
+ *
+ * @category Errors
+ */
 export interface StreamerErrorOptions {
-  /** What led to it; never a value that holds a credential. */
+  /** The error that caused this one. It must not contain a credential. */
   readonly cause?: unknown;
-  /** Of a failed send: what became of the message. */
+  /** For a failed send: what happened to the message. */
   readonly outcome?: FailedOutcome;
-  /** Of `SEND_FAILED`: how many sends had failed unseen. */
+  /** For `SEND_FAILED`: the number of failed sends that were not awaited. */
   readonly count?: number;
 }
 
 /**
- * Every error this library raises by itself.
+ * The error class of this library. Tell errors apart by their `code`.
  *
- * No message, cause or stack of it holds a credential.
+ * Its message, cause and stack contain no credentials. Fields that are not set, such as `outcome` of an error that concerns no
+ * send, do not exist on the object, so that logs stay short.
  *
  * @example Tell errors apart by their code
  * ```ts
- * import { StreamerError } from "@sea/streamer-redis";
+ * import { connect, StreamerError } from "@sea/streamer-redis";
  *
- * const error = new StreamerError("TIMEOUT", "Cannot connect within 10 ms");
- * if (error.code !== "TIMEOUT") throw error;
+ * try {
+ *   await connect("redis://localhost:1");
+ * } catch (error) {
+ *   if (!(error instanceof StreamerError) || error.code !== "CONNECT") throw error;
+ *   console.log(error.message);
+ * }
  * ```
+ *
+ * @category Errors
  */
 export class StreamerError extends Error {
-  /** The class. */
+  /** `"StreamerError"`. Subclasses have their own name. */
   override readonly name: string = "StreamerError";
-  /** A code of {@linkcode ClientErrorCode}, or the server's own first word. */
+  /** A code of {@linkcode ClientErrorCode}, or the first word of the server's answer. */
   readonly code: string;
-  /** Of a failed send: what became of the message; else `undefined`. */
-  readonly outcome?: FailedOutcome;
-  /** Of `SEND_FAILED`: how many sends had failed unseen; else `undefined`. */
-  readonly count?: number;
+  /** For a failed send: what happened to the message. Absent on other errors. */
+  declare readonly outcome?: FailedOutcome;
+  /** For `SEND_FAILED`: the number of failed sends that were not awaited. Absent on other errors. */
+  declare readonly count?: number;
 
-  /** Makes an error of this code; `options.cause` is kept when given. */
+  /** Creates an error with this code. */
   constructor(code: string, message: string, options: StreamerErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
@@ -74,49 +90,73 @@ export class StreamerError extends Error {
   }
 }
 
-/** What {@linkcode RedisError} takes beside the server's text. */
+/**
+ * Options of the constructor of {@linkcode RedisError}.
+ *
+ * @category Errors
+ */
 export interface RedisErrorOptions extends StreamerErrorOptions {
-  /** Name of the command that was answered, without its arguments. */
+  /** The name of the command that was answered, without its arguments. */
   readonly command: string;
 }
 
 /**
- * What the server answered instead of a result. The `code` is the first word of its text.
+ * An error reply of the server. The `code` is the first word of its text.
  *
- * Control characters of the text are escaped and what is longer than 512 characters is cut.
+ * In the message, control characters are escaped, and a text of more than 512 characters is cut.
  *
  * @example
  * ```ts
  * import { RedisError } from "@sea/streamer-redis";
  *
  * const error = new RedisError("OOM command not allowed", { command: "XADD" });
- * if (error.code !== "OOM" || error.command !== "XADD") throw error;
+ * console.log(error.code, error.command); // OOM XADD
  * ```
+ *
+ * @category Errors
  */
 export class RedisError extends StreamerError {
-  /** The class. */
+  /** `"RedisError"`. */
   override readonly name: string = "RedisError";
-  /** Name of the command that was answered, without its arguments. */
+  /** The name of the command that was answered, without its arguments. */
   readonly command: string;
 
-  /** Makes an error of the server's text, whose first word becomes the code. */
+  /** Creates an error from the server's text. The first word of the text becomes the code. */
   constructor(text: string, options: RedisErrorOptions) {
     super(errorCode(text), printable(text), options);
     this.command = options.command;
   }
 }
 
-/** A violation of the protocol; `tooLarge` where the reply was well formed so far, and larger than a limit of size. */
+/** A violation of the protocol. Logs show it as a {@linkcode StreamerError}, as they do all internal subclasses. */
 export class ProtocolError extends StreamerError {
-  readonly tooLarge: boolean;
+  static override readonly name = "StreamerError";
+  readonly #tooLarge: boolean;
 
   constructor(message: string, tooLarge: boolean) {
     super("PROTOCOL", message);
-    this.tooLarge = tooLarge;
+    this.#tooLarge = tooLarge;
+  }
+
+  /** Whether the reply was valid so far and exceeds a size limit. */
+  get tooLarge(): boolean {
+    return this.#tooLarge;
   }
 }
 
-/** The first word of an error reply where it is upper-case letters, digits, `_` or `-`; else `ERR`. */
+/**
+ * The server repeatedly closes the connection instead of answering one command, which was the only one in flight. Servers do so
+ * if the reply or the request exceeds a limit of their own.
+ */
+export class RefusedReplyError extends StreamerError {
+  static override readonly name = "StreamerError";
+
+  constructor(message: string, options: StreamerErrorOptions = {}) {
+    super("DISCONNECTED", message, options);
+  }
+}
+
+/** The first word of an error reply if it consists of upper-case letters, digits, `_` and `-`. Otherwise `ERR`. */
 export function errorCode(text: string): string {
   const end = text.indexOf(" ");
   const word = end < 0 ? text : text.slice(0, end);
@@ -125,11 +165,18 @@ export function errorCode(text: string): string {
 
 const MAX_TEXT = 512;
 
-/** A server's text made safe to print: control characters as escapes, at most 512 characters. */
+/** Makes a server's text safe to print: escapes control characters and cuts the text at 512 characters. */
 export function printable(text: string): string {
-  const cut = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT - 1).toWellFormed()}…` : text;
-  // deno-lint-ignore no-control-regex -- control characters are what is looked for
-  return cut.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, escapeCharacter);
+  return escapeControls(text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT - 1).toWellFormed()}…` : text);
+}
+
+/** Control characters (C0, DEL, C1), line separators, and characters that change the direction of text. */
+// deno-lint-ignore no-control-regex -- it matches control characters on purpose
+export const CONTROL_CHARACTERS: RegExp = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
+/** Escapes the {@linkcode CONTROL_CHARACTERS} of a text, as in `\x1b`, so that it cannot control a terminal. */
+export function escapeControls(text: string): string {
+  return text.replace(CONTROL_CHARACTERS, escapeCharacter);
 }
 
 function escapeCharacter(character: string): string {

@@ -1,5 +1,8 @@
 /**
- * RESP3 and RESP2 on their own: an encoder of commands and an incremental decoder of replies, without sockets.
+ * Encoder and incremental decoder for RESP3 and RESP2, the protocols of Redis, without sockets.
+ *
+ * {@linkcode RespEncoder} and {@linkcode encodeCommand} encode commands. {@linkcode RespDecoder} decodes replies from pieces of any
+ * size, within limits for hostile input.
  *
  * @example Encode a command, decode its reply
  * ```ts
@@ -16,9 +19,9 @@
 
 export { encodeCommand, type RespArgument, RespEncoder, type RespEncoderOptions } from "./encoder.ts";
 export { RespDecoder, type RespDecoderOptions, type RespReply } from "./decoder.ts";
-export { DEFAULT_LIMITS, type RespLimits } from "./limits.ts";
+export { DEFAULT_LIMITS, type ReplyLimits, type RespLimits } from "./limits.ts";
 export { RespErrorReply, RespMap, RespSet, type RespValue, RespVerbatim } from "./value.ts";
-export { RespFrame, type RespReplyBytes } from "./frame.ts";
+export { RespFrame, type RespReplyBytes } from "./decoding/frame.ts";
 export {
   type ClientErrorCode,
   type FailedOutcome,

@@ -1,5 +1,4 @@
-// What a reply is once it has been decoded: JavaScript values and a few small classes for the types JavaScript lacks.
-// It must not know how bytes become values.
+// The values of decoded replies: JavaScript values, and small classes for the types that JavaScript does not have.
 
 import { errorCode } from "./errors.ts";
 
@@ -10,7 +9,7 @@ import { errorCode } from "./errors.ts";
  * |---|---|
  * | simple string | `string` |
  * | bulk string, streamed string | `Uint8Array`, a copy |
- * | integer | `number`, or `bigint` past 2^53 − 1 |
+ * | integer | `number`, or `bigint` above 2^53 − 1 |
  * | double | `number` |
  * | big number | `bigint` |
  * | boolean | `boolean` |
@@ -21,9 +20,11 @@ import { errorCode } from "./errors.ts";
  * | simple error, bulk error | {@linkcode RespErrorReply} |
  * | verbatim string | {@linkcode RespVerbatim} |
  *
- * Bulk strings of less than 4 KiB may share an `ArrayBuffer` with their neighbours in the same reply, and then begin
- * anywhere in it: no two overlap, so that writing into one changes no other, but holding one holds its neighbours, up
- * to 16 KiB. `slice()` makes one that stands alone; use that before keeping one for long or transferring its `buffer`.
+ * Bulk strings of less than 4 KiB can share an `ArrayBuffer` with others of the same reply. They do not overlap, so you can change
+ * one without affecting others. But each keeps up to 16 KiB in memory. Use `slice()` before you keep one for long or transfer
+ * its `buffer`.
+ *
+ * @category RESP
  */
 export type RespValue =
   | null
@@ -38,57 +39,113 @@ export type RespValue =
   | RespErrorReply
   | RespVerbatim;
 
-/** A map as it came: pairs in the order of the wire, in which a key may repeat and need not be a string. */
+/**
+ * A map: pairs in the order of the reply. Keys can be of any type and can repeat.
+ *
+ * @example
+ * ```ts
+ * import { RespDecoder, RespMap } from "@sea/streamer-redis/resp";
+ *
+ * const decoder = new RespDecoder();
+ * decoder.feed(new TextEncoder().encode("%1\r\n$5\r\nproto\r\n:3\r\n"));
+ * const value = decoder.read()?.value;
+ * if (value instanceof RespMap) console.log(value.get("proto")); // 3
+ * ```
+ *
+ * @category RESP
+ */
 export class RespMap {
   /** The pairs. */
   readonly entries: readonly (readonly [RespValue, RespValue])[];
 
-  /** Wraps these pairs. */
+  /** Creates a map of these pairs. */
   constructor(entries: readonly (readonly [RespValue, RespValue])[]) {
     this.entries = entries;
   }
 
-  /** The value behind the first key that is this text, or `undefined`. */
+  /** The value of the first key with this text, or `undefined`. */
   get(name: string): RespValue | undefined {
     return this.entries.find(([key]) => textOf(key) === name)?.[1];
   }
 }
 
-/** A set as it came: its members in the order of the wire, which may repeat. */
+/**
+ * A set: its members in the order of the reply. Members can repeat.
+ *
+ * @example
+ * ```ts
+ * import { RespDecoder, RespSet } from "@sea/streamer-redis/resp";
+ *
+ * const decoder = new RespDecoder();
+ * decoder.feed(new TextEncoder().encode("~2\r\n:1\r\n:2\r\n"));
+ * const value = decoder.read()?.value;
+ * if (value instanceof RespSet) console.log(value.values); // [ 1, 2 ]
+ * ```
+ *
+ * @category RESP
+ */
 export class RespSet {
   /** The members. */
   readonly values: readonly RespValue[];
 
-  /** Wraps these members. */
+  /** Creates a set of these members. */
   constructor(values: readonly RespValue[]) {
     this.values = values;
   }
 }
 
-/** An error reply: a value like any other, since one can stand inside an array. */
+/**
+ * An error reply. It is a value, since an array can contain errors.
+ *
+ * @example
+ * ```ts
+ * import { RespDecoder, RespErrorReply } from "@sea/streamer-redis/resp";
+ *
+ * const decoder = new RespDecoder();
+ * decoder.feed(new TextEncoder().encode("-WRONGTYPE Operation against a key\r\n"));
+ * const value = decoder.read()?.value;
+ * if (value instanceof RespErrorReply) console.log(value.code); // WRONGTYPE
+ * ```
+ *
+ * @category RESP
+ */
 export class RespErrorReply {
-  /** The server's text, whole and unescaped: not for printing. */
+  /** The server's text, complete and unescaped. Do not print it: it can contain control characters. */
   readonly text: string;
 
-  /** Wraps this text. */
+  /** Creates an error reply with this text. */
   constructor(text: string) {
     this.text = text;
   }
 
-  /** The first word of the text where it is a code, else `ERR`. */
+  /** The first word of the text if it is a code. Otherwise `ERR`. */
   get code(): string {
     return errorCode(this.text);
   }
 }
 
-/** A verbatim string and what it says of its format (`txt`, `mkd`); a format of `""` where none was marked. */
+/**
+ * A verbatim string with its format, such as `txt` or `mkd`. The format is `""` if the string has none.
+ *
+ * @example
+ * ```ts
+ * import { RespDecoder, RespVerbatim } from "@sea/streamer-redis/resp";
+ *
+ * const decoder = new RespDecoder();
+ * decoder.feed(new TextEncoder().encode("=9\r\ntxt:hello\r\n"));
+ * const value = decoder.read()?.value;
+ * if (value instanceof RespVerbatim) console.log(value.format, value.text); // txt hello
+ * ```
+ *
+ * @category RESP
+ */
 export class RespVerbatim {
-  /** Three characters, or none. */
+  /** The format: three characters, or none. */
   readonly format: string;
   /** The text without its prefix. */
   readonly text: string;
 
-  /** Wraps this text. */
+  /** Creates a verbatim string. */
   constructor(format: string, text: string) {
     this.format = format;
     this.text = text;
@@ -97,12 +154,12 @@ export class RespVerbatim {
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Bytes as UTF-8 text; what is no UTF-8 becomes U+FFFD, a leading byte order mark stays. */
+/** Bytes as UTF-8 text. Invalid bytes become U+FFFD, and a leading byte order mark stays. */
 export function decodeText(bytes: Uint8Array): string {
   return utf8.decode(bytes);
 }
 
-/** The text of a value that holds text, in whichever of the string types it came; else `undefined`. */
+/** The text of a value of any string type. `undefined` for other values. */
 export function textOf(value: RespValue | undefined): string | undefined {
   if (typeof value === "string") return value;
   if (value instanceof Uint8Array) return decodeText(value);
@@ -110,7 +167,7 @@ export function textOf(value: RespValue | undefined): string | undefined {
   return undefined;
 }
 
-/** The pairs of a map, in RESP3's form or as the flat array of RESP2; else `undefined`. */
+/** The pairs of a map, in RESP3's form or as the flat array of RESP2. `undefined` for other values. */
 export function pairsOf(value: RespValue | undefined): readonly (readonly [RespValue, RespValue])[] | undefined {
   if (value instanceof RespMap) return value.entries;
   if (!Array.isArray(value) || value.length % 2 !== 0) return undefined;

@@ -1,6 +1,6 @@
-// The bytes RESP is made of. It must not know what is done with them.
+// The special bytes of RESP.
 
-/** Type bytes of the wire. */
+/** The type bytes. */
 export const TYPE = Object.freeze({
   simple: 0x2b, // +
   error: 0x2d, // -

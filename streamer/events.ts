@@ -1,135 +1,186 @@
-// The streamer's events: their details, and a target that a careless listener cannot harm. It must not know what happens
-// when.
+// The streamer's events: their details, and an event target that isolates its listeners.
 
 import type { MessageId } from "./model/id.ts";
 
-/** What each event carries as its `detail`. */
+/**
+ * The `detail` of each event of a {@linkcode RedisStreamer}. `node` is the address of a server, without credentials.
+ *
+ * @category Events
+ */
 export interface StreamerEventDetails {
   /** A connection to the node is ready. */
   readonly connect: { readonly node: string };
-  /** A connection to the node was lost, or closed. */
+  /** A connection to the node was lost or closed. */
   readonly disconnect: { readonly node: string; readonly cause?: unknown };
-  /** A lost node is tried again after `delay` milliseconds. */
+  /** The node is lost, and the next attempt to connect starts in `delay` milliseconds. */
   readonly reconnect: {
     readonly node: string;
     readonly attempt: number;
     readonly delay: number;
     readonly cause: unknown;
   };
-  /** A lost connection could not be killed before messages are sent again: a time is waited instead. */
+  /** The server did not allow a lost connection to be killed. Messages are sent again after 2 seconds instead. */
   readonly "fence-unavailable": { readonly node: string; readonly cause: unknown };
-  /** A stream was deleted and made anew, or its ids were put back: reading goes on from `position`. */
+  /**
+   * Commands were refused and retried for longer than 2 seconds. The event is emitted once for the whole node, or once for one
+   * stream of it. Lost connections are reported by `disconnect` and `reconnect` only. Waiting for messages is not reported.
+   */
+  readonly waiting: {
+    readonly node: string;
+    /** The stream that the commands concern. Absent if they concern the whole node. */
+    readonly streamKey?: string;
+    /** The server's last answer. */
+    readonly cause: unknown;
+    /** The time of the first refusal. */
+    readonly since: Date;
+  };
+  /** The commands of a `waiting` event have succeeded, failed or ended. */
+  readonly resumed: { readonly node: string; readonly streamKey?: string };
+  /** A stream was deleted and recreated, or its ids were reset by a failover. Reading resumes after `position`. */
   readonly "stream-reset": { readonly streamKey: string; readonly shardId: number; readonly position: MessageId };
-  /** Messages that another consumer of the group had left lying were taken over. */
+  /** Idle messages of another consumer were claimed. */
   readonly claimed: {
     readonly streamKey: string;
     readonly shardId: number;
     readonly group: string;
-    /** Who held them; empty where somebody had given them back to the group. */
+    /** The previous consumer, escaped if its name is not valid UTF-8. Empty if the messages were released to the group. */
     readonly from: string;
     readonly ids: readonly MessageId[];
   };
-  /** Messages in the user's hands belong to another consumer now: this process was stopped or cut off too long. */
+  /** Messages in flight now belong to another consumer, since this process was stopped or disconnected for too long. */
   readonly lost: StreamerGroupEntries;
-  /** Messages were in the user's hands for longer than `maxHold`: they are left to other consumers. */
+  /**
+   * Messages were returned more than `maxHold` ago and not acknowledged, and are now released. Other consumers can claim them. If
+   * none does, they are delivered here again.
+   */
   readonly released: StreamerGroupEntries;
-  /** Messages were deleted or trimmed before they could be delivered; they have been acknowledged. */
+  /** Pending messages were deleted or trimmed before they could be delivered. They are acknowledged. */
   readonly gap: StreamerGroupEntries;
-  /** A group had vanished and was made again behind `position`. */
+  /** A missing group was recreated. It starts after `position`. */
   readonly "group-recreated": {
     readonly streamKey: string;
     readonly shardId: number;
     readonly group: string;
     readonly position: MessageId;
   };
-  /** A message is delivered no more: it was written to the stream `target`, if there is one, and acknowledged. */
+  /** A message was dead-lettered: it was added to the stream `target`, unless that is `null`, and acknowledged. */
   readonly "dead-letter": {
     readonly streamKey: string;
     readonly shardId: number;
     readonly id: MessageId;
     readonly target: string | null;
-    /** How often it had been delivered. */
+    /** The number of deliveries before. */
     readonly deliveries: number;
     readonly reason: string;
   };
-  /** Which shards a consumer that discovers them has found, or that there are no more; or why it cannot find any. */
+  /** A consumer has found shards or lost some, or cannot look for shards. */
   readonly shards: {
     readonly streamKey: string;
-    /** Numbers of shards that are read from now on. */
+    /** Numbers of the shards that are read from now on. */
     readonly found: readonly number[];
-    /** Numbers of shards that are read and no longer there; should they come back, they are read again. */
+    /** Numbers of the shards whose keys have disappeared. They are read again if the keys come back. */
     readonly gone: readonly number[];
-    /** Whether the plain key is a stream too, which is not read. */
+    /** Whether the plain key has entries, which are not read. */
     readonly ignoredPlain: boolean;
-    /** What keeps the consumer from finding (more) shards: a refused SCAN or TYPE, or too many of them. It looks no more. */
+    /** Why the consumer stops looking for shards: SCAN or TYPE is refused, or there are more than 1,024 shards. */
     readonly cause?: unknown;
   };
 }
 
-/** Messages of one shard that a group's consumer tells about. */
+/**
+ * The messages of one shard that an event of a consumer group concerns.
+ *
+ * @category Events
+ */
 export interface StreamerGroupEntries {
-  /** The stream they are of. */
+  /** The stream of the messages. */
   readonly streamKey: string;
-  /** The shard. */
+  /** The shard of the messages. */
   readonly shardId: number;
   /** The group. */
   readonly group: string;
-  /** Their ids. */
+  /** The ids of the messages. */
   readonly ids: readonly MessageId[];
 }
 
-/** The events by their names. */
+/**
+ * The event types of a {@linkcode RedisStreamer}, by name.
+ *
+ * @category Events
+ */
 export type StreamerEventMap = { [Name in keyof StreamerEventDetails]: CustomEvent<StreamerEventDetails[Name]> };
 
-/** Who is called when an event happens. */
+/**
+ * A listener for the events of one name.
+ *
+ * @category Events
+ */
 export type StreamerEventListener<Name extends keyof StreamerEventMap> = (event: StreamerEventMap[Name]) => void;
 
-/** An event target whose listeners may throw or reject without any harm: to nobody else, and not to the process. */
+// The types of listeners and their options are taken from the runtime's `EventTarget`: only the DOM library has names for them.
+
+/**
+ * An event target that isolates its listeners: an exception or a rejection in a listener affects neither the process nor other
+ * listeners.
+ *
+ * @example
+ * ```ts
+ * import { connect } from "@sea/streamer-redis";
+ *
+ * await using streamer = await connect();
+ * const log = ({ detail }: CustomEvent<{ node: string }>) => console.log("connected to", detail.node);
+ * streamer.addEventListener("connect", log);
+ * streamer.addEventListener("dead-letter", ({ detail }) => console.warn(detail.id, detail.reason), { once: true });
+ * streamer.removeEventListener("connect", log);
+ * ```
+ *
+ * @category Events
+ */
 export class StreamerEventTarget extends EventTarget {
   readonly #guarded = new WeakMap<object, (event: Event) => void>();
 
-  /** Calls the listener at each event of this name; a second time for the same listener does nothing. */
+  /** Adds a listener for the events of this name. A listener that is added twice is called once. */
   override addEventListener<Name extends keyof StreamerEventMap>(
     type: Name,
     listener: StreamerEventListener<Name> | null,
-    options?: boolean | AddEventListenerOptions,
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
-  /** The same for events by any name. */
+  /** Adds a listener for events of any name. */
   override addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+    listener: Parameters<EventTarget["addEventListener"]>[1] | null,
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
   override addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+    listener: Parameters<EventTarget["addEventListener"]>[1] | null,
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void {
     super.addEventListener(type, listener === null ? null : this.#guard(listener), options);
   }
 
-  /** Stops calling the listener. */
+  /** Removes a listener for the events of this name. */
   override removeEventListener<Name extends keyof StreamerEventMap>(
     type: Name,
     listener: StreamerEventListener<Name> | null,
-    options?: boolean | EventListenerOptions,
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void;
-  /** The same for events by any name. */
+  /** Removes a listener for events of any name. */
   override removeEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | EventListenerOptions,
+    listener: Parameters<EventTarget["addEventListener"]>[1] | null,
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void;
   override removeEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | EventListenerOptions,
+    listener: Parameters<EventTarget["addEventListener"]>[1] | null,
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void {
-    // A runtime that removes a listener by itself calls this with what it was given: the guard.
+    // A runtime that removes a listener by itself passes the function that it was given, which is the guard.
     super.removeEventListener(type, listener === null ? null : this.#guarded.get(listener) ?? listener, options);
   }
 
-  #guard(listener: EventListenerOrEventListenerObject): (event: Event) => void {
+  #guard(listener: NonNullable<Parameters<EventTarget["addEventListener"]>[1]>): (event: Event) => void {
     let guarded = this.#guarded.get(listener);
     if (guarded === undefined) {
       guarded = (event) => {
@@ -139,7 +190,7 @@ export class StreamerEventTarget extends EventTarget {
             : listener.handleEvent(event);
           if (result instanceof Promise) result.catch(() => {});
         } catch {
-          // Its own affair.
+          // The exception of a listener concerns no one else.
         }
       };
       this.#guarded.set(listener, guarded);

@@ -1,194 +1,189 @@
-// The streamer: one server, and everything that was made for it and has to end with it. It must not know how messages
-// are sent or read.
+// The streamer: a connection to Redis, and the producers, consumers and managers that are created on it and end with it.
 
 import { StreamerError } from "../resp/errors.ts";
-import { type Clock, systemClock } from "../resp/connection/clock.ts";
 import type { Command } from "../resp/connection/command.ts";
-import { CommandLane } from "../resp/connection/lane.ts";
-import { type NodeEvents, type OpenConnection, RedisNode } from "../resp/connection/node.ts";
-import { nativeDial } from "../resp/transport/dial.ts";
-import type { Dial } from "../resp/transport/transport.ts";
-import { clusterUnsupported, type ConnectOptions, type ConnectSettings, connectSettings } from "./connect_options.ts";
+import type { Router } from "./cluster/router.ts";
+import { type FindShards, ShardWalks } from "./cluster/shard_walks.ts";
+import type { ConnectSettings } from "./connect_options.ts";
 import type { AckConsumer, CommitConsumer, Consumer, GroupConsumer } from "./consumer/consumer.ts";
-import { createGroupConsumer, type GroupConsumerCore } from "./consumer/group_consumer.ts";
-import {
-  type DelayedOptions,
-  type DisabledOptions,
-  type GroupOptions,
-  groupSettings,
-  type ImmediateOptions,
-  type RollingOptions,
+import { GroupConsumerCore } from "./consumer/group_consumer.ts";
+import type {
+  DelayedOptions,
+  DisabledOptions,
+  GroupOptions,
+  ImmediateOptions,
+  RollingOptions,
 } from "./consumer/group_options.ts";
-import { memberOf } from "./consumer/member.ts";
-import {
-  type DecodingOptions,
-  type RealTimeDecodingOptions,
-  type RealTimeOptions,
-  realTimeSettings,
-} from "./consumer/options.ts";
-import { checkStreamKeys, createRealTimeConsumer, type RealTimeConsumer } from "./consumer/real_time.ts";
+import type { DecodingOptions, RealTimeDecodingOptions, RealTimeOptions } from "./consumer/options.ts";
+import { checkStreamKeys } from "./consumer/real_time.ts";
+import { type AnyConsumer, consumerMaker, type ConsumerMakerContext, type ConsumerOptions } from "./consumer_makers.ts";
+import { FailedConsumers } from "./failed_consumers.ts";
 import { type StreamerEventDetails, StreamerEventTarget } from "./events.ts";
 import { Manager } from "./manager/manager.ts";
-import type { RunOn } from "./manager/shard_keys.ts";
+import { managerContext } from "./manager_context.ts";
 import type { Codec } from "./model/codec.ts";
 import { checkStreamKey } from "./model/key.ts";
-import { fieldBytes, type TypedMessage } from "./model/message.ts";
-import { checkNumber, invalidOption } from "./model/options.ts";
-import { Engine } from "./producer/engine.ts";
+import type { TypedMessage } from "./model/message.ts";
+import { checkFor } from "./model/option_error.ts";
+import { checkNames, checkNumber } from "./model/options.ts";
+import { printAs } from "./model/printing.ts";
+import { checkConnected, PatientAccess } from "./patience.ts";
+import { Engine } from "./producer/sending/engine.ts";
 import { type ProducerOptions, producerSettings } from "./producer/options.ts";
-import { type GenericProducer, type Producer, ProducerHandle, type ProducerHost } from "./producer/producer.ts";
-import { Sender } from "./producer/sender.ts";
+import { type GenericProducer, type Producer, type ProducerContext, ProducerHandle } from "./producer/producer.ts";
+import { Sender } from "./producer/sending/sender.ts";
 
-/** Numbers of what a streamer has made. */
+/**
+ * The statistics of a streamer.
+ *
+ * @category Connecting
+ */
 export interface StreamerStats {
-  /** Producers, clones included, that have not ended. */
+  /** Producers that have not ended, clones included. */
   readonly producers: number;
-  /** Consumers that have not ended. */
+  /** Consumers that have neither ended nor failed. */
   readonly consumers: number;
 }
 
-/** Options of any consumer. */
-export type ConsumerOptions = (RealTimeOptions | GroupOptions) & Partial<DecodingOptions<unknown>>;
+/**
+ * The JSON form of a streamer.
+ *
+ * @category Connecting
+ */
+export interface StreamerJson extends StreamerStats {
+  /** The URL of the server, with the password hidden. */
+  readonly uri: string;
+}
 
-type ConsumerMaker = (keys: readonly string[], signal: AbortSignal) => Promise<RealTimeConsumer | GroupConsumerCore>;
+// Set by the class below: they read its private fields.
+let routerOf: (streamer: RedisStreamer) => Router;
+let walksOf: (streamer: RedisStreamer) => ShardWalks;
 
-/** What stands in for the world outside, in tests. */
-export interface StreamerPorts {
-  readonly dial: Dial;
-  readonly clock: Clock;
+/** The router of a streamer, for commands that no method of the streamer covers. */
+export function routerFor(streamer: RedisStreamer): Router {
+  return routerOf(streamer);
+}
+
+/** Looks for the shards of streams. Concurrent calls of one streamer share their scans. */
+export function shardFinder(streamer: RedisStreamer): FindShards {
+  return walksOf(streamer).find;
 }
 
 /**
- * Connects to a server.
+ * A connection to Redis. It creates producers, consumers and managers, dispatches events, and closes all of them.
  *
- * Authenticates and makes one attempt. From then on a lost connection is the library's business: it is tried again as
- * `reconnect` says, and what waits goes on when it is back.
+ * As an `EventTarget` it dispatches the events of {@linkcode StreamerEventDetails}, each as a `CustomEvent` with that `detail`.
+ * An exception in a listener affects neither the streamer nor other listeners. The library itself logs nothing.
  *
- * @throws {StreamerError} `INVALID_URL` or `INVALID_OPTION`; `CONNECT` where no server serves, `AUTH` where it refuses
- * the password or wants one, `TIMEOUT` where it takes longer than `timeout`; `UNSUPPORTED` for clusters and Sentinel, and
- * for what the runtime cannot do; the signal's reason.
- *
- * Source: HELLO and AUTH (Redis 6.0), CLIENT SETINFO (7.2), CLIENT INFO (6.2), SELECT.
+ * `console.log` prints the URL with the password hidden, and the statistics.
  *
  * @example
- * ```ts no-eval
+ * ```ts
  * import { connect } from "@sea/streamer-redis";
  *
- * await using streamer = await connect("redis://localhost:6379");
+ * await using streamer = await connect();
+ * streamer.addEventListener("reconnect", ({ detail }) => console.warn("reconnecting to", detail.node, detail.cause));
+ * const consumer = await streamer.createConsumer("orders", { mode: "real-time" });
  * const producer = await streamer.createProducer("orders");
  * producer.send("paid");
+ * const message = await consumer.next();
+ * console.log(message.id, message.text());
  * ```
- */
-export function connect(uri: string | readonly string[], options: ConnectOptions = {}): Promise<RedisStreamer> {
-  return connectWith({ dial: nativeDial(), clock: systemClock }, uri, options);
-}
-
-/** The same with sockets and time put in. */
-export async function connectWith(
-  ports: StreamerPorts,
-  uri: string | readonly string[],
-  options: ConnectOptions = {},
-): Promise<RedisStreamer> {
-  const settings = connectSettings(uri, options);
-  const signal = options.signal ?? new AbortController().signal;
-  const relay: { to?: NodeEvents } = {};
-  const node = new RedisNode({
-    endpoint: settings.endpoint,
-    dial: ports.dial,
-    credentials: settings.credentials,
-    timeout: settings.timeout,
-    reconnect: settings.reconnect,
-    limits: settings.limits,
-    clock: ports.clock,
-    events: {
-      connect: (detail) => relay.to?.connect(detail),
-      disconnect: (detail) => relay.to?.disconnect(detail),
-      reconnect: (detail) => relay.to?.reconnect(detail),
-    },
-  });
-  const opened = await node.open({ signal });
-  const { mode } = opened.info;
-  if (mode === "sentinel" || (mode === "cluster" && settings.cluster !== false)) {
-    opened.pipeline.end(new StreamerError("UNSUPPORTED", "The server is no standalone one"));
-    throw clusterUnsupported();
-  }
-  const streamer = new RedisStreamer({ node, opened, settings });
-  relay.to = {
-    connect: (detail) => streamer.tell("connect", detail),
-    disconnect: (detail) => streamer.tell("disconnect", detail),
-    reconnect: (detail) => streamer.tell("reconnect", detail),
-  };
-  return streamer;
-}
-
-// Set by the class below, whose private part it reads.
-let laneOf: (streamer: RedisStreamer) => CommandLane;
-
-/** The connection on which a streamer's commands never block, for what has no verb of its own. */
-export function commandLane(streamer: RedisStreamer): CommandLane {
-  return laneOf(streamer);
-}
-
-/** What a streamer is made of. */
-interface StreamerParts {
-  readonly node: RedisNode;
-  readonly opened: OpenConnection;
-  readonly settings: ConnectSettings;
-}
-
-/**
- * A server one is connected to: makes producers and consumers, tells events, and ends all of them.
  *
- * As an `EventTarget` it tells the events of {@linkcode StreamerEventDetails}, each a `CustomEvent` with that `detail`.
- * A listener that throws harms nothing; without listeners nothing is printed.
+ * @category Connecting
  */
 export class RedisStreamer extends StreamerEventTarget implements AsyncDisposable {
-  readonly #node: RedisNode;
+  readonly #router: Router;
   readonly #settings: ConnectSettings;
-  readonly #lane: CommandLane;
-  #pages: CommandLane | undefined; // opened when a manager first reads
+  readonly #walks: ShardWalks;
+  readonly #access: PatientAccess;
+  readonly #consumerContext: ConsumerMakerContext;
   readonly #producers = new Set<ProducerHandle<unknown>>();
-  readonly #consumers = new Set<RealTimeConsumer | GroupConsumerCore>();
+  readonly #consumers = new Set<AnyConsumer>();
+  readonly #failed = new FailedConsumers<GroupConsumerCore>();
   readonly #closing = new AbortController();
   #disconnecting: Promise<void> | undefined;
 
   static {
-    laneOf = (streamer) => streamer.#lane;
+    routerOf = (streamer) => streamer.#router;
+    walksOf = (streamer) => streamer.#walks;
+    printAs(this.prototype, "RedisStreamer", (streamer) => streamer.toJSON());
   }
 
-  /** @internal Made by {@linkcode connect}. */
-  constructor({ node, opened, settings }: StreamerParts) {
+  /** @internal Created by {@linkcode connect}. */
+  constructor(router: Router, settings: ConnectSettings) {
     super();
-    this.#node = node;
+    this.#router = router;
     this.#settings = settings;
-    this.#lane = new CommandLane(node, { opened });
+    this.#walks = new ShardWalks({ clock: router.clock, timeout: settings.timeout }, (signal, left) => ({
+      run: (command) => router.run(command, { signal, within: left() }),
+      slotOf: (redisKey) => router.slotOf(redisKey),
+      primaries: router.primaries().map((node) => (command) => router.runOn(node, command, { signal, within: left() })),
+    }));
+    const { timeout } = settings;
+    const findShards = this.#walks.find;
+    this.#access = new PatientAccess({ router, timeout, closing: this.#closing.signal, findShards });
+    this.#consumerContext = {
+      router,
+      settings,
+      findShards,
+      emitter: (name) => this.#emitter(name),
+      onEnded: (ended) => {
+        this.#consumers.delete(ended);
+        if (ended instanceof GroupConsumerCore) this.#failed.delete(ended);
+      },
+      onFailed: (failed) => {
+        if (this.#consumers.delete(failed)) this.#failed.add(failed);
+      },
+    };
   }
 
-  /** The server's url, its password hidden. */
+  /** The URL of the server, with the password hidden. */
   get uri(): string {
     return this.#settings.uri;
   }
 
   /**
-   * Makes a producer for any stream. Its connection opens by itself; nothing is waited for.
+   * Creates a producer for any stream. It resolves immediately: the connection of the producer opens in the background.
    *
-   * @throws {StreamerError} `INVALID_OPTION`; `UNSUPPORTED` for what is not built yet; `DISCONNECTED` after `disconnect`.
+   * @throws {StreamerError} `INVALID_OPTION` for invalid options. `UNSUPPORTED` for `delivery: "exactly-once"`. `DISCONNECTED`
+   * after `disconnect`.
+   *
+   * @example
+   * ```ts
+   * import { connect } from "@sea/streamer-redis";
+   *
+   * await using streamer = await connect();
+   * const producer = await streamer.createGenericProducer();
+   * await producer.sendTo("orders", "paid");
+   * await producer.sendTo("invoices", "created");
+   * ```
    */
   createGenericProducer(options?: ProducerOptions): Promise<GenericProducer>;
-  /** A producer of values that a codec makes payloads of. */
+  /** Creates a producer of typed values, which the codec encodes. */
   createGenericProducer<T>(options: ProducerOptions<T> & { readonly codec: Codec<T> }): Promise<GenericProducer<T>>;
   async createGenericProducer<T>(options: ProducerOptions<T> = {}): Promise<GenericProducer<T>> {
     return await this.#newProducer(options, undefined);
   }
 
   /**
-   * Makes a producer for one stream. Its connection opens by itself; nothing is waited for.
+   * Creates a producer for one stream. It resolves immediately: the connection of the producer opens in the background.
    *
-   * @throws {StreamerError} `INVALID_STREAM_KEY`, `INVALID_OPTION`; `UNSUPPORTED` for what is not built yet; `DISCONNECTED`
-   * after `disconnect`.
+   * @throws {StreamerError} `INVALID_STREAM_KEY` or `INVALID_OPTION` for invalid arguments. `UNSUPPORTED` for
+   * `delivery: "exactly-once"`. `DISCONNECTED` after `disconnect`.
+   *
+   * @example
+   * ```ts
+   * import { connect } from "@sea/streamer-redis";
+   *
+   * await using streamer = await connect();
+   * const producer = await streamer.createProducer("orders");
+   * producer.send("paid"); // not awaited: sends are pipelined
+   * await producer.flush();
+   * ```
    */
   createProducer(streamKey: string, options?: ProducerOptions): Promise<Producer>;
-  /** A producer of values that a codec makes payloads of. */
+  /** Creates a producer of typed values, which the codec encodes. */
   createProducer<T>(
     streamKey: string,
     options: ProducerOptions<T> & { readonly codec: Codec<T> },
@@ -198,112 +193,137 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   }
 
   /**
-   * Makes a consumer of one or several streams, with a connection of its own.
+   * Creates a consumer of one or several streams. It has a connection of its own.
    *
-   * In real time it is anchored when this resolves, in a group the group is there: what is written from then on is not missed.
-   * While the server is away this waits. What cannot be healed (no stream, not allowed) is told by the first `next()`.
+   * When the promise resolves, the start position is fixed, and the group exists. No entry that is added from then on is missed.
+   * Unrecoverable errors, such as a missing permission, reject the first `next()`. If the server cannot be reached or is not
+   * ready, creation fails after the `timeout` of `connect`. An existing consumer waits without a limit.
    *
-   * Which verbs it has follows from its options: `ack`, `ackWith`, `nack` and `term` with `autoCommit` `"rolling"` and
-   * `"disabled"`, and `commit` with the latter.
+   * The available methods depend on `autoCommit`. `"rolling"` and `"disabled"` have `ack`, `ackWith`, `nack` and `term`.
+   * `"disabled"` also has `commit`.
    *
-   * @throws {StreamerError} `INVALID_STREAM_KEY`, `STREAM_KEY_EMPTY`, `INVALID_OPTION`, `UNSUPPORTED`; `DISCONNECTED` after
-   * `disconnect`; the signal's reason.
+   * @throws {StreamerError} `INVALID_STREAM_KEY`, `STREAM_KEY_EMPTY` or `INVALID_OPTION` for invalid arguments. `UNSUPPORTED` for
+   * `shardOwnership: "owned"`. `TIMEOUT` if the server cannot be reached or is not ready: the `cause` is its last answer.
+   * `DISCONNECTED` after `disconnect`. Or the reason of `signal`.
+   *
+   * @example
+   * ```ts
+   * import { connect } from "@sea/streamer-redis";
+   *
+   * await using streamer = await connect();
+   * const consumer = await streamer.createConsumer("orders", {
+   *   mode: "load-balanced",
+   *   group: "billing",
+   *   autoCommit: "rolling",
+   * });
+   * const producer = await streamer.createProducer("orders");
+   * producer.send("paid");
+   *
+   * // A worker uses a signal that SIGTERM aborts.
+   * for await (const message of consumer.messages({ signal: AbortSignal.timeout(1_000) })) {
+   *   console.log(message.id, message.text());
+   *   consumer.ack(message);
+   * }
+   * ```
    */
   createConsumer<T>(
     streamKeys: string | readonly string[],
     options: RealTimeOptions & RealTimeDecodingOptions<T>,
   ): Promise<Consumer<TypedMessage<T>>>;
-  /** The same without a codec. */
+  /** Creates a consumer without a group. */
   createConsumer(streamKeys: string | readonly string[], options: RealTimeOptions): Promise<Consumer>;
-  /** A consumer in a group whose acknowledgements are sent by itself. */
+  /** Creates a group consumer of typed values with `ack`. Acknowledgements are sent automatically. */
   createConsumer<T>(
     streamKeys: string | readonly string[],
     options: RollingOptions & DecodingOptions<T>,
   ): Promise<AckConsumer<TypedMessage<T>>>;
-  /** The same without a codec. */
+  /** Creates a group consumer with `ack`. Acknowledgements are sent automatically. */
   createConsumer(streamKeys: string | readonly string[], options: RollingOptions): Promise<AckConsumer>;
-  /** A consumer in a group whose acknowledgements are sent when it says so. */
+  /** Creates a group consumer of typed values with `ack` and `commit`. */
   createConsumer<T>(
     streamKeys: string | readonly string[],
     options: DisabledOptions & DecodingOptions<T>,
   ): Promise<CommitConsumer<TypedMessage<T>>>;
-  /** The same without a codec. */
+  /** Creates a group consumer with `ack` and `commit`. */
   createConsumer(streamKeys: string | readonly string[], options: DisabledOptions): Promise<CommitConsumer>;
-  /** A consumer in a group that acknowledges by itself. */
+  /** Creates a group consumer of typed values that acknowledges automatically. */
   createConsumer<T>(
     streamKeys: string | readonly string[],
     options: (DelayedOptions | ImmediateOptions) & DecodingOptions<T>,
   ): Promise<GroupConsumer<TypedMessage<T>>>;
-  /** The same without a codec. */
+  /** Creates a group consumer that acknowledges automatically. */
   createConsumer(
     streamKeys: string | readonly string[],
     options: DelayedOptions | ImmediateOptions,
   ): Promise<GroupConsumer>;
-  /** Any consumer of values, where its other options are not known before the program runs. */
+  /** Creates a consumer of typed values whose other options are only known at run time. */
   createConsumer<T>(
     streamKeys: string | readonly string[],
     options: (RealTimeOptions | GroupOptions) & DecodingOptions<T>,
   ): Promise<Consumer<TypedMessage<T>>>;
-  /** Any consumer, where its options are not known before the program runs. */
+  /** Creates a consumer whose options are only known at run time. */
   createConsumer(streamKeys: string | readonly string[], options: ConsumerOptions): Promise<Consumer>;
   async createConsumer(streamKeys: string | readonly string[], options: ConsumerOptions): Promise<Consumer> {
-    const make = this.#consumerMaker(options);
-    const keys = checkStreamKeys(streamKeys);
+    const make = checkFor("create the consumer", () => consumerMaker(options, this.#consumerContext));
+    const keys = checkFor("create the consumer", () => checkStreamKeys(streamKeys));
     this.#checkConnected();
     options.signal?.throwIfAborted();
     const signals = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
     const consumer = await make(keys, AbortSignal.any(signals));
-    this.#consumers.add(consumer);
+    if (!consumer.isOver) this.#consumers.add(consumer); // otherwise it has failed already, and next() rejects
     if (this.#disconnecting !== undefined) await consumer.end();
     return consumer;
   }
 
   /**
-   * Makes a manager, on this streamer's own connection, and another one once it reads messages. It need not be ended.
+   * Creates a manager, which inspects and maintains streams and their groups.
+   *
+   * The manager uses the streamer's own connection, and opens another one for replies that may be large. You do not have to close it.
    *
    * @throws {StreamerError} `DISCONNECTED` after `disconnect`.
+   *
+   * @example
+   * ```ts
+   * import { connect } from "@sea/streamer-redis";
+   *
+   * await using streamer = await connect();
+   * const manager = await streamer.createManager();
+   * for await (const key of manager.streams()) console.log(key, await manager.length(key));
+   * ```
    */
-  // deno-lint-ignore require-await -- what it throws is to reject
+  // deno-lint-ignore require-await -- so that it rejects instead of throwing
   async createManager(): Promise<Manager> {
     this.#checkConnected();
-    const { timestampFormat, messageField, limits } = this.#settings;
-    const run: RunOn = async (command, options) => {
-      this.#checkConnected();
-      return await this.#lane.run(command, options);
-    };
-    const primaries = [{ name: this.#node.name, run }]; // of a cluster all, each with its own
-    return new Manager({
-      timestampFormat,
-      field: fieldBytes(messageField),
-      replyLimit: limits.reply,
-      run,
-      read: async (command, options) => {
-        this.#checkConnected();
-        return await (this.#pages ??= new CommandLane(this.#node)).run(command, options);
-      },
-      server: () => this.#node.server,
-      primaries: () => primaries,
-    });
+    return new Manager(managerContext(this.#router, this.#settings, this.#access));
   }
 
-  /** What this streamer has made that has not ended. */
+  /** Returns the numbers of producers and consumers that have not ended. */
   stats(): StreamerStats {
     return { producers: this.#producers.size, consumers: this.#consumers.size };
+  }
+
+  /** Returns the URL with the password hidden, and the statistics, for `JSON.stringify`. */
+  toJSON(): StreamerJson {
+    return { uri: this.uri, ...this.stats() };
   }
 
   /**
    * Flushes every producer, ends every consumer, and closes all sockets, so that the process can exit by itself.
    *
-   * What is left at the timeout (milliseconds, by default that of `connect`) rejects with `DISCONNECTED`. A second call is
-   * harmless.
+   * The receipts of sends that are not complete after `timeout` reject with `DISCONNECTED`. That does not reject this call: to
+   * learn of them, await the receipts, or `end` of the producer. `timeout` is a number of milliseconds, and the default is the
+   * `timeout` of `connect`. A second call does nothing.
    *
-   * @throws {StreamerError} `SEND_FAILED`, after everything is closed, where sends had failed that nobody awaited;
-   * `INVALID_OPTION`.
+   * @throws {StreamerError} `SEND_FAILED` if unawaited sends had failed before the timeout. Everything is closed by then.
+   * `INVALID_OPTION` for an invalid timeout.
    */
   disconnect(options: { readonly timeout?: number } = {}): Promise<void> {
-    if (this.#disconnecting !== undefined) return this.#disconnecting.catch(() => {}); // its first caller is told
+    if (this.#disconnecting !== undefined) return this.#disconnecting.catch(() => {}); // the first caller gets the error
     try {
-      const limit = checkNumber("timeout", options.timeout, this.#settings.timeout, { min: 0 });
+      const limit = checkFor("disconnect", () => {
+        checkNames("options of disconnect", options, ["timeout"]);
+        return checkNumber("timeout", options.timeout, this.#settings.timeout, { min: 0 });
+      });
       return this.#disconnecting = this.#disconnect(limit);
     } catch (error) {
       return Promise.reject(error); // nothing has been disconnected
@@ -315,33 +335,34 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     await this.disconnect();
   }
 
-  /** @internal Tells an event. */
-  tell<Name extends keyof StreamerEventDetails>(name: Name, detail: StreamerEventDetails[Name]): void {
+  /** @internal Dispatches an event. */
+  emit<Name extends keyof StreamerEventDetails>(name: Name, detail: StreamerEventDetails[Name]): void {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
   #newProducer<T>(options: ProducerOptions<T>, streamKey: string | undefined): ProducerHandle<T> {
-    const settings = producerSettings(options);
+    const settings = checkFor("create the producer", () => producerSettings(options));
     this.#checkConnected();
     options.signal?.throwIfAborted();
-    const { timestampFormat, messageField, reconnect } = this.#settings;
+    const { timestampFormat, messageField } = this.#settings;
     const engine = new Engine({
-      node: this.#node,
+      router: this.#router,
       settings,
+      messageField,
       timestampFormat,
-      reconnect,
-      onFenceUnavailable: (detail) => this.tell("fence-unavailable", detail),
+      onFenceUnavailable: (detail) => this.emit("fence-unavailable", detail),
     });
-    const host: ProducerHost = {
+    const host: ProducerContext = {
       servers: (signal) => {
-        const run = <T>(command: Command<T>) => this.#lane.run(command, { signal });
-        return { run, primaries: [run] };
+        const patiently = this.#access.patiently((command, options) => this.#router.run(command, options));
+        const run = <T>(command: Command<T>) => patiently(command, signal === undefined ? {} : { signal });
+        return { run, findShards: this.#access.findShards, signal };
       },
       ended: (handle) => this.#producers.delete(handle),
       cloned: (handle) => this.#producers.add(handle),
     };
     const producer = new ProducerHandle<T>(
-      new Sender(engine, { messageField, codec: settings.codec }),
+      new Sender(engine, settings.codec),
       host,
       streamKey,
     );
@@ -349,76 +370,22 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     return producer;
   }
 
-  /** Checks the options, and gives what makes a consumer of them. */
-  #consumerMaker(options: ConsumerOptions): ConsumerMaker {
-    if (typeof options !== "object" || options === null) {
-      throw invalidOption("options", options, "an object with a mode");
-    }
-    const { timestampFormat, messageField, reconnect, timeout } = this.#settings;
-    const shared = {
-      node: this.#node,
-      anchor: {
-        clock: this.#node.clock,
-        reconnect,
-        barred: new Set<string>(),
-        run: <T>(command: Command<T>, runOptions: { readonly signal: AbortSignal }) =>
-          this.#lane.run(command, runOptions),
-      },
-      timestampFormat,
-      field: fieldBytes(messageField),
-      onEnded: (ended: RealTimeConsumer | GroupConsumerCore) => void this.#consumers.delete(ended),
-    };
-    if (options.mode === "real-time") {
-      const host = {
-        ...shared,
-        settings: realTimeSettings(options),
-        onReset: this.#teller("stream-reset"),
-        onShards: this.#teller("shards"),
-        onDeadLetter: this.#teller("dead-letter"),
-      };
-      return (keys, signal) => createRealTimeConsumer(host, keys, signal);
-    }
-    if (options.mode !== "resumable" && options.mode !== "load-balanced") {
-      throw invalidOption(
-        "mode",
-        (options as { mode?: unknown }).mode,
-        `"real-time" or "resumable" or "load-balanced"`,
-      );
-    }
-    const settings = groupSettings(options);
-    const events = {
-      claimed: this.#teller("claimed"),
-      lost: this.#teller("lost"),
-      released: this.#teller("released"),
-      gap: this.#teller("gap"),
-      groupRecreated: this.#teller("group-recreated"),
-      streamReset: this.#teller("stream-reset"),
-      deadLetter: this.#teller("dead-letter"),
-      shards: this.#teller("shards"),
-      fenceUnavailable: this.#teller("fence-unavailable"),
-    };
-    return async (keys, signal) => {
-      const member = await memberOf(settings);
-      return await createGroupConsumer({ ...shared, settings, member, timeout, events }, keys, signal);
-    };
-  }
-
-  #teller<Name extends keyof StreamerEventDetails>(name: Name): (detail: StreamerEventDetails[Name]) => void {
-    return (detail) => this.tell(name, detail);
+  #emitter<Name extends keyof StreamerEventDetails>(name: Name): (detail: StreamerEventDetails[Name]) => void {
+    return (detail) => this.emit(name, detail);
   }
 
   #checkConnected(): void {
-    if (this.#disconnecting === undefined) return;
-    throw new StreamerError("DISCONNECTED", "Cannot use a streamer that has been disconnected");
+    checkConnected(this.#closing.signal);
   }
 
   async #disconnect(limit: number): Promise<void> {
     this.#closing.abort(new StreamerError("DISCONNECTED", "The streamer was disconnected"));
     const ends = [...this.#producers].map((producer) => producer.shutdown(limit));
-    const consumers = [...this.#consumers].map((consumer) => consumer.end({ timeout: limit }).catch(() => {})); // it stays pending
+    const consumers = [...this.#consumers, ...this.#failed.held].map((consumer) =>
+      consumer.shutdown(limit).catch(() => {})
+    ); // unacknowledged messages stay pending
     const results = await Promise.allSettled([...ends, ...consumers]);
-    this.#lane.close();
-    this.#pages?.close();
+    this.#router.close();
     const failed = results.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
   }

@@ -1,4 +1,4 @@
-// Owns how Bun's own client is driven, in the fastest way known to us; runs on Bun alone. Must not know other clients.
+// Drives Bun's own client in the fastest way known to us. Runs on Bun only.
 
 import { contend, type Job } from "./contend.ts";
 import { readAhead } from "./group_reads.ts";
@@ -6,16 +6,16 @@ import { Stopwatch } from "./latency.ts";
 import { overlapped } from "./pacing.ts";
 import { consume, endToEnd, produce, readPages } from "./shapes.ts";
 
-/** What is used of Bun's client. */
+/** The part of Bun's client that is used. */
 interface BunRedis {
   connect(): Promise<void>;
   send(command: string, args: string[]): Promise<unknown>;
 }
 
-/** A reply to XREAD or XREADGROUP, in the form that Bun gives to RESP3's map. */
+/** A reply to XREAD or XREADGROUP, with Bun's representation of a RESP3 map. */
 type Streams = Record<string, [id: string, fields: string[]][]> | null;
 
-// The types of Bun are unknown to the checker, which runs on Deno.
+// The type checker runs on Deno and does not know the types of Bun.
 const { Bun } = globalThis as unknown as { Bun: { RedisClient: new (url: string) => BunRedis } };
 
 async function open({ url }: Job): Promise<BunRedis> {
@@ -53,7 +53,7 @@ await contend({
       }));
   },
 
-  /** Eight pages in flight; without Bun's automatic pipelining it is slower by a third, and in turn by two. */
+  /** Eight pages in flight. Without Bun's automatic pipelining it is a third slower, in sequence two thirds. */
   async "group-best"(job, measure) {
     const client = await open(job);
     const { group } = job;

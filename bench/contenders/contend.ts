@@ -1,65 +1,64 @@
-// Owns what every contender's process does: take a job from the command line, measure the part that counts, print one
-// line of JSON. Must not know any client.
+// The process of a contender: takes a job from the command line, measures the relevant part, and prints one line of JSON.
 
 import { readdirSync, readFileSync, writeSync } from "node:fs";
 import { argv, cpuUsage, exit } from "node:process";
 
-/** What a process is asked to do. */
+/** The job of a process. */
 export interface Job {
-  /** Which of the contender's forms runs. */
+  /** The form to run. */
   readonly form: string;
   readonly url: string;
-  /** The server's process, for its CPU time; 0 where it cannot be seen. */
+  /** The process id of the server, for its CPU time; 0 if unknown. */
   readonly serverPid: number;
-  /** The stream that is measured: empty before a producer, filled before a consumer. */
+  /** The stream to measure: empty for a producer, filled for a consumer. */
   readonly key: string;
-  /** Another one of the same kind, with `warmup` messages, for the time before. */
+  /** A stream of the same kind with `warmup` messages, for the warm-up. */
   readonly warmKey: string;
-  /** The group to consume them in, which does not exist yet. */
+  /** The group to consume in, which does not exist yet. */
   readonly group: string;
-  /** Empty streams for what is passed on, and for the time before. */
+  /** Empty streams as targets of a relay, and of its warm-up. */
   readonly sink: string;
   readonly warmSink: string;
   readonly messages: number;
   readonly warmup: number;
-  /** Shards over which they are spread; 0 for the plain key. */
+  /** Shards for the messages; 0 for the plain key. */
   readonly shards: number;
   /** The payload of every message. */
   readonly payload: string;
-  /** Messages a second, where the form sends at a pace. */
+  /** Messages per second, if the form sends at a pace. */
   readonly rate: number;
   /** A file of captured replies, for decoders. */
   readonly capture: string;
-  /** A folder for files, that is empty. */
+  /** An empty folder for files. */
   readonly folder: string;
 }
 
 /** The line that a process prints. */
 export interface Sample {
-  /** Messages that were really handled. */
+  /** Messages that were handled. */
   readonly messages: number;
   readonly seconds: number;
-  /** CPU time of the client's process a message, in microseconds. */
+  /** CPU time of the client's process per message, in microseconds. */
   readonly clientUs: number | null;
-  /** CPU time of the server's process a message, in microseconds; null where it cannot be seen. */
+  /** CPU time of the server's process per message, in microseconds; null if unknown. */
   readonly serverUs: number | null;
   /** Bytes of the file that was written or read. */
   readonly bytes?: number;
   /** Microseconds from send to receipt. */
   readonly p50?: number;
   readonly p99?: number;
-  /** MiB of resident memory at its highest, and how much that is above the time before the first send. */
+  /** Peak resident memory in MiB, and its growth since before the first send. */
   readonly residentMiB?: number;
   readonly growthMiB?: number;
 }
 
-/** Runs the measured part, once; `body` resolves to the number of messages it handled. */
+/** Runs the measured part once; `body` resolves to the number of handled messages. */
 export type Measure = (body: () => Promise<number> | number) => Promise<void>;
 
-/** One way of driving a client; what it adds to the sample it returns. */
+/** One way of driving a client; returns additions to the sample. */
 export type Form = (job: Job, measure: Measure) => Promise<Partial<Sample> | void>;
 
-/** Runs the form that the command line asks for, prints its sample and ends the process. */
+/** Runs the form of the command line, prints its sample, and ends the process. */
 export async function contend(forms: Readonly<Record<string, Form>>): Promise<void> {
   const job: Job = JSON.parse(argv[2]);
   let sample: Sample | undefined;
@@ -83,7 +82,7 @@ async function measured(serverPid: number, body: () => Promise<number> | number)
   return { messages, seconds, clientUs: (user + system) / messages, serverUs: serverUs > 0 ? serverUs : null };
 }
 
-/** Nanoseconds that the server's threads have spent on a CPU; 0 where that cannot be read. */
+/** CPU time of the server's threads in nanoseconds; 0 if it cannot be read. */
 function serverCpu(pid: number): number {
   try {
     return readdirSync(`/proc/${pid}/task`)

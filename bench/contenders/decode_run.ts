@@ -1,4 +1,4 @@
-// Owns the shape of a decoding run: captured replies, fed in pieces of 64 KiB, again and again. Must not know any decoder.
+// The shape of a decoding run: captured replies in pieces of 64 KiB, repeated.
 
 import { readFileSync } from "node:fs";
 import type { Form, Job } from "./contend.ts";
@@ -6,12 +6,12 @@ import type { Form, Job } from "./contend.ts";
 /** Bytes of one piece. */
 const PIECE = 64 * 1024;
 
-/** Takes the pieces one after the other, and gives the number of messages that became whole with each. */
+/** Accepts the pieces in order; returns the number of messages that each piece completes. */
 export interface PieceDecoder {
   decode(piece: Uint8Array): number;
 }
 
-/** Decodes the capture until the job's number of messages has come out. */
+/** Decodes the capture until it has yielded the number of messages of the job. */
 export function decoding(open: () => PieceDecoder): Form {
   return async (job: Job, measure) => {
     const capture = readFileSync(job.capture);

@@ -1,14 +1,14 @@
-// Owns how a group's backlog is read and acknowledged with clients that leave both to their user. Must not know any client.
+// Reads and acknowledges the backlog of a group with clients that leave both to the user.
 
-/** What a client does for one consumer of a group. */
+/** The operations of one consumer in a group. */
 export interface GroupReader {
-  /** Reads the next page; gives its ids, or nothing at the end of the stream. */
+  /** Reads the next page; resolves to its ids, or to nothing at the end of the stream. */
   read(): Promise<string[] | undefined>;
-  /** Acknowledges; gives how many were. */
+  /** Acknowledges; resolves to the number of acknowledged messages. */
   ack(ids: string[]): Promise<number>;
 }
 
-/** Reads page after page, each acknowledged before the next is asked for; gives how many messages were acknowledged. */
+/** Reads page after page, and acknowledges each before the next request. Resolves to the number of acknowledged messages. */
 export async function readInTurn({ read, ack }: GroupReader): Promise<number> {
   let acked = 0;
   for (let ids = await read(); ids; ids = await read()) acked += await ack(ids);

@@ -1,5 +1,5 @@
-// Owns how ioredis is driven. "plain": a promise for each command, at most 10,000 unanswered. "best": the fastest way known to us,
-// pipelines given as arrays, two of them in flight. Must not know other clients.
+// Drives ioredis. "plain": a promise for each command, at most 10,000 in flight. "best": the fastest way known to us, pipelines given
+// as arrays, two of them in flight.
 
 import { Redis } from "ioredis";
 import { contend, type Job } from "./contend.ts";
@@ -60,8 +60,8 @@ await contend({
   },
 
   /**
-   * Buffers in place of strings, and eight pages in flight. Pipelines given as arrays, `call` and strings are about as fast;
-   * automatic pipelining is slower by a third.
+   * Buffers instead of strings, and eight pages in flight. Pipelines given as arrays, `call` and strings are about as fast. Automatic
+   * pipelining is a third slower.
    */
   async "group-best"(job, measure) {
     const client = open(job);

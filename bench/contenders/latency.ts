@@ -1,8 +1,8 @@
-// Owns the clock of the end-to-end runs: when each message was sent and when it came out. Must not know any client.
+// The clock of end-to-end runs: the time when each message was sent, and when it arrived.
 
 import type { Job, Sample } from "./contend.ts";
 
-/** Notes when numbered messages of one process leave and arrive. */
+/** Records when the numbered messages of one process leave and arrive. */
 export class Stopwatch {
   readonly #job: Job;
   readonly #sent: Float64Array;
@@ -21,13 +21,13 @@ export class Stopwatch {
     return this.#waits.length >= this.#job.messages;
   }
 
-  /** Starts the clock of message `index` and gives its payload: the number, padded to the payload's size. */
+  /** Starts the clock of message `index` and returns its payload: the number, padded to the size of a payload. */
   payload(index: number): string {
     this.#sent[index] = performance.now();
     return String(index).padEnd(this.#job.payload.length);
   }
 
-  /** Stops the clock of the message with that payload; they come in the order in which they were sent. */
+  /** Stops the clock of the message with that payload. Messages arrive in the order of the sends. */
   arrive(payload: string): void {
     const now = performance.now();
     const index = Number(payload);

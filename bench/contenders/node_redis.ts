@@ -1,5 +1,4 @@
-// Owns how node-redis is driven. "plain": its typed commands with default options, at most 10,000 unanswered.
-// "best": the fastest way known to us. Must not know other clients.
+// Drives node-redis. "plain": its typed commands with default options, at most 10,000 in flight. "best": the fastest way known to us.
 
 import { createClient, RESP_TYPES } from "redis";
 import { contend, type Job } from "./contend.ts";
@@ -12,7 +11,7 @@ function open({ url }: Job) {
   return createClient({ url }).on("error", fail).connect();
 }
 
-/** Without the timeout of each command, which costs more than the command itself. */
+/** Without the timeout for each command, which costs more than the command itself. */
 function openWithoutTimeout({ url }: Job) {
   return createClient({ url, commandOptions: { timeout: undefined } }).on("error", fail).connect();
 }
@@ -52,7 +51,7 @@ await contend({
       }));
   },
 
-  /** Raw commands, and Buffers in place of strings. */
+  /** Raw commands, and Buffers instead of strings. */
   async "consume-best"(job, measure) {
     const client = (await openWithoutTimeout(job)).withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
     await consume(job, measure, (key, count) =>
@@ -80,9 +79,9 @@ await contend({
   },
 
   /**
-   * Raw commands, Buffers in place of strings, and eight pages in flight. In client CPU strings cost 15 % more, ids given back
-   * as the Buffers they are, each then a write of its own, 50 %, the typed commands 60 %. Fewer in flight are slower, 16 and 32
-   * are alike.
+   * Raw commands, Buffers instead of strings, and eight pages in flight. In client CPU, strings cost 15 % more, ids that are returned as
+   * Buffers 50 % (each is a write of its own), and the typed commands 60 %. Fewer pages in flight are slower; 16 and 32 make no
+   * difference.
    */
   async "group-best"(job, measure) {
     const client = (await openWithoutTimeout(job)).withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });

@@ -1,9 +1,10 @@
-// Owns how our decoder is driven. "values": every reply as a tree of copied values; "pages": as the consumer does it,
-// framed in place, checked, and each entry made a message. Must not know sockets.
+// Drives the decoder of this library. "values": every reply as a tree of copied values. "pages": like the consumer, framed in place,
+// checked, and with a message for each entry.
 
 import { RespDecoder, RespMap } from "../../resp/mod.ts";
 import { readPage } from "../../streamer/commands/xread.ts";
-import { fieldBytes, Message } from "../../streamer/model/message.ts";
+import { Message } from "../../streamer/model/message.ts";
+import { fieldBytes } from "../../streamer/model/message_headers.ts";
 import { contend } from "./contend.ts";
 import { decoding, type PieceDecoder } from "./decode_run.ts";
 
@@ -24,7 +25,7 @@ function decodeValues(): PieceDecoder {
 
 const field = fieldBytes("msg");
 
-/** Frames a page, takes it with its bytes, and makes a message of each of its entries. */
+/** Frames a page, takes it with its bytes, and creates a message for each entry. */
 function decodePages(): PieceDecoder {
   const decoder = new RespDecoder();
   return {

@@ -1,4 +1,4 @@
-// Owns how this module is driven: by its public API and nothing else. Must not know other clients.
+// Drives this library by its public API.
 
 import { readFileSync } from "node:fs";
 import { memoryUsage } from "node:process";
@@ -10,7 +10,7 @@ import { consume, endToEnd, produce } from "./shapes.ts";
 
 const MIB = 1024 * 1024;
 
-/** Consumes by batches; `look` is what is done with each message. */
+/** Consumes batches; `look` is called with each message. */
 function byBatches(options: { readonly batchSize?: number }, look?: (message: { bytes(): Uint8Array }) => void): Form {
   return async (job, measure) => {
     const streamer = await connect(job.url);
@@ -33,7 +33,7 @@ function byBatches(options: { readonly batchSize?: number }, look?: (message: { 
 
 let bytesSeen = 0;
 
-/** Sends as fast as back-pressure lets it, awaits no receipt, and flushes. */
+/** Sends as fast as back-pressure allows, awaits no receipt, and flushes. */
 const produceIgnored: Form = async (job, measure) => {
   const streamer = await connect(job.url);
   await produce(job, measure, async (key, count) => {
@@ -93,7 +93,7 @@ await contend({
     });
   },
 
-  /** Sends that respect `ready`: resident memory, at its highest and above what it was before. */
+  /** Sends that respect `ready`: the peak of resident memory, and its growth. */
   async memory(job, measure) {
     const streamer = await connect(job.url);
     const producer = await streamer.createProducer(job.key);
@@ -113,7 +113,7 @@ await contend({
   },
 });
 
-/** The kernel's own record of this process' highest resident memory, in bytes; 0 where it keeps none. */
+/** The kernel's record of this process's peak resident memory, in bytes; 0 if there is none. */
 function highWaterMark(): number {
   try {
     return Number(/^VmHWM:\s*(\d+) kB/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? 0) * 1024;

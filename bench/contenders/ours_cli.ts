@@ -1,5 +1,4 @@
-// Owns how this module's command line is driven: a stream is dumped to a file, or restored from one, in this process. Must not
-// know other clients.
+// Drives the command line of this library in this process: dumps a stream to a file, or restores one.
 
 import { stat } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,10 +1,10 @@
-// Owns how this module's files are driven: one is written, or read from one end to the other. Must not know servers.
+// Writes a file with this library, or reads one from beginning to end.
 
 import { join } from "node:path";
 import { MessageSink, MessageSource } from "../../streamer/file/mod.ts";
 import { contend, type Job } from "./contend.ts";
 
-/** Writes a file; gives its size. What the system does not yet have on its disk is none of the sink's work. */
+/** Writes a file; resolves to its size. The flush to the disk is not measured. */
 async function write({ payload, folder }: Job, name: string, count: number): Promise<number> {
   const sink = await MessageSink.create(join(folder, name));
   const timestamp = 1_700_000_000_000n;

@@ -1,11 +1,11 @@
-// Owns how this module's consumer groups are driven: by its public API and nothing else. What is measured ends when the
-// server has confirmed every ack, which is when `end` resolves. Must not know other clients.
+// Drives the consumer groups of this library by its public API. The measurement ends once the server has confirmed every
+// acknowledgement, when `end` resolves.
 
 import { connect } from "../../mod.ts";
 import { contend, type Form } from "./contend.ts";
 import { consume } from "./shapes.ts";
 
-/** Acks message by message; the consumer sends the acks by itself. */
+/** Acknowledges message by message; the consumer sends the acknowledgements by itself. */
 function rolling(options: { readonly mode: "resumable" | "load-balanced"; readonly batchSize?: number }): Form {
   return async (job, measure) => {
     const streamer = await connect(job.url);
@@ -33,7 +33,7 @@ await contend({
   "pages-of-1000": rolling({ mode: "resumable", batchSize: 1_000 }),
   "load-balanced": rolling({ mode: "load-balanced" }),
 
-  /** A commit for each batch, of which the last is awaited. */
+  /** Commits each batch; the last commit is awaited. */
   async disabled(job, measure) {
     const streamer = await connect(job.url);
     await consume(job, measure, async (key, count) => {
@@ -58,7 +58,7 @@ await contend({
     });
   },
 
-  /** Nothing is acked by hand: what was returned is, without delay. */
+  /** Acknowledges nothing explicitly: returned messages are acknowledged without delay. */
   async delayed(job, measure) {
     const streamer = await connect(job.url);
     await consume(job, measure, async (key, count) => {

@@ -1,5 +1,4 @@
-// Owns how this module passes messages on: by `process`, from a group to another stream, acked after the receipt. Must not
-// know other clients.
+// Relays with this library: `process` from a group to another stream, acknowledged after the receipt.
 
 import { connect, process } from "../../mod.ts";
 import { contend } from "./contend.ts";

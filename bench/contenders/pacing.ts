@@ -1,4 +1,4 @@
-// Owns the ways of keeping many requests in flight on a client that gives a promise for each. Must not know any client.
+// Keeps many requests in flight on a client that returns a promise for each.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -16,7 +16,7 @@ export async function overlapped(count: number, size: number, send: () => Promis
   await last;
 }
 
-/** Every answer makes room for the next request. */
+/** Every reply allows the next request. */
 export function sliding(count: number, limit: number, send: () => PromiseLike<unknown>): Promise<void> {
   let sent = 0, answered = 0;
   return new Promise((resolve, reject) => {
@@ -36,7 +36,7 @@ function burst(count: number, send: () => PromiseLike<unknown>): PromiseLike<unk
   return Array.from({ length: count }, send);
 }
 
-/** Calls `send` with 0, 1, 2 … at a steady pace of `rate` a second; timers are no finer than a millisecond. */
+/** Calls `send` with 0, 1, 2 … at a steady pace of `rate` per second. Timers have a resolution of one millisecond. */
 export async function paced(count: number, rate: number, send: (index: number) => void): Promise<void> {
   const start = performance.now();
   for (let index = 0; index < count; await sleep(1)) {

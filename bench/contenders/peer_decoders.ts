@@ -1,5 +1,4 @@
-// Owns how the decoders inside of node-redis and ioredis are driven, which are no public part of them (and close kin).
-// "strings" is what they give by default, "buffers" copies nothing. Must not know the clients around them.
+// Drives the internal decoders of node-redis and ioredis, which are not public. "strings" is their default, "buffers" copies nothing.
 
 import { createRequire } from "node:module";
 import { contend } from "./contend.ts";
@@ -18,7 +17,7 @@ interface Decoder {
 
 const BLOB_STRING = "$".charCodeAt(0);
 
-/** Loads a file of a package, or of one that this package depends on. */
+/** Loads a file of a package, or of one of its dependencies. */
 function load(from: string, path: string): Decoder {
   const require = createRequire(createRequire(import.meta.url).resolve(from));
   return require(path).Decoder;

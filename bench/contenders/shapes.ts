@@ -1,10 +1,10 @@
-// Owns the shapes of a measured run: produce, consume, relay, end to end. Must not know any client.
+// The shapes of a measured run: produce, consume, relay, end to end.
 
 import type { Job, Measure, Sample } from "./contend.ts";
 import type { Stopwatch } from "./latency.ts";
 import { paced } from "./pacing.ts";
 
-/** Warms up, then measures `send`, which resolves when `count` messages are stored under `key`. */
+/** Warms up, then measures `send`, which resolves once `count` messages are stored under `key`. */
 export async function produce(
   job: Job,
   measure: Measure,
@@ -27,7 +27,7 @@ export async function consume(
   await measure(() => read(job.key, job.messages));
 }
 
-/** Warms up, then measures `pass`, which resolves to the number of messages that it took from one stream to another. */
+/** Warms up, then measures `pass`, which resolves to the number of messages that it copied from one stream to another. */
 export async function relay(
   job: Job,
   measure: Measure,
@@ -37,13 +37,13 @@ export async function relay(
   await measure(() => pass(job.key, job.sink, job.messages));
 }
 
-/** A page of a stream, for clients that leave the paging to their user. */
+/** A page of a stream, for clients that leave paging to the user. */
 export interface Page {
   readonly length: number;
   readonly lastId: string;
 }
 
-/** Reads page after page until `count` messages have come; gives how many did. */
+/** Reads page after page until `count` messages have arrived; resolves to their number. */
 export async function readPages(count: number, read: (after: string) => Promise<Page | undefined>): Promise<number> {
   let received = 0;
   for (let after = "0-0"; received < count;) {
@@ -55,7 +55,7 @@ export async function readPages(count: number, read: (after: string) => Promise<
   return received;
 }
 
-/** Measures the time from `send` to `watch.arrive`, at the job's pace; `receive` resolves when all have arrived. */
+/** Measures the time from `send` to `watch.arrive`, at the pace of the job. `receive` resolves once all messages have arrived. */
 export async function endToEnd(
   job: Job,
   measure: Measure,

@@ -1,14 +1,14 @@
 /*
- * The yardstick of the benchmark: what one connection to a Redis server can carry when the client does as little as
- * a client can. Commands are encoded before the clock starts, replies are hopped over and not kept.
- * It is no strict ceiling: a client that wakes less often costs the server less and can pass it by some percent.
+ * The yardstick of the benchmark: the throughput of one connection to a Redis server with a client that does as little as
+ * possible. Commands are encoded before the clock starts, and replies are skipped, not kept.
+ * It is not a strict ceiling: a client that wakes less often costs the server less, and can exceed it by a few percent.
  *
  *   cc -O2 -o limit limit.c
  *   limit MODE [--flag=value ...]          prints one line of JSON (fill prints nothing)
  *
  * modes
  *   xadd    deletes the key, then XADD key * msg <payload>, --messages times, written in chunks, replies counted
- *   fill    the same with ids known beforehand, so that readers can keep several reads in flight
+ *   fill    the same with predictable ids, so that readers can keep several reads in flight
  *   xread   XREAD COUNT page STREAMS key, from the beginning to the end of what `fill` wrote
  *   xgroup  XREADGROUP COUNT page over the same, with a fresh group
  *   lat     one process adds --rate messages a second, another reads them: microseconds from write to read
@@ -17,13 +17,13 @@
  *   --port=6379        server on 127.0.0.1
  *   --pid=0            process id of the server, to read its CPU time from /proc (Linux); 0: not measured
  *   --key=limit        the stream
- *   --messages=300000  how many
+ *   --messages=300000  number of messages
  *   --payload=256      bytes of one payload (lat: at least 64)
  *   --chunk=16         KiB of one write (xadd, fill)
  *   --page=1000        entries of one read (xread, xgroup, lat)
  *   --depth=1          reads in flight (xread, xgroup); more than one needs the ids of `fill`
  *   --ack=page         xgroup: `page` sends the XACK of a page together with the next read, `none` reads with NOACK
- *   --rate=5000        messages a second (lat)
+ *   --rate=5000        messages per second (lat)
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -103,7 +103,7 @@ static void begin(void) {
   start.server = server_cpu();
 }
 
-/* Ends the measured part and prints its line; `more` is further JSON, beginning with a comma. */
+/* Ends the measured part and prints its line; `more` is additional JSON that starts with a comma. */
 static void report(long received, const char *more) {
   double wall = seconds(CLOCK_MONOTONIC) - start.wall;
   double client = client_cpu() - start.client, server = server_cpu() - start.server;
@@ -133,7 +133,7 @@ static void wait_for(short events) {
   poll(&p, 1, -1);
 }
 
-/* Bytes moved, or 0 when the socket cannot take or give any now. */
+/* The number of bytes moved, or 0 if the socket is not ready. */
 static size_t try_write(const char *bytes, size_t n) {
   ssize_t k = write(fd, bytes, n);
   if (k < 0 && errno != EAGAIN) die("write");
@@ -172,16 +172,15 @@ static size_t encode(char *out, int count, const char **args) {
 #define ENCODE(out, ...) \
   encode(out, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *[]){__VA_ARGS__})
 
-/* The id that `fill` gives to entry i: a hundred entries in each millisecond. */
+/* The id of entry i of `fill`: a hundred entries in each millisecond. */
 static int id_of(long i, char *out) { return sprintf(out, "%lld-%ld", 1700000000000LL + i / 100, i % 100 + 1); }
 
 /* ---- replies --------------------------------------------------------------------------------------------------- */
 
 /*
- * Hops over replies without building anything. `values` counts what is still missing of the current one. Two things are
- * kept: how many bulk strings there were (three for each entry, one for each page: so entries can be counted), and the
- * last bulk string that stood right before an array: in a page of entries that is an entry's id, and after the page
- * the id of its last entry.
+ * Skips replies without building anything. `values` counts the missing values of the current reply. Two things are kept: the
+ * number of bulk strings (three for each entry, one for each page, so that entries can be counted), and the last bulk string
+ * before an array. In a page of entries that is the id of an entry, and after the page the id of the last entry.
  */
 #define ROOM (4 << 20)
 static char room[ROOM];
@@ -191,7 +190,7 @@ static char bulk[64], last_id[64];
 static int after_bulk;
 static void (*on_long_bulk)(const char *bytes);
 
-/* True when a whole reply has been passed; else more bytes are needed, and the next call goes on where this stopped. */
+/* True after a complete reply; otherwise more bytes are needed, and the next call resumes here. */
 static int hop(void) {
   for (;;) {
     char *head = room + at, *end = memchr(head, '\n', filled - at);
@@ -205,7 +204,7 @@ static int hop(void) {
     switch (*head) {
       case '$':
         if (n >= 0) {
-          if (filled - next < (size_t)n + 2) return 0; /* this header is looked at again when more has come */
+          if (filled - next < (size_t)n + 2) return 0; /* this header is read again once more bytes have arrived */
           after_bulk = n < (long)sizeof bulk;
           if (after_bulk) {
             memcpy(bulk, room + next, n);
@@ -262,7 +261,7 @@ static void reply(void) {
     reply();                                         \
   } while (0)
 
-/* Entries in `pages` replies that held nothing but pages of entries with one field each. */
+/* The number of entries in `pages` replies, which contain only pages of entries with one field each. */
 static long entries(long pages) { return (bulks - pages) / 3; }
 
 /* ---- modes ----------------------------------------------------------------------------------------------------- */
@@ -377,7 +376,7 @@ static void read_group(void) {
       sent++;
     }
     if (n) write_all(out, n);
-    /* The first `depth` requests were reads; from then on an ack precedes every read. */
+    /* The first `depth` requests are reads; after them, an XACK precedes every read. */
     if (!noack && got + 1 >= opt.depth && got + 1 < pages) {
       reply();
       acked += integer;
@@ -405,7 +404,7 @@ static int ascending(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* The writing process: each message carries the time at which it was written. */
+/* The writing process: each message carries its write time. */
 static void write_paced(void) {
   char *body = payload(), *out = allocate(opt.payload + 512), ignored[1 << 16];
   usleep(200000); /* the reader is waiting by then */
@@ -417,7 +416,7 @@ static void write_paced(void) {
     write_all(out, ENCODE(out, "XADD", opt.key, "*", "msg", body));
     while (try_read(ignored, sizeof ignored)) {}
   }
-  usleep(200000); /* the last messages are read before this connection goes */
+  usleep(200000); /* the last messages are read before this connection closes */
 }
 
 static void latency(void) {

@@ -1,71 +1,80 @@
-// Owns the demo's command line. Must not know what is done with it.
+// The command line of the demo.
 
 import { resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-/** What the demo is asked to do. */
+/** The parsed command line. */
 export interface Options {
-  /** Files and folders whose lines are streamed; none for all text under node_modules. */
+  /** Files and folders whose lines are streamed; empty for the text of the project. */
   readonly paths: readonly string[];
-  /** Most lines to stream. */
-  readonly limit: number;
+  /** The most lines to stream; `undefined` if not given. */
+  readonly limit: number | undefined;
 }
 
-/** A mistake in the call, told in one sentence and by exit code 2. */
+/** A usage error: one sentence on stderr, and exit code 2. */
 export class UsageError extends Error {}
 
-export const HELP = `Streams the lines of real text through a real Redis, and proves that what arrived is what was sent.
+export const HELP = `Streams the lines of real text through a real Redis server, and checks that
+every line arrives unchanged and in order.
 
-  deno task demo [OPTION …] [FILE …]      (demo:bun and demo:node run the same on Bun and Node)
+  deno task demo [OPTION …] [FILE …]
+  deno task demo:bun …, deno task demo:node …    the same on Bun and on Node
 
-Sender and receiver run at the same time, first as fast as they can, then (the first lines again) at a steady pace,
-where latency is not the length of a queue.
+A producer and a consumer run at the same time: first as fast as they can, then
+at a steady pace, where latency is not the length of a queue.
 
-FILE is a text file, or a folder for every text file in it. Without one: every text file under node_modules.
+FILE is a text file, or a folder with text files. Without FILE, the demo streams
+the text files in node_modules. If that folder does not exist yet, it streams the
+text files of this project, repeated to 1,000,000 lines.
 
-  --limit N   at most N lines
-  --help      this text
+  --limit N   stream at most N lines
+  --help      print this text
 
-REDIS_URL names the server; without it one is started for the demo and stopped at the end.
-Exit code 0: all arrived, in order and unchanged. 1: it did not. 2: a mistake in the call. 130: stopped by Ctrl-C.
+REDIS_URL names the server. Without REDIS_URL, the demo starts a server and stops
+it at the end.
+
+Exit codes
+    0  all lines arrived, in order and unchanged
+    1  they did not
+    2  usage error
+  130  stopped by Ctrl-C
 `;
 
 /** The project's folder. */
-export const root: string = fileURLToPath(new URL("../../", import.meta.url));
+export const root: string = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Reads the command line; undefined where help is wanted. */
-export function readOptions(words: readonly string[]): Options | undefined {
-  const { values, positionals } = parse(words);
+/** Parses the command line; returns `undefined` for `--help`. */
+export function readOptions(args: readonly string[]): Options | undefined {
+  const { values, positionals } = parse(args);
   if (values.help) return undefined;
   return {
     paths: positionals.map((path) => resolve(callersFolder(), path)),
-    limit: positive("--limit", values.limit),
+    limit: values.limit === undefined ? undefined : positive("--limit", values.limit),
   };
 }
 
-function parse(words: readonly string[]) {
+function parse(args: readonly string[]) {
   try {
     return parseArgs({
-      args: [...words],
+      args: [...args],
       allowPositionals: true,
       options: { limit: { type: "string" }, help: { type: "boolean", short: "h" } },
     });
   } catch (cause) {
     const [sentence] = String(cause instanceof Error ? cause.message : cause).split(". ");
-    throw new UsageError(`${sentence}; --help says what there is`, { cause });
+    throw new UsageError(`${sentence} (see --help)`, { cause });
   }
 }
 
-function positive(name: string, text: string | undefined): number {
-  if (text === undefined) return Infinity;
+function positive(name: string, text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value > 0) return value;
-  throw new UsageError(`Cannot use ${name} as it must be a whole number above 0: current value is ${text}`);
+  throw new UsageError(`${name} must be a whole number above 0, got ${text}`);
 }
 
-/** A task runs in the project's folder and says where it was called in INIT_CWD. */
+/** The folder in which the user called the task. Deno runs a task in the project's folder and sets INIT_CWD. */
 function callersFolder(): string {
   const here = process.cwd();
   return resolve(here) === resolve(root) ? process.env.INIT_CWD ?? here : here;

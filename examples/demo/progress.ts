@@ -1,60 +1,99 @@
-// Owns what is seen while the demo runs: two bars on a terminal, else a line now and then. Must not know what is counted.
+// Shows the progress of the demo: two bars on a terminal, otherwise a line every two seconds.
 
 import process from "node:process";
-import { MultiBar } from "cli-progress";
+import { columnsOf, type Paint, paintFor, wrap } from "./screen.ts";
 import { count } from "./table.ts";
 
-/** What is shown. */
+/** The figures to show. */
 export interface Shown {
-  /** How many messages there will be. */
+  /** The number of messages at the end. */
   readonly total: number;
   readonly sent: { readonly count: number };
   readonly received: { readonly count: number };
 }
 
-/** Shows how far it is. */
+/** A running progress display. */
 export interface Progress {
-  /** Says something beside it. */
+  /** Prints a sentence above the bars. */
   note(text: string): void;
-  /** Shows the end and gives the terminal back; a second call does nothing. */
+  /** Draws the final state and restores the terminal. A second call does nothing. */
   stop(): void;
 }
 
-/** Shows it on stderr; stdout is for the result. */
+/** Shows progress on stderr; stdout is for the result. */
 export function showProgress(shown: Shown): Progress {
   return process.stderr.isTTY ? showBars(shown) : showLines(shown);
 }
 
+const WIDEST_BAR = 30;
+const NARROWEST_BAR = 5;
+const HIDE_CURSOR = "\x1b[?25l";
+const SHOW_CURSOR = "\x1b[?25h";
+const CLEAR_LINE = "\x1b[K";
+
+interface Row {
+  readonly name: string;
+  readonly tally: { readonly count: number };
+  /** Messages at the last change, and their rate then: a finished row keeps its rate. */
+  seen: number;
+  rate: number;
+}
+
 function showBars({ total, sent, received }: Shown): Progress {
-  const bars = new MultiBar({
-    format: "{name}  {bar}  {percentage} %  {messages} messages  {speed}/s",
-    barCompleteChar: "█",
-    barIncompleteChar: "░",
-    barsize: 30,
-    hideCursor: true,
-    gracefulExit: false, // Ctrl-C is the demo's business
-  });
+  const { stderr } = process;
+  const paint = paintFor(stderr);
   const started = performance.now();
-  const rows = [{ name: "sent    ", tally: sent }, { name: "received", tally: received }].map((row) => ({
-    ...row,
-    bar: bars.create(total, 0, { name: row.name, messages: "0", speed: "0" }),
-    shown: 0,
-  }));
+  const rows: Row[] = [
+    { name: "sent", tally: sent, seen: 0, rate: 0 },
+    { name: "received", tally: received, seen: 0, rate: 0 },
+  ];
+  let drawn = false;
+  const draw = (above: readonly string[] = []) => {
+    const seconds = (performance.now() - started) / 1_000;
+    for (const row of rows) {
+      if (row.seen === row.tally.count) continue;
+      row.seen = row.tally.count;
+      row.rate = row.seen / seconds;
+    }
+    const lines = [...above, ...rows.map((row) => barLine(row, { total, columns: columnsOf(stderr), paint }))];
+    const back = drawn ? `\x1b[${rows.length}A\r` : HIDE_CURSOR;
+    stderr.write(`${back}${lines.map((line) => `${line}${CLEAR_LINE}\n`).join("")}`);
+    drawn = true;
+  };
+  draw();
   return ticking(100, {
-    tick: () => {
-      const seconds = (performance.now() - started) / 1_000;
-      for (const row of rows) {
-        if (row.shown === row.tally.count) continue; // what is complete keeps its speed
-        row.shown = row.tally.count;
-        row.bar.update(row.shown, { messages: count(row.shown), speed: count(row.shown / seconds) });
-      }
-    },
-    note: (text) => bars.log(`${text}\n`),
-    stop: () => {
-      bars.update(); // with what was noted since the last time
-      bars.stop();
-    },
+    tick: draw,
+    note: (text) => draw(wrap(text, columnsOf(stderr))),
+    stop: () => stderr.write(SHOW_CURSOR),
   });
+}
+
+interface BarOptions {
+  readonly total: number;
+  readonly columns: number;
+  readonly paint: Paint;
+}
+
+/** One bar; it becomes shorter, or disappears, on a narrow terminal. */
+export function barLine(
+  { name, seen, rate }: Pick<Row, "name" | "seen" | "rate">,
+  { total, columns, paint }: BarOptions,
+): string {
+  const share = total > 0 ? Math.min(1, seen / total) : 1;
+  const whole = count(total);
+  const parts = [
+    `${Math.floor(share * 100)} %`.padStart(5),
+    `${count(seen).padStart(whole.length)} of ${whole}`,
+    `${count(rate)}/s`.padStart(9),
+  ];
+  const label = name.padEnd("received".length);
+  // The last column stays empty, since some terminals wrap a full line.
+  const room = columns - 1 - label.length - parts.reduce((sum, part) => sum + 2 + part.length, 0) - 2;
+  if (room < NARROWEST_BAR) return [label, ...parts].join("  ").slice(0, Math.max(0, columns - 1));
+  const width = Math.min(WIDEST_BAR, room);
+  const full = Math.round(share * width);
+  const bar = paint("█".repeat(full), "green") + paint("░".repeat(width - full), "dim");
+  return [label, bar, ...parts].join("  ");
 }
 
 function showLines({ total, sent, received }: Shown): Progress {

@@ -1,58 +1,57 @@
-// Owns which server the demo talks to, and that nothing of the demo is left on it. Must not know what is sent.
+// Provides the server for the demo and the price feed, and removes from it what they leave behind.
 
 import process from "node:process";
-import { startServer } from "../../tests/support/server.ts";
+import { connect, type RedisStreamer, StreamerError } from "../../mod.ts";
+import { startServer } from "../../tests/support/servers/server.ts";
+import { UsageError } from "./options.ts";
 
 /** A server for the demo. */
 export interface DemoServer {
   readonly url: string;
-  /** For people: what it is and whose. */
-  describe(): Promise<string>;
-  /** Takes the demo's stream away. */
+  /** What it is, for people. */
+  readonly description: string;
+  /** Deletes a stream of the demo. */
   forget(streamKey: string): Promise<void>;
-  /** Ends the server if it is the demo's own. */
+  /** Stops the server if the demo has started it. */
   stop(): Promise<void>;
 }
 
-/** The server that REDIS_URL names, else one of the demo's own. */
+/**
+ * The server of `REDIS_URL`, otherwise a server that is started for this program.
+ *
+ * Rejects at once, with a message that names `REDIS_URL`, if that is no valid URL or its server refuses.
+ */
 export async function openServer(): Promise<DemoServer> {
   const url = process.env.REDIS_URL;
-  if (url) return foreignServer(url);
+  if (url) return await foreignServer(url);
   const server = await startServer();
-  const name = `${server.isValkey ? "Valkey" : "Redis"} ${server.version}`;
   return {
     url: server.url,
-    describe: () => Promise.resolve(`${name}, started for this`),
+    description: `${server.isValkey ? "Valkey" : "Redis"} ${server.version}, started for this program`,
     forget: () => Promise.resolve(),
     stop: () => server.stop(),
   };
 }
 
-function foreignServer(url: string): DemoServer {
+async function foreignServer(url: string): Promise<DemoServer> {
+  const streamer = await connected(url);
   return {
     url,
-    describe: async () => {
-      const info = await ask(url, ["INFO", "server"]);
-      const field = (name: string) => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1];
-      const valkey = field("valkey_version");
-      return `${valkey ? `Valkey ${valkey}` : `Redis ${field("redis_version")}`}, named by REDIS_URL`;
-    },
+    description: "The server at REDIS_URL",
     forget: async (streamKey) => {
-      await ask(url, ["DEL", streamKey]);
+      const manager = await streamer.createManager();
+      await manager.deleteStream(streamKey);
     },
-    stop: () => Promise.resolve(),
+    stop: () => streamer.disconnect(),
   };
 }
 
-/** By another client: the library has no command for what the demo asks beside its stream. */
-async function ask(url: string, words: readonly string[]): Promise<string> {
-  const { createClient } = await import("redis"); // only where it is needed: it is large
-  const client = createClient({ url, socket: { reconnectStrategy: false } });
-  client.on("error", () => {}); // what is awaited rejects with it too
-  await client.connect();
+async function connected(url: string): Promise<RedisStreamer> {
   try {
-    return String(await client.sendCommand([...words]));
-  } finally {
-    client.destroy();
+    return await connect(url);
+  } catch (cause) {
+    const message = `Cannot use REDIS_URL: ${cause instanceof Error ? cause.message : cause}`;
+    const isMistake = cause instanceof StreamerError && cause.code === "INVALID_URL";
+    throw isMistake ? new UsageError(message, { cause }) : new Error(message, { cause });
   }
 }

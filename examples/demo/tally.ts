@@ -1,31 +1,31 @@
-// Owns what is noted of each direction: count, bytes, hash, latencies. Must not know where messages come from.
+// The figures of one direction: count, bytes, hash, latencies.
 
 import { createHash } from "node:crypto";
 
-/** What was sent, or what was received. */
+/** The figures of the messages that were sent, or received. */
 export class Tally {
   count = 0;
   bytes = 0;
-  /** When the last of it was done, on the clock of `performance.now()`. */
+  /** The time of the last message, on the clock of `performance.now()`. */
   endedAt = 0;
   readonly latencies: Latencies = new Latencies();
   readonly #digest = new LineDigest();
   #hash: string | undefined;
 
-  /** Notes one message. */
+  /** Counts one message. */
   add(payload: Uint8Array): void {
     this.count++;
     this.bytes += payload.length;
     this.#digest.add(payload);
   }
 
-  /** SHA-256 over all messages in their order; nothing can be added afterwards. */
+  /** SHA-256 over all messages in their order. After this, no message can be added. */
   get hash(): string {
     return this.#hash ??= this.#digest.end();
   }
 }
 
-/** SHA-256 over length and bytes of each message, so that a border that moved shows too. Hands the hash whole buffers. */
+/** SHA-256 over the length and the bytes of each message, so that a moved boundary changes the hash. It hashes whole buffers. */
 class LineDigest {
   readonly #hash = createHash("sha256");
   readonly #buffer = new Uint8Array(64 * 1024);
@@ -56,7 +56,7 @@ class LineDigest {
   }
 }
 
-/** A fair sample of any number of latencies in bounded memory (reservoir sampling), in milliseconds. */
+/** A uniform sample of latencies in bounded memory (reservoir sampling), in milliseconds. */
 export class Latencies {
   readonly #kept = new Float64Array(16_384);
   #seen = 0;
@@ -71,7 +71,7 @@ export class Latencies {
     this.#seen++;
   }
 
-  /** The latency that this share of the messages does not pass; undefined where none was noted. */
+  /** A percentile, by a share from 0 to 1; `undefined` without samples. */
   percentile(share: number): number | undefined {
     const sorted = this.#kept.slice(0, this.size).sort();
     return sorted.at(Math.max(0, Math.ceil(sorted.length * share) - 1));

@@ -1,48 +1,78 @@
-// Owns where the demo's lines come from: which files are text, and their lines as bytes. Must not know where they go.
+// Finds the demo's text: which files are text, and their lines as bytes.
 //
-// A line is what stands between two "\n", without them and as it is: a "\r" or a byte order mark belongs to it.
+// A line ends at "\n" and does not include it. A "\r" or a byte order mark belongs to its line.
 
+import { existsSync } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { root, UsageError } from "./options.ts";
 
-/** A file that is text from its first byte to its last. */
+/** A text file. */
 export interface TextFile {
   readonly path: string;
   readonly lines: number;
 }
 
-/** What was found. */
-export interface Finding {
+/** The text to stream. */
+export interface Text {
   readonly files: readonly TextFile[];
+  /** The lines of all files. */
   readonly lines: number;
-  /** Files that were looked at and left out, by reason. */
+  /** The number of lines to stream: the files are read again if they have fewer, and not to their end if they have more. */
+  readonly total: number;
+  /** Where it was found, for people. */
+  readonly place: string;
+  /** The number of files that were skipped, by reason. */
   readonly skipped: ReadonlyMap<Reason, number>;
 }
 
-/** How text is looked for. */
+/** Options of {@linkcode findText}. */
 export interface FindOptions {
-  /** Stops looking when there are so many lines. */
-  readonly limit: number;
+  /** Files and folders; empty for the default text. */
+  readonly paths: readonly string[];
+  /** The most lines to stream. */
+  readonly limit: number | undefined;
   readonly signal: AbortSignal;
 }
 
+/** Lines that are streamed if neither FILE nor --limit is given and the packages are not installed. */
+const DEFAULT_LINES = 1_000_000;
+
 const NEWLINE = 10;
 const CHUNK = 256 * 1024;
-/** The one thing that must fit into memory. Redis itself takes 512 MiB. */
+/** The longest line: it must fit into memory. Redis itself accepts 512 MiB. */
 const LONGEST = 64 * 1024 * 1024;
 
 type Reason = "binary" | "not UTF-8" | "empty" | "too long";
 
 const REASONS: Readonly<Record<Reason, string>> = {
-  "binary": "it is binary: it has a NUL byte",
+  "binary": "it is binary (it has a NUL byte)",
   "not UTF-8": "it is not UTF-8",
   "empty": "it is empty",
-  "too long": `it has a line of more than ${LONGEST} bytes`,
+  "too long": `it has a line longer than ${LONGEST} bytes`,
 };
 
-/** Finds the text files among the paths, in an order that is the same everywhere. */
-export async function findText(paths: readonly string[], { limit, signal }: FindOptions): Promise<Finding> {
+/** Finds the text files to stream, in an order that is the same on every machine. */
+export async function findText({ paths, limit, signal }: FindOptions): Promise<Text> {
+  if (paths.length > 0) {
+    const found = await search(paths, { limit, signal });
+    return { ...found, total: Math.min(found.lines, limit ?? Infinity), place: paths.join(", ") };
+  }
+  const packages = join(root, "node_modules");
+  if (existsSync(packages)) {
+    const found = await search([packages], { limit, signal });
+    return { ...found, total: Math.min(found.lines, limit ?? Infinity), place: "in node_modules" };
+  }
+  const total = limit ?? DEFAULT_LINES;
+  return { ...await search([root], { limit: total, signal }), total, place: "in this project" };
+}
+
+type Found = Pick<Text, "files" | "lines" | "skipped">;
+
+async function search(
+  paths: readonly string[],
+  { limit = Infinity, signal }: Omit<FindOptions, "paths">,
+): Promise<Found> {
   const files: TextFile[] = [];
   const skipped = new Map<Reason, number>();
   const buffer = new Uint8Array(CHUNK);
@@ -55,21 +85,23 @@ export async function findText(paths: readonly string[], { limit, signal }: Find
       files.push({ path, lines: found });
       lines += found;
     } else if (named) {
-      throw new UsageError(`Cannot stream ${path} as ${REASONS[found]}`);
+      throw new UsageError(`Cannot stream ${path}: ${REASONS[found]}`);
     } else {
       skipped.set(found, (skipped.get(found) ?? 0) + 1);
     }
   }
-  return { files, lines: Math.min(lines, limit), skipped };
+  return { files, lines, skipped };
 }
 
-/** The lines of the files, those of one chunk at a time; they are views, good until the next chunk is asked for. */
+/** The lines of the files, again and again, chunk by chunk. Each line is a view that is valid until the next chunk is requested. */
 export async function* readLines(files: readonly TextFile[]): AsyncGenerator<Iterable<Uint8Array>> {
   const buffer = new Uint8Array(CHUNK);
-  for (const { path } of files) {
-    const splitter = new LineSplitter();
-    for await (const chunk of chunksOf(path, buffer)) yield splitter.split(chunk);
-    yield splitter.end();
+  while (files.length > 0) {
+    for (const { path } of files) {
+      const splitter = new LineSplitter();
+      for await (const chunk of chunksOf(path, buffer)) yield splitter.split(chunk);
+      yield splitter.end();
+    }
   }
 }
 
@@ -79,27 +111,27 @@ interface Candidate {
 }
 
 async function* candidates(paths: readonly string[]): AsyncGenerator<Candidate> {
-  if (paths.length === 0) return yield* filesIn(join(root, "node_modules"));
   for (const path of paths) {
     const kind = await tryTo("stream", path, () => stat(path));
     if (kind.isDirectory()) yield* filesIn(path);
     else if (kind.isFile()) yield { path, named: true };
-    else throw new UsageError(`Cannot stream ${path} as it is neither a file nor a folder`);
+    else throw new UsageError(`Cannot stream ${path}: it is neither a file nor a folder`);
   }
 }
 
-/** Links are not followed: packages link to one another, in circles too. */
+/** All files below a folder. Links are not followed, since packages link to one another in circles. Git's own files are skipped. */
 async function* filesIn(folder: string): AsyncGenerator<Candidate> {
-  const entries = await tryTo("look into", folder, () => readdir(folder, { withFileTypes: true }));
+  const entries = await tryTo("read", folder, () => readdir(folder, { withFileTypes: true }));
   entries.sort((a, b) => a.name < b.name ? -1 : 1);
   for (const entry of entries) {
     const path = join(folder, entry.name);
+    if (entry.name === ".git") continue;
     if (entry.isDirectory()) yield* filesIn(path);
     else if (entry.isFile()) yield { path, named: false };
   }
 }
 
-/** How many lines it has, or why it is no text for us. */
+/** The number of lines of a file, or the reason why it cannot be streamed as text. */
 async function inspect(path: string, buffer: Uint8Array<ArrayBuffer>): Promise<number | Reason> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let lines = 0;
@@ -129,14 +161,14 @@ async function inspect(path: string, buffer: Uint8Array<ArrayBuffer>): Promise<n
   return lines > 0 ? lines : "empty";
 }
 
-/** The bytes of a file, each chunk in the same buffer. */
+/** The bytes of a file. Every chunk is in the same buffer. */
 async function* chunksOf(path: string, buffer: Uint8Array<ArrayBuffer>): AsyncGenerator<Uint8Array> {
   const file = await tryTo("read", path, () => open(path));
   try {
     for (;;) {
       const { bytesRead } = await file.read(buffer, 0, buffer.length);
       if (bytesRead > 0) yield buffer.subarray(0, bytesRead);
-      // Of a file, less than asked for is the end: most are small, and spared a second read.
+      // A short read is the end of a file. Most files are small, and this saves their second read.
       if (bytesRead < buffer.length) return;
     }
   } finally {
@@ -146,7 +178,7 @@ async function* chunksOf(path: string, buffer: Uint8Array<ArrayBuffer>): AsyncGe
 
 /** Cuts chunks into lines. */
 class LineSplitter {
-  /** The pieces of a line whose end has not come. */
+  /** The pieces of a line whose end has not been read. */
   #open: Uint8Array[] = [];
 
   *split(chunk: Uint8Array): Generator<Uint8Array> {
@@ -159,7 +191,7 @@ class LineSplitter {
     if (from < chunk.length) this.#open.push(chunk.slice(from));
   }
 
-  /** The last line, where no "\n" ends it. */
+  /** The last line, if it has no "\n". */
   *end(): Generator<Uint8Array> {
     if (this.#open.length > 0) yield this.#close(new Uint8Array(0));
   }
@@ -183,11 +215,11 @@ async function tryTo<T>(what: string, path: string, attempt: () => Promise<T>): 
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
     const reasons = new Map<unknown, string>([
-      ["ENOENT", "there is no such file"],
-      ["EACCES", "it may not be read"],
-      ["ENOTDIR", "a part of its path is no folder"],
+      ["ENOENT", "no such file"],
+      ["EACCES", "permission denied"],
+      ["ENOTDIR", "a part of its path is not a folder"],
     ]);
     const reason = reasons.get(code) ?? (cause instanceof Error ? cause.message : String(cause));
-    throw new UsageError(`Cannot ${what} ${path} as ${reason}`, { cause });
+    throw new UsageError(`Cannot ${what} ${path}: ${reason}`, { cause });
   }
 }

@@ -1,27 +1,27 @@
-// Owns the main job: one task sends, another receives, at the same time. Must not know files, servers or terminals.
+// The main job: one task sends, another receives, at the same time. It does not know files, servers or terminals.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Consumer, Message, Producer, RedisStreamer, SendReceipt } from "../../mod.ts";
 import { Tally } from "./tally.ts";
 
-/** What is to be transferred, and how. */
+/** A transfer to run. */
 export interface Job {
   readonly streamKey: string;
-  /** Lines in handfuls; each handful may be gone when the next is asked for. */
+  /** Lines, several at a time. They are valid until the next ones are requested. */
   readonly lines: AsyncIterable<Iterable<Uint8Array>>;
-  /** Most lines to send. */
+  /** The number of lines to send. */
   readonly limit: number;
-  /** Messages per second; Infinity for as fast as it goes. */
+  /** Messages per second; Infinity for as fast as possible. */
   readonly rate: number;
-  /** One message in so many is timed: it carries the time at which it was sent. The others are bare. */
+  /** Every how many messages one is timed: it carries its send time in a header. */
   readonly timeOneIn: number;
   readonly signal: AbortSignal;
 }
 
 const SENT_AT = "sent-at";
-// Enough to keep the server busy; more would only lengthen the queue, and with it the latency.
+// Enough to keep the server busy. More would only lengthen the queue, and with it the latency.
 const HIGH_WATER_MARK = 1024 * 1024;
-// How long the receiver waits, when everything has been sent, for messages that do not come.
+// Milliseconds without a message after which the receiver gives up, once everything has been sent.
 const PATIENCE = 10_000;
 const TRIM_EVERY = 8_192;
 
@@ -41,15 +41,15 @@ export class Transfer {
     this.#job = job;
   }
 
-  /** Resolves when the last message sent was received, or does not come; rejects with the signal's reason. */
+  /** Resolves when the last message was received, or after {@linkcode PATIENCE} without one. Rejects with the signal's reason. */
   async run(streamer: RedisStreamer): Promise<void> {
     const { streamKey, signal } = this.#job;
-    // The consumer first: it receives what is sent from then on.
+    // The consumer comes first: it receives messages that are sent after it was created.
     const consumer = await streamer.createConsumer(streamKey, { mode: "real-time", signal });
     const producer = await streamer.createProducer(streamKey, { highWaterMark: HIGH_WATER_MARK, signal });
     const stop = () => {
       consumer.end();
-      producer.end({ timeout: 0 }).catch(() => {}); // what is not stored by now is given up
+      producer.end({ timeout: 0 }).catch(() => {}); // unsent messages are discarded
     };
     signal.addEventListener("abort", stop);
     try {
@@ -72,8 +72,8 @@ export class Transfer {
     const { lines, limit, rate, timeOneIn, signal } = this.#job;
     const { sent } = this;
     let last: SendReceipt | undefined;
-    reading: for await (const handful of lines) {
-      for (const line of handful) {
+    reading: for await (const some of lines) {
+      for (const line of some) {
         if (sent.count === limit) break reading;
         if (rate !== Infinity) await this.#pace();
         last = sent.count % timeOneIn === 0 ? this.#sendTimed(producer, line) : producer.send(line);
@@ -95,7 +95,7 @@ export class Transfer {
     const receipt = producer.send(line, { headers: { [SENT_AT]: String(at) } });
     receipt.then(
       () => this.sent.latencies.add(performance.now() - at),
-      (error) => this.#failure ??= error, // seen here, so flush() does not tell it
+      (error) => this.#failure ??= error, // handled here, so flush() does not report it
     );
     return receipt;
   }
@@ -128,7 +128,7 @@ export class Transfer {
     if (at !== undefined) this.received.latencies.add(performance.now() - Number(at));
   }
 
-  /** Ids rise: behind the last one sent there is nothing to wait for. Whoever learns of it last ends the receiving. */
+  /** Ids increase: no message follows the last one sent. The sender or the receiver ends the consumer, whichever knows last. */
   async #endIfComplete(consumer: Consumer): Promise<void> {
     if (this.#lastSent !== undefined && this.#lastSent === this.#lastReceived) await consumer.end();
   }
@@ -141,10 +141,10 @@ export class Transfer {
     }, PATIENCE);
   }
 
-  /** Takes from the server what was received, so that its memory stays small too. */
+  /** Trims received messages from the stream, so that the server's memory stays small. */
   #trim(producer: Producer, minTimestamp: Date): void {
     this.#trimming ??= this.#trimAll(producer, minTimestamp).then(() => this.#trimming = undefined, () => {
-      // Servers before 6.2 cannot: not tried again, and the stream stays until the demo deletes it.
+      // Redis before 6.2 cannot trim by id. The demo deletes the stream at its end.
     });
   }
 

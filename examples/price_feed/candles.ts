@@ -1,18 +1,17 @@
-// What is kept of the quotes: a candle of each symbol, and which of its ticks are in it. It must not know where they come
-// from.
+// The state of the collector: a candle for each symbol, and the ticks that are in it.
 //
-// Quotes may come twice, and not in the order of their ticks. So nothing here depends on either: a tick counts once, by
-// its number, and what is first or last is so by its number too.
+// A quote may arrive twice, and quotes may arrive out of order. Therefore each tick counts once, by its number, and the number also
+// determines which quote is the first and the last.
 
 import { type Quote, SYMBOLS } from "./feed.ts";
 
-/** One symbol's, in euros. */
+/** The candle of one symbol, in euros. */
 export class Candle {
   high: number | undefined;
   low: number | undefined;
-  /** Quotes of ticks that had come before. */
+  /** The number of quotes of ticks that were counted already. */
   repeated = 0;
-  /** How many ticks there were; `undefined` before the bell. */
+  /** The number of ticks; `undefined` before the bell. */
   ticks: number | undefined;
   #first: Quote | undefined;
   #last: Quote | undefined;
@@ -26,12 +25,12 @@ export class Candle {
     return this.#last?.euros;
   }
 
-  /** Ticks that have come. */
+  /** The number of ticks whose quote has arrived. */
   get reflected(): number {
     return this.#numbers.size;
   }
 
-  /** Ticks that have not; `undefined` before the bell. */
+  /** The number of ticks whose quote has not arrived; `undefined` before the bell. */
   get missing(): number | undefined {
     return this.ticks === undefined ? undefined : this.ticks - this.reflected;
   }
@@ -50,13 +49,13 @@ export class Candle {
   }
 }
 
-/** All symbols'. */
+/** The candles of all symbols. */
 export class Candles {
   readonly bySymbol: ReadonlyMap<string, Candle> = new Map(SYMBOLS.map((symbol) => [symbol, new Candle()]));
-  /** How many quotes each processor has made. */
+  /** The number of quotes from each processor. */
   readonly byProcessor: Map<string, number> = new Map();
 
-  /** Whether each symbol's bell has rung and none of its ticks is missing. */
+  /** Whether the bell of each symbol has arrived, and no tick is missing. */
   get complete(): boolean {
     return [...this.bySymbol.values()].every(({ missing }) => missing === 0);
   }
@@ -66,7 +65,7 @@ export class Candles {
     this.byProcessor.set(quote.by, (this.byProcessor.get(quote.by) ?? 0) + 1);
   }
 
-  /** A symbol's bell has rung: there were so many ticks. */
+  /** Records the bell of a symbol: the number of its ticks. */
   ring(symbol: string, ticks: number): void {
     const candle = this.bySymbol.get(symbol);
     if (candle !== undefined) candle.ticks = ticks;

@@ -1,4 +1,4 @@
-// One of the programs in a process of its own, on the runtime that runs this one. It must not know what the program does.
+// Runs one of the programs in a process of its own, on the runtime of this process.
 
 import { spawn } from "node:child_process";
 import process from "node:process";
@@ -8,22 +8,22 @@ import { fileURLToPath } from "node:url";
 const { deno, bun } = process.versions;
 const FLAGS = deno ? ["run", "-A", "--no-check"] : bun ? ["run"] : ["--disable-warning=ExperimentalWarning"];
 
-/** What is started. */
+/** The program to start. */
 export interface ChildOptions {
   /** A file of this folder. */
   readonly file: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** Is told each line that it says, on stderr: what it prints on stdout is its result, and goes where ours goes. */
+  /** Called with each line on its stderr. Its stdout is that of this process. */
   readonly onLine: (line: string) => void;
 }
 
-/** A process, from its start to its end. */
+/** A running process. */
 export class Child {
-  /** Resolves when it has ended: with its exit code, or `null` where a signal has killed it. Never rejects. */
+  /** Resolves to the exit code of the process, or to `null` if a signal killed it. Never rejects. */
   readonly ended: Promise<number | null>;
   readonly #pid: number | undefined;
-  readonly #said: string[] = [];
+  readonly #lines: string[] = [];
   readonly #listeners = new Set<() => void>();
   #gone = false;
 
@@ -36,36 +36,36 @@ export class Child {
     this.#pid = child.pid;
     createInterface({ input: child.stderr }).on("line", (line) => {
       onLine(line);
-      this.#said.push(line);
-      this.#tell();
+      this.#lines.push(line);
+      this.#notify();
     });
     this.ended = new Promise((resolve) => {
-      child.once("error", () => resolve(1)); // it could not be started
+      child.once("error", () => resolve(1)); // it did not start
       child.once("close", (code) => resolve(code));
     });
     this.ended.then(() => {
       this.#gone = true;
-      this.#tell();
+      this.#notify();
     });
   }
 
-  /** Waits until it has said that; gives false where it has ended without. */
+  /** Waits for a line with this text; resolves to false if the process ends before. */
   async says(text: string): Promise<boolean> {
-    while (!this.#said.some((line) => line.includes(text))) {
+    while (!this.#lines.some((line) => line.includes(text))) {
       if (this.#gone) return false;
       await new Promise<void>((resolve) => this.#listeners.add(resolve));
     }
     return true;
   }
 
-  /** Sends it a signal, if it is still there, and waits for its end. */
+  /** Sends a signal to the process if it is running, and waits for its end. */
   async end(signal: "SIGTERM" | "SIGKILL"): Promise<number | null> {
-    // Not child.kill(): on Deno it works once.
+    // Not child.kill(), which works only once on Deno.
     if (!this.#gone && this.#pid !== undefined) process.kill(this.#pid, signal);
     return await this.ended;
   }
 
-  #tell(): void {
+  #notify(): void {
     for (const listener of this.#listeners) listener();
     this.#listeners.clear();
   }

@@ -1,4 +1,4 @@
-// Collects the quotes until it is told to stop, then shows what has come of them. It must not know who has made them.
+// Collects quotes until a signal, then prints a table of them.
 
 import process from "node:process";
 import { connect } from "../../mod.ts";
@@ -16,14 +16,13 @@ const consumer = await streamer.createConsumer(streamsOf(feed).quotes, {
   mode: "resumable",
   group: "candles",
   autoStreamReset: "earliest",
-  mkstream: true,
-  autoCommit: "disabled", // the group goes on behind what was committed here
+  autoCommit: "disabled", // a restarted collector continues after the last commit
 });
 const batches = consumer.batches();
 signal.addEventListener("abort", () => batches.return?.()); // the loop ends, the consumer with the streamer
 console.error("is ready");
 
-let told = false;
+let reported = false;
 for await (const messages of batches) {
   for (const message of messages) {
     const symbol = message.headers.get("symbol") ?? "";
@@ -32,10 +31,10 @@ for await (const messages of batches) {
     else candles.ring(symbol, Number(bell));
     consumer.ack(message);
   }
-  // Here a real one would write its candles down: what is committed is not delivered again.
+  // A real collector stores its candles here: committed messages are not delivered again.
   await consumer.commit();
-  if (candles.complete && !told) console.error("is complete");
-  told = candles.complete;
+  if (candles.complete && !reported) console.error("is complete");
+  reported = candles.complete;
 }
 
 console.log(`\n${formatTable(candles)}`);

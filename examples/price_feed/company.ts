@@ -1,11 +1,10 @@
-// The programs that run together on one feed: that they start, that all they say is seen, and that none is left behind. It
-// must not know what they do.
+// Runs several programs on one feed: starts them, prints their lines, and ends all of them.
 
 import process from "node:process";
 import { Child } from "./child.ts";
 import { streamsOf } from "./feed.ts";
 
-/** Starts programs, and shows what they say with the time and their name before it. */
+/** Starts programs, and prints their lines with the time and their name. */
 export class Company {
   readonly #feed = crypto.randomUUID().slice(0, 8);
   readonly #url: string;
@@ -13,22 +12,22 @@ export class Company {
   readonly #children = new Set<Child>();
   readonly #closing = new AbortController();
 
-  /** All of them talk to the server of this url. */
+  /** All programs use the server of this URL. */
   constructor(url: string) {
     this.#url = url;
   }
 
-  /** The streams they work on. */
+  /** The streams of the feed. */
   get streams(): readonly string[] {
     return Object.values(streamsOf(this.#feed));
   }
 
-  /** Is aborted at the end: who waits for something else is not to wait any longer. */
+  /** Aborted by {@linkcode close}. */
   get signal(): AbortSignal {
     return this.#closing.signal;
   }
 
-  /** Starts a program of this folder under a name; resolves when it says that it is ready, or has ended without. */
+  /** Starts a program of this folder under a name. Resolves once the program reports that it is ready, or has ended. */
   async start(name: string, file: string, args: readonly string[] = []): Promise<Child> {
     this.signal.throwIfAborted();
     const child = new Child({
@@ -42,13 +41,13 @@ export class Company {
     return child;
   }
 
-  /** Shows a line, on stderr: stdout is for the result. */
+  /** Prints a line on stderr; stdout is for the result. */
   say(name: string, line: string): void {
     const seconds = ((performance.now() - this.#startedAt) / 1_000).toFixed(2);
     process.stderr.write(`${seconds.padStart(6)} s  ${name.padEnd(11)}  ${line}\n`);
   }
 
-  /** Ends all that are still there. */
+  /** Ends all running programs. */
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all([...this.#children].map((child) => child.end("SIGKILL")));

@@ -1,5 +1,5 @@
-// The whole picture: starts a server and the programs, kills one of them in the middle, starts another in its place, and
-// shows that nothing was lost. It must not know how the programs do their work.
+// Runs the whole example: starts a server and the programs, kills one of them, starts another one, and shows that nothing was
+// lost.
 
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,11 +8,11 @@ import { Company } from "./company.ts";
 import { SYMBOLS } from "./feed.ts";
 import { HELP, type Options, readOptions, UsageError } from "./options.ts";
 
-/** Milliseconds to wait for quotes that are missing, once all ticks are stored, and so many more for each tick: one needs two. */
+/** Milliseconds to wait for missing quotes after all ticks are stored, plus milliseconds for each tick, which needs about two. */
 const PATIENCE = 10_000;
 const PATIENCE_PER_TICK = 5;
 
-/** Starts the server and ends it; gives the exit code. */
+/** Starts and stops the server; returns the exit code. */
 async function main(): Promise<number> {
   const options = readOptions(process.argv.slice(2));
   if (options === undefined) {
@@ -20,13 +20,13 @@ async function main(): Promise<number> {
     return 0;
   }
   const { promise: interrupted, reject: interrupt } = Promise.withResolvers<never>();
-  // Once: a second Ctrl-C ends the process at once, and the server with it.
+  // Only the first signal: a second Ctrl-C ends the process at once, and the server with it.
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => interrupt(new Interrupted(name)));
-  interrupted.catch(() => {}); // heard below
+  interrupted.catch(() => {}); // handled below
   const server = await openServer();
   const company = new Company(server.url);
   try {
-    process.stderr.write(`${await server.describe()}\n\n`);
+    process.stderr.write(`${server.description}\n\n`);
     return await Promise.race([trade(company, options), interrupted]);
   } finally {
     await company.close();
@@ -35,7 +35,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** A day of trade; gives the collector's exit code, which is 0 if it has found nothing to be missing. */
+/** Runs the programs; returns the exit code of the collector, which is 0 if no tick is missing. */
 async function trade(company: Company, { ticks, rate }: Options): Promise<number> {
   const { signal } = company;
   const total = ticks * SYMBOLS.length;
@@ -49,7 +49,7 @@ async function trade(company: Company, { ticks, rate }: Options): Promise<number
 
   await sleep(0.4 * 1_000 * total / rate, undefined, { signal }); // before the middle
   await two.end("SIGKILL");
-  company.say("main", "has killed processor-2, and starts another one");
+  company.say("main", "kills processor-2 and starts another one");
   const three = await start("processor-3");
 
   await producer.ended;

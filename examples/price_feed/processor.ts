@@ -1,8 +1,7 @@
-// Makes a quote of each tick, sharing the ticks with other processes like this one. It must not know how many they are, nor
-// notice when one of them dies.
+// Makes a quote from each tick. Any number of these processes share the ticks, and may crash at any time.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, type Message, type OutputMessage, process } from "../../mod.ts";
+import { connect, type Message, type OutputMessage, processMessages } from "../../mod.ts";
 import { BELL, type Quote, streamsOf, type Tick } from "./feed.ts";
 import { readArguments, redisUrl, stopSignal } from "./program.ts";
 
@@ -10,28 +9,27 @@ const { feed, name } = readArguments({ feed: "prices", name: `processor-${crypto
 const { ticks, quotes } = streamsOf(feed);
 const signal = stopSignal();
 
-// Where the server is gone for good, so are we: whoever watches over services starts us again.
+// If the server stays away, the process exits; a service manager would restart it.
 await using streamer = await connect(redisUrl, { reconnect: { maxAttempts: 10 } });
 streamer.addEventListener("claimed", ({ detail: { from, ids } }) => console.error(`claims ${ids.length} of ${from}`));
 
 const consumer = await streamer.createConsumer(ticks, {
   mode: "load-balanced",
   group: "quotes",
-  consumerId: name, // two that live at the same time must not have the same
-  autoStreamReset: "earliest", // whoever comes first makes the group, and it begins at the first tick
-  mkstream: true, // also if that is not there yet
+  consumerId: name, // unique among running processes
+  autoStreamReset: "earliest", // the first process creates the group, at the first tick
   autoCommit: "rolling",
-  autoCommitInterval: 250, // what was acked and not sent when a process dies is made again by another
-  autoClaimIdle: 1_000, // short, for a demonstration: a minute by default
+  autoCommitInterval: 250, // acknowledgements that a crashed process has not sent are repeated by another one
+  autoClaimIdle: 1_000, // short, for a demonstration; the default is a minute
   autoClaimInterval: 500,
 });
 const producer = await streamer.createProducer(quotes);
 console.error("is ready");
 
-const { handled, failed } = await process(consumer, quote, {
-  producer, // where quotes go; a tick is acked once its quote is stored
-  orderBy: { header: "symbol" }, // one at a time of each symbol, different ones at the same time
-  onError: (error, message) => console.error(`fails at ${message.id}: ${error}`), // and it is tried again
+const { handled, failed } = await processMessages(consumer, quote, {
+  producer, // receives the quotes; a tick is acknowledged once its quote is stored
+  orderBy: { header: "symbol" }, // one tick of a symbol at a time, different symbols concurrently
+  onError: (error, message) => console.error(`fails at ${message.id}: ${error}`), // then the tick is retried
   signal,
 });
 console.error(`stops: ${handled} handled, ${failed} failed, ${consumer.stats().claimed} claimed`);
@@ -45,7 +43,7 @@ async function quote(message: Message): Promise<OutputMessage> {
   return { payload: JSON.stringify(result), headers };
 }
 
-/** Asks somebody who takes his time. */
+/** Stands for a slow request to another service. */
 async function exchangeRate(): Promise<number> {
   await sleep(15);
   return 0.9;

@@ -1,4 +1,4 @@
-// Sends the ticks of all symbols at a steady pace, then rings each symbol's bell. It must not know what becomes of them.
+// Sends the ticks of all symbols at a steady pace, then the bell of each symbol.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "../../mod.ts";
@@ -7,7 +7,7 @@ import { positive } from "./options.ts";
 import { readArguments, redisUrl } from "./program.ts";
 
 const { feed, ticks, rate } = readArguments({ feed: "prices", ticks: "250", rate: "400" });
-const count = positive("--ticks", ticks); // of each symbol
+const count = positive("--ticks", ticks); // for each symbol
 const pause = 1_000 / positive("--rate", rate); // milliseconds between two ticks
 
 await using streamer = await connect(redisUrl);
@@ -28,7 +28,7 @@ for (let number = 1; number <= count; number++) {
   }
 }
 
-await producer.flush(); // rejects if one of them was not stored: no bell promises what is not there
+await producer.flush(); // rejects if a tick was not stored: then no bell is sent
 for (const symbol of SYMBOLS) producer.send("", { headers: { symbol, [BELL]: String(count) } });
 await producer.end();
 console.error(`has stored ${sent} ticks`);

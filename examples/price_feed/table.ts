@@ -1,4 +1,4 @@
-// The words and figures at the end. It must not know how they came about.
+// Formats the result: a table and a verdict.
 
 import type { Candle, Candles } from "./candles.ts";
 
@@ -19,7 +19,7 @@ export function formatTable({ bySymbol, byProcessor, complete }: Candles): strin
   const shares = [...byProcessor].sort().map(([name, quotes]) => `${whole(quotes)} by ${name}`);
   const verdict = complete
     ? `✓ Nothing is missing: each of ${whole(total.ticks)} ticks has become a quote`
-    : `✗ ${total.missing === undefined ? "Not every bell has rung" : `${whole(total.missing)} ticks are MISSING`}`;
+    : `✗ ${total.missing === undefined ? "Not every bell has arrived" : `${whole(total.missing)} ticks are MISSING`}`;
   return [align(rows), "", `Quotes: ${shares.join(", ") || "none"}`, verdict].join("\n");
 }
 
@@ -33,7 +33,7 @@ function prices({ open, high, low, close }: Candle): string[] {
   return [open, high, low, close].map((price) => price?.toFixed(2) ?? "–");
 }
 
-/** The sum, if all of it is known. */
+/** The sum; `undefined` if a number is unknown. */
 function sum(numbers: readonly (number | undefined)[]): number | undefined {
   const known = numbers.filter((number) => number !== undefined);
   return known.length === numbers.length ? known.reduce((total, number) => total + number, 0) : undefined;
@@ -43,7 +43,7 @@ function whole(number: number | undefined): string {
   return number?.toLocaleString("en") ?? "?";
 }
 
-/** First column to the left, the others to the right. */
+/** Aligns the first column to the left and the others to the right. */
 function align(rows: readonly (readonly string[])[]): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const line = (row: readonly string[]) =>

@@ -1,31 +1,37 @@
-// What a command is to a connection: its arguments, the flags that decide about retrying and waiting, and how its
-// reply is read. It must not know any one command.
+// A command: its arguments, the flags for retries and waiting, and the function that reads its reply.
 
 import { RedisError, StreamerError } from "../errors.ts";
 import type { RespArgument } from "../encoder.ts";
 import type { RespDecoder } from "../decoder.ts";
+import type { ReplyLimits } from "../limits.ts";
 import { TYPE } from "../wire.ts";
 import { RespErrorReply, type RespValue } from "../value.ts";
+import { SMALL_REPLY } from "../reply_limits.ts";
+import { classify } from "./server_errors.ts";
 
-/** One command and how its reply becomes a `T`. */
+/** One command whose reply is read as a `T`. */
 export interface Command<T> {
-  /** The name and what follows it. */
+  /** The name and the arguments. */
   readonly args: readonly RespArgument[];
-  /** The whole command as bytes, where they have been made already; `args` then only name it. */
+  /** The command as bytes, if it was encoded before. `args` then contains only the name and the key. */
   readonly encoded?: Uint8Array;
-  /** The key it is routed by, if it has one. */
+  /** The key that decides the node. A command without a key runs on a node that the caller names. */
   readonly key?: string;
-  /** Whether sending it twice does no harm, so that it may be sent again after a cut. */
+  /** All keys, including the first, if there are several. They must be on one node. */
+  readonly keys?: readonly string[];
+  /** Whether the command is idempotent, so that it can be sent again after a lost connection. */
   readonly repeatable: boolean;
-  /** Milliseconds the server may keep silent on purpose before it answers. @default {0} */
-  readonly blocks?: number;
-  /** Whether its arguments hold a credential, which then must not come back in an error's text. @default {false} */
+  /** Milliseconds for which the command blocks before the server answers. @default {0} */
+  readonly blocks?: number | undefined;
+  /** Whether the arguments contain a credential, which must not appear in the text of an error. @default {false} */
   readonly secret?: boolean;
-  /** Reads the reply the decoder stands on, which is no error; throws `PROTOCOL` where it has the wrong shape. */
+  /** Limits of the reply, in addition to those of the connection. A larger reply ends the connection. */
+  readonly limits: ReplyLimits;
+  /** Reads the current reply of the decoder, which is not an error. Throws `PROTOCOL` if it has the wrong shape. */
   read(decoder: RespDecoder): T;
 }
 
-/** The name of a command, for errors: the first word, and the second of those that have subcommands. */
+/** The name of a command, for errors: the first word, and the second one of commands with subcommands. */
 export function commandName(command: Command<unknown>): string {
   const [name, sub] = command.args;
   return typeof sub === "string" && /^(CLIENT|XGROUP|XINFO|CLUSTER|SCRIPT|CONFIG)$/.test(String(name))
@@ -33,44 +39,44 @@ export function commandName(command: Command<unknown>): string {
     : String(name);
 }
 
-/** Whether the decoder stands on an error reply. */
+/** Whether the current reply of the decoder is an error. */
 export function isErrorReply(decoder: RespDecoder): boolean {
   const type = decoder.typeByte();
   return type === TYPE.error || type === TYPE.bulkError;
 }
 
-/** The text of the error the decoder stands on, unescaped. */
+/** The unescaped text of the decoder's current error reply. */
 export function readErrorText(decoder: RespDecoder): string {
   const value = decoder.value();
   return value instanceof RespErrorReply ? value.text : "ERR";
 }
 
-/** The error the decoder stands on, as what a caller rejects with. */
+/** The decoder's current error reply, as an error. */
 export function readError(decoder: RespDecoder, command: Command<unknown>): RedisError {
   const text = readErrorText(decoder);
   return new RedisError(command.secret ? withoutSecrets(text, command.args) : text, { command: commandName(command) });
 }
 
 /**
- * Servers repeat the arguments of a command they do not know, the password among them. The texts with a code of their
- * own are fixed ones; even they are withheld if an argument stands in them.
+ * Servers repeat the arguments of an unknown command, including the password. Error texts with a code of their own are fixed. Even
+ * these are hidden if they contain an argument.
  */
 function withoutSecrets(text: string, args: readonly RespArgument[]): string {
   const { code } = new RespErrorReply(text);
   const leaks = args.slice(1).some((arg) => typeof arg === "string" && arg.length > 3 && text.includes(arg));
-  if ((code !== "ERR" && !leaks) || text.startsWith("ERR max number of clients")) return text;
-  return `${code} the server's text is withheld, since it may repeat credentials`;
+  if ((code !== "ERR" && !leaks) || classify(code, text) === "full") return text;
+  return `${code} (the server's text is not shown, since it may contain credentials)`;
 }
 
-/** The violation of a reply with another shape than its command must give. */
+/** The error of a reply whose shape does not fit its command. */
 export function wrongShape(name: string, expected: string): StreamerError {
-  return new StreamerError("PROTOCOL", `Cannot read the reply of ${name} as it must be ${expected}`);
+  return new StreamerError("PROTOCOL", `Malformed reply to ${name}: expected ${expected}`);
 }
 
-/** A command whose reply is any value. */
+/** A command whose reply is any value. It must be small, unless `limits` is given. */
 export function valueCommand(
   args: readonly RespArgument[],
   flags: Partial<Command<RespValue>> = {},
 ): Command<RespValue> {
-  return { repeatable: false, ...flags, args, read: (decoder) => decoder.value() };
+  return { repeatable: false, limits: SMALL_REPLY, ...flags, args, read: (decoder) => decoder.value() };
 }

@@ -1,59 +1,80 @@
-// A connection that comes back: it opens, is lost, waits at the gate and opens again, until it is closed or cannot be.
-// What to do about commands that were under way is its owner's business.
+// A connection that reconnects: it opens, is lost, waits at the gate and opens again, until it is closed or fails. Its owner
+// decides about the commands that were in flight.
 
 import { StreamerError } from "../errors.ts";
-import type { ConnectError } from "./handshake.ts";
-import type { OpenConnection, RedisNode } from "./node.ts";
-import type { PipelineOwner } from "./pipeline.ts";
+import { sleep } from "./clock.ts";
+import { valueCommand } from "./command.ts";
+import type { RespDecoder } from "../decoder.ts";
+import type { Ticket } from "./reconnect/gate.ts";
+import type { ReplyLimits } from "../limits.ts";
+import { ConnectError } from "./handshake/connect_error.ts";
+import type { Destination } from "./destination.ts";
+import type { OpenConnection } from "./node.ts";
+import type { PipelineOwner } from "./pipeline/pipeline.ts";
 
-/** Who is told how a connection fares, in this order: `up`, `down`, `up`, …, and perhaps `failed`. */
+/** The owner of a connection. Its methods are called in this order: `up`, `down`, `up`, …, and possibly `failed`. */
 export interface ConnectionOwner {
-  /** It is ready. Called anew after each reconnect. */
+  /** The connection is ready. Called after each reconnect, too. */
   up(open: OpenConnection): void;
-  /** It was lost, after everybody who waited on its pipeline has been told. */
+  /** The connection was lost. All waiters of its pipeline have been called before. */
   down(cause: StreamerError, open: OpenConnection): void;
-  /** It will not come back by itself: trying again cannot help, or the attempts have run out. */
+  /** The connection does not reconnect any more: the error is final, or the attempts have run out. */
   failed(error: StreamerError): void;
-  /** Its pipeline takes bytes again. */
+  /** Its pipeline accepts bytes again. */
   writable(): void;
+  /** Its server is a replica: nothing more may be sent. The connection is closed soon, and `down` is called then. */
+  leaving?(open: OpenConnection): void;
+  /** The server has sent a push. An exception ends the connection. Without this method, pushes are dropped. */
+  push?(decoder: RespDecoder, open: OpenConnection): void;
 }
 
-/** What a {@linkcode Connection} can be told. */
+/** Options of {@linkcode Connection}. */
 export interface ConnectionOptions {
-  /** One that is open already and belongs to this connection from now on. */
+  /** An open connection that this one takes over. */
   readonly opened?: OpenConnection;
-  /** Bytes of the receive buffer. @default {65536} */
+  /** Size of the receive buffer in bytes. @default {65536} */
   readonly capacity?: number;
+  /** Whether a connection to a replica is closed only after all replies. Not for blocking reads. @default {false} */
+  readonly drains?: boolean;
+  /** Limits of all replies, if they are the same. @default {the limits of each waiter} */
+  readonly replies?: ReplyLimits;
+}
+
+/** Its reply comes after the replies to all earlier commands. */
+const PING = valueCommand(["PING"], { repeatable: true });
+
+/** An open connection, and the gate's ticket for it. */
+export interface Ticketed {
+  readonly open: OpenConnection;
+  readonly ticket: Ticket;
 }
 
 type State = { readonly kind: "idle" } | { readonly kind: "running" } | { readonly kind: "closed" };
 
-/** Keeps one connection to a node. */
+/** Keeps one connection to a destination. */
 export class Connection {
-  readonly #node: RedisNode;
+  readonly #destination: Destination;
   readonly #owner: ConnectionOwner;
   readonly #options: ConnectionOptions;
   readonly #closing = new AbortController();
   #state: State = { kind: "idle" };
   #open: OpenConnection | undefined;
+  #left: OpenConnection | undefined; // the open one, if its server is a replica
+  #unwatch: (() => void) | undefined;
+  #prepared = 0; // bytes received before the real work of the open one
 
-  constructor(node: RedisNode, owner: ConnectionOwner, options: ConnectionOptions = {}) {
-    this.#node = node;
+  constructor(destination: Destination, owner: ConnectionOwner, options: ConnectionOptions = {}) {
+    this.#destination = destination;
     this.#owner = owner;
     this.#options = options;
   }
 
-  /** The node it leads to. */
-  get node(): RedisNode {
-    return this.#node;
-  }
-
-  /** What is open now, or `undefined`. */
+  /** The open connection that may be used, or `undefined`. */
   get current(): OpenConnection | undefined {
-    return this.#open;
+    return this.#left === undefined ? this.#open : undefined;
   }
 
-  /** Opens it; again, after it failed. While it runs, or after it was closed, this does nothing. */
+  /** Opens the connection, also after it has failed. While it runs, and after it was closed, this does nothing. */
   start(): void {
     if (this.#state.kind !== "idle") return;
     this.#state = { kind: "running" };
@@ -64,68 +85,120 @@ export class Connection {
     });
   }
 
-  /** Closes the socket and stays closed. Twice is harmless. */
+  /**
+   * The server refused a command because it is a replica. The connection is closed and dialled again, which resolves the node's name
+   * again. The first time, this concerns all connections of the node. While there are only replicas, it concerns the refused
+   * connections, at the pace of reconnecting.
+   */
+  demoted(cause: unknown): void {
+    const open = this.#open;
+    if (open === undefined || this.#left !== undefined) return;
+    this.#destination.report(open.node, cause);
+    this.#leave(cause, open.node.demotions.refused(cause));
+  }
+
+  /**
+   * The commands that the owner has sent after `up` to prepare its work are answered, such as killing a lost connection. These
+   * replies do not count as service: a server that sends them and then closes the connection is still flapping.
+   */
+  prepared(): void {
+    this.#prepared = this.#open?.pipeline.received ?? 0;
+  }
+
+  /** Closes the socket and stays closed. A second call does nothing. */
   close(): void {
     this.#state = { kind: "closed" };
-    this.#closing.abort(new StreamerError("DISCONNECTED", "The connection was closed by its owner"));
-    this.#open?.pipeline.end(new StreamerError("DISCONNECTED", "The connection was closed by its owner"));
+    this.#unwatch?.();
+    this.#closing.abort(new StreamerError("DISCONNECTED", "The connection was closed"));
+    this.#open?.pipeline.end(new StreamerError("DISCONNECTED", "The connection was closed"));
   }
 
   async #run(opened: OpenConnection | undefined): Promise<never> {
     const { signal } = this.#closing;
-    for (let open = opened;; open = undefined) {
-      open ??= await this.#reopen();
+    let next: Ticketed | undefined = opened && { open: opened, ticket: opened.node.gate.opened() };
+    for (;; next = undefined) {
+      const { open, ticket } = next ??
+        await openThroughGate(this.#destination, { signal, capacity: this.#options.capacity });
       if (signal.aborted) {
-        open.pipeline.end(new StreamerError("DISCONNECTED", "The connection was closed by its owner"));
+        open.pipeline.end(new StreamerError("DISCONNECTED", "The connection was closed"));
         throw signal.reason;
       }
+      this.#prepared = open.pipeline.received;
       const cause = await this.#serve(open);
       signal.throwIfAborted();
-      this.#node.gate.lost(cause);
+      open.node.gate.lost(ticket, { cause, served: open.pipeline.received > this.#prepared });
+      this.#destination.report(open.node, cause);
     }
   }
 
-  /** Waits at the gate and tries, until it is open. */
-  async #reopen(): Promise<OpenConnection> {
-    const { gate } = this.#node;
-    const { signal } = this.#closing;
-    for (;;) {
-      await gate.enter(signal);
-      try {
-        const open = await this.#node.open({ signal, capacity: this.#options.capacity });
-        gate.succeeded();
-        return open;
-      } catch (error) {
-        if (signal.aborted || isFinal(error)) {
-          gate.abandoned();
-          throw error;
-        }
-        gate.failed(error);
-      }
-    }
+  /** Sends nothing more, and closes the connection after the last reply and the delay. */
+  #leave(cause: unknown, delay: number): void {
+    const open = this.#open;
+    if (open === undefined || this.#left !== undefined) return;
+    this.#left = open;
+    this.#owner.leaving?.(open);
+    const { pipeline } = open;
+    const end = () => pipeline.end(new StreamerError("DISCONNECTED", "The server is no longer the primary", { cause }));
+    const answered = this.#options.drains ? pipeline.call(PING).catch(() => {}) : Promise.resolve();
+    answered.then(() => sleep(this.#destination.clock, delay, this.#closing.signal)).then(end, end);
   }
 
-  /** Hands it to the owner; resolves with the cause of its end. */
+  /** Passes the open connection to the owner; resolves with the cause of its end. */
   #serve(open: OpenConnection): Promise<StreamerError> {
     return new Promise((resolve) => {
-      const { name, events } = this.#node;
+      const { name, events } = open.node;
       const ended = (cause: StreamerError) => {
-        this.#open = undefined;
+        this.#unwatch?.();
+        this.#open = this.#left = undefined;
         events.disconnect(this.#closing.signal.aborted ? { node: name } : { node: name, cause });
         this.#owner.down(cause, open);
         resolve(cause);
       };
-      const owner: PipelineOwner = { writable: () => this.#owner.writable(), ended };
+      const wantsPushes = this.#owner.push !== undefined;
+      const owner: PipelineOwner = {
+        writable: () => this.#owner.writable(),
+        ended,
+        push: wantsPushes ? (decoder) => this.#owner.push?.(decoder, open) : undefined,
+      };
       const { ending } = open.pipeline;
-      if (ending !== undefined) return resolve(ending); // it ended before anybody knew of it
+      if (ending !== undefined) return resolve(ending); // it ended before the owner got it
+      if (this.#options.replies !== undefined) open.pipeline.unify(this.#options.replies);
       open.pipeline.own(owner);
       this.#open = open;
+      this.#unwatch = open.node.demotions.watch((cause) => this.#leave(cause, 0));
       events.connect({ node: name });
       this.#owner.up(open);
     });
   }
 }
 
-function isFinal(error: unknown): error is ConnectError {
-  return error instanceof StreamerError && "final" in error && error.final === true;
+/** Resolves the destination, waits at the node's gate and tries, until a connection is open. Rejects with a final error, or the signal's reason. */
+export async function openThroughGate(
+  destination: Destination,
+  options: { readonly signal: AbortSignal; readonly capacity?: number },
+): Promise<Ticketed> {
+  const { signal } = options;
+  for (;;) {
+    const node = await destination.resolve(signal);
+    const ticket = await node.gate.enter(signal).catch((error) => {
+      if (!signal.aborted) node.gaveUp(); // the attempts have run out
+      throw error;
+    });
+    try {
+      const open = await node.open(options);
+      node.gate.succeeded(ticket);
+      return { open, ticket };
+    } catch (error) {
+      if (signal.aborted) node.gate.abandoned(ticket);
+      else {
+        node.gate.failed(ticket, error); // also if it is final: the next caller must be paced, too
+        destination.report(node, error);
+      }
+      if (signal.aborted || isFinal(error)) throw error;
+    }
+  }
+}
+
+function isFinal(error: unknown): boolean {
+  return error instanceof ConnectError && error.final;
 }

@@ -1,37 +1,39 @@
-// Puts lost connections to silence before anything is sent again: what they still hold could be stored late, behind
-// newer messages. It must not know what was in flight on them.
+// Kills the lost connections of one owner on one node before the owner sends again. Otherwise commands of a lost connection could be
+// executed late, after newer messages.
 
 import { StreamerError } from "../errors.ts";
 import { type Clock, sleep } from "./clock.ts";
-import type { ConnectionIdentity } from "./handshake.ts";
-import type { Pipeline } from "./pipeline.ts";
-import { clientKill } from "./client_kill.ts";
+import { clientKill, type ConnectionIdentity } from "./handshake/identity.ts";
+import type { Pipeline } from "./pipeline/pipeline.ts";
 
-/** How long to wait instead, where a connection cannot be killed. */
+/** Milliseconds to wait if a connection cannot be killed. */
 export const FENCE_WAIT = 2_000;
 
-/** Most lost connections remembered; of more, the oldest are taken to be gone. */
+/** Maximum number of remembered connections. Older ones are assumed to be closed. */
 const MAX_REMEMBERED = 64;
 
-/** The connections of one owner that have to be silenced. */
+/**
+ * The lost connections of one owner (a link, a read unit) to one node. A connection is killed by its id and its address, so that no
+ * other connection is killed, also on another server.
+ */
 export class Fence {
   #lost: { readonly identity: ConnectionIdentity | undefined }[] = [];
 
-  /** Whether anything has to be silenced. */
+  /** Whether a lost connection may still be open on the server. */
   get needed(): boolean {
     return this.#lost.length > 0;
   }
 
-  /** A connection was lost with commands in flight; `undefined` where the server had not told its name. */
+  /** Adds a connection that was lost with commands in flight. `undefined` if its id is unknown. */
   add(identity: ConnectionIdentity | undefined): void {
     this.#lost.push({ identity });
     if (this.#lost.length > MAX_REMEMBERED) this.#lost.shift();
   }
 
   /**
-   * Kills them over a new connection; none found counts as done. Where that is not possible, `onUnavailable` is told,
-   * and the time {@linkcode FENCE_WAIT} is waited out instead. Rejects when the new connection ends meanwhile, or with
-   * the signal's reason; then nothing counts as done.
+   * Kills the lost connections over a new one. Connections that do not exist any more count as killed. If killing is not possible, it
+   * calls `onUnavailable` and waits for {@linkcode FENCE_WAIT} instead. If the new connection ends meanwhile, or the signal aborts, it
+   * rejects, and no connection counts as killed.
    */
   async raise(
     pipeline: Pipeline,
@@ -53,7 +55,10 @@ export class Fence {
 
 async function kill(pipeline: Pipeline, identity: ConnectionIdentity | undefined): Promise<void> {
   if (identity === undefined) {
-    throw new StreamerError("UNSUPPORTED", "Cannot kill the lost connection as the server did not tell its name");
+    throw new StreamerError(
+      "UNSUPPORTED",
+      "The lost connection cannot be killed, because its id on the server is unknown",
+    );
   }
   await pipeline.call(clientKill(identity));
 }

@@ -1,17 +1,21 @@
-// One server to talk to: how it is reached and greeted, and the gate its connections share. It must not know what is
-// said once a connection is ready.
+// One server: the connection attempts, the handshake, and the reconnect gate that all its connections share.
 
 import { RedisError, StreamerError } from "../errors.ts";
 import type { RespLimits } from "../limits.ts";
 import { type Dial, type Endpoint, TransportError } from "../transport/transport.ts";
-import type { ReconnectOptions } from "./backoff.ts";
+import type { ReconnectOptions } from "./reconnect/backoff.ts";
 import type { Clock } from "./clock.ts";
-import { ReconnectGate } from "./gate.ts";
-import { ConnectError, type Credentials, handshake, refusal, type ServerInfo } from "./handshake.ts";
-import { Pipeline } from "./pipeline.ts";
+import { Demotions } from "./reconnect/demotion.ts";
+import { ReconnectGate } from "./reconnect/gate.ts";
+import { askCredentials, type Identification, mayChange } from "./handshake/credentials.ts";
+import { ConnectError } from "./handshake/connect_error.ts";
+import { type AttemptSigns, whyFailed, whyLate } from "./handshake/diagnosis.ts";
+import { handshake, refusal, type ServerInfo } from "./handshake/handshake.ts";
+import { Pipeline } from "./pipeline/pipeline.ts";
+import { type Wait, type WaitingListener, WaitingWatch } from "./retry/waiting.ts";
 
-/** What is told of a node's connections. `node` is its address without credentials. */
-export interface NodeEvents {
+/** Events of a node's connections. `node` is its address without credentials. */
+export interface NodeEvents extends WaitingListener {
   connect(detail: { readonly node: string }): void;
   disconnect(detail: { readonly node: string; readonly cause?: unknown }): void;
   reconnect(
@@ -19,12 +23,12 @@ export interface NodeEvents {
   ): void;
 }
 
-/** What a {@linkcode RedisNode} is made of. */
+/** Options of {@linkcode RedisNode}. */
 export interface RedisNodeOptions {
   readonly endpoint: Endpoint;
   readonly dial: Dial;
-  readonly credentials: Credentials;
-  /** Milliseconds for dialling and handshake together, and the longest silence while somebody waits. */
+  readonly identification: Identification;
+  /** Milliseconds for credential functions, dialling and handshake together, and the longest silence of a server that has to answer. */
   readonly timeout: number;
   readonly reconnect: Required<ReconnectOptions>;
   readonly limits: Required<RespLimits>;
@@ -35,28 +39,52 @@ export interface RedisNodeOptions {
 /** A connection that is ready for commands. */
 export interface OpenConnection {
   readonly pipeline: Pipeline;
+  /** The node of the connection. */
+  readonly node: RedisNode;
   readonly info: ServerInfo;
 }
 
-/** One server, and the making of connections to it. */
+/** One server, to which connections are opened. */
 export class RedisNode {
   readonly #options: RedisNodeOptions;
-  /** Its address, without credentials. */
+  /** The address, without credentials. */
   readonly name: string;
   /** Decides when a lost connection may be tried again. */
   readonly gate: ReconnectGate;
+  /** The state of its role, which all connections share. */
+  readonly demotions: Demotions;
+  /** Reports commands that are retried for long. */
+  readonly waits: WaitingWatch;
+  #lastFailure: unknown;
   #server: string | undefined;
+  #hasServed = false;
+  #refusal: Wait | undefined; // while changing credentials are refused
 
   constructor(options: RedisNodeOptions) {
     this.#options = options;
     this.name = endpointName(options.endpoint);
     const { reconnect, clock, events } = options;
-    this.gate = new ReconnectGate(reconnect, clock, (retry) => events.reconnect({ node: this.name, ...retry }));
+    this.demotions = new Demotions(reconnect, clock);
+    this.waits = new WaitingWatch(this.name, clock, events);
+    this.gate = new ReconnectGate(reconnect, clock, (retry) => {
+      this.#lastFailure = retry.cause;
+      events.reconnect({ node: this.name, ...retry });
+    });
   }
 
-  /** The server's name and version, as in `"redis 8.0.6"`, as of the latest connection; `undefined` where it does not tell. */
+  /** The server's name and version, as in `"redis 8.0.6"`, of the latest connection. `undefined` if the server does not report it. */
   get server(): string | undefined {
     return this.#server;
+  }
+
+  /** The cause of the last failed attempt, or of the last lost connection. */
+  get failure(): unknown {
+    return this.#lastFailure;
+  }
+
+  /** The number of connections that have been lost so far. */
+  get losses(): number {
+    return this.gate.losses;
   }
 
   get clock(): Clock {
@@ -67,7 +95,7 @@ export class RedisNode {
     return this.#options.timeout;
   }
 
-  /** What is accepted of it at most. */
+  /** Limits for replies. */
   get limits(): Required<RespLimits> {
     return this.#options.limits;
   }
@@ -76,34 +104,51 @@ export class RedisNode {
     return this.#options.events;
   }
 
+  /** As a destination, a node resolves to itself. */
+  resolve(): Promise<RedisNode> {
+    return Promise.resolve(this);
+  }
+
+  /** There is no other node to resolve to. */
+  report(): void {}
+
   /**
-   * Dials and greets, once. Within {@linkcode timeout}, else it rejects with `TIMEOUT`.
+   * Makes one attempt: gets the credentials, dials and runs the handshake. Rejects with `TIMEOUT` after {@linkcode timeout}.
    *
-   * @throws {ConnectError} or the signal's reason.
+   * @throws {ConnectError} if the attempt fails. Or the signal's reason.
    */
   async open(options: { readonly signal: AbortSignal; readonly capacity?: number }): Promise<OpenConnection> {
-    const { endpoint, dial, timeout, clock, limits, credentials } = this.#options;
+    const { endpoint, dial, timeout, clock, limits, identification } = this.#options;
     const { signal, capacity } = options;
     signal.throwIfAborted();
     const attempt = new AbortController();
     const abort = () => attempt.abort(signal.reason);
     signal.addEventListener("abort", abort, { once: true });
-    const late = new ConnectError("TIMEOUT", `Cannot connect to ${this.name} within ${timeout} ms`, false, undefined);
-    const timer = clock.after(timeout, () => attempt.abort(late));
+    let asking = true;
+    let opened = false;
     const pipeline = new Pipeline({ timeout, clock, limits, capacity });
-    const stop = () => pipeline.end(new StreamerError("DISCONNECTED", "The attempt to connect was given up"));
+    const signs = () => this.#signs(pipeline, opened);
+    const timer = clock.after(timeout, () => attempt.abort(this.#late(asking, signs())));
+    const stop = () => pipeline.end(new StreamerError("DISCONNECTED", "The connection attempt was cancelled"));
     attempt.signal.addEventListener("abort", stop, { once: true });
     try {
+      const credentials = await askCredentials(identification, attempt.signal);
+      asking = false;
       const ready = handshake(pipeline, credentials);
-      ready.catch(() => {}); // it fails with the dialling, whose error says more
-      pipeline.open(await dial(endpoint, { sink: pipeline.sink, signal: attempt.signal }));
+      ready.catch(() => {}); // it fails together with dialling, whose error says more
+      const transport = await dial(endpoint, { sink: pipeline.sink, signal: attempt.signal });
+      opened = true;
+      pipeline.open(transport);
       const info = await ready;
       attempt.signal.throwIfAborted();
       this.#server = info.server;
-      return { pipeline, info };
+      this.#hasServed = true;
+      this.#refusalIsOver();
+      return { pipeline, node: this, info };
     } catch (error) {
-      const failure = attempt.signal.aborted ? attempt.signal.reason : this.#failure(error);
-      pipeline.end(new StreamerError("DISCONNECTED", "The connection could not be made ready"));
+      const failure = attempt.signal.aborted ? attempt.signal.reason : this.#failure(error, signs());
+      pipeline.end(new StreamerError("DISCONNECTED", "The handshake failed"));
+      if (!signal.aborted) this.#noteRefusal(failure);
       throw failure;
     } finally {
       timer.stop();
@@ -112,20 +157,61 @@ export class RedisNode {
     }
   }
 
-  #failure(error: unknown): StreamerError {
-    if (error instanceof ConnectError) return error;
-    if (error instanceof RedisError) return refusal(error);
+  /** The retries have ended without success. */
+  gaveUp(): void {
+    this.#refusalIsOver();
+  }
+
+  /** Reports credentials that are refused for long. Other failures are reported as a lost connection. */
+  #noteRefusal(failure: unknown): void {
+    const isRefusal = failure instanceof ConnectError && failure.code === "AUTH" && !failure.final && this.#hasServed;
+    if (!isRefusal) return this.#refusalIsOver();
+    if (this.#refusal === undefined) this.#refusal = this.waits.begin(failure);
+    else this.#refusal.refused(failure);
+  }
+
+  #refusalIsOver(): void {
+    this.#refusal?.over();
+    this.#refusal = undefined;
+  }
+
+  #signs(pipeline: Pipeline, opened: boolean): AttemptSigns {
+    const { endpoint, timeout } = this.#options;
+    const tls = endpoint.kind === "tcp" && endpoint.tls !== undefined;
+    return { tls, opened, received: pipeline.received, unread: pipeline.unread, timeout };
+  }
+
+  #late(asking: boolean, signs: AttemptSigns): ConnectError {
+    const unanswered = `a credential function did not return within ${this.timeout} ms`;
+    const reason = asking ? unanswered : whyLate(signs);
+    return new ConnectError("TIMEOUT", reason, { final: false, place: this.name });
+  }
+
+  #failure(error: unknown, signs: AttemptSigns): StreamerError {
+    if (error instanceof ConnectError) return this.#softened(error.at(this.name));
+    if (error instanceof RedisError) return this.#softened(refusal(error).at(this.name));
+    // With TLS 1.3 a client's certificate is refused only after the transport is open, which ends the pipeline.
+    if (error instanceof StreamerError && error.cause instanceof TransportError) {
+      return this.#failure(error.cause, signs);
+    }
     if (error instanceof TransportError) {
       const final = error.kind === "certificate" || error.kind === "unsupported" || error.kind === "denied";
       const code = error.kind === "unsupported" ? "UNSUPPORTED" : "CONNECT";
-      return new ConnectError(code, error.message, final, error);
+      return new ConnectError(code, error.reason, { final, cause: error, place: this.name });
     }
     const code = error instanceof StreamerError && error.code === "TIMEOUT" ? "TIMEOUT" : "CONNECT";
-    return new ConnectError(code, `Cannot connect to ${this.name}`, false, error);
+    return new ConnectError(code, whyFailed(error, signs), { final: false, cause: error, place: this.name });
+  }
+
+  /** If credentials were accepted once and may change, a refusal is not final. */
+  #softened(error: ConnectError): ConnectError {
+    const isFinal = error.code !== "AUTH" || !error.final || !this.#hasServed ||
+      !mayChange(this.#options.identification);
+    return isFinal ? error : error.passing();
   }
 }
 
-/** An endpoint as it is shown: `host:port`, with brackets around an IPv6 address, or the path of a unix socket. */
+/** An endpoint for display: `host:port`, with brackets around an IPv6 address, or the path of a unix socket. */
 export function endpointName(endpoint: Endpoint): string {
   if (endpoint.kind === "unix") return endpoint.path;
   const { hostname, port } = endpoint;

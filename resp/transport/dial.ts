@@ -1,22 +1,21 @@
-// Which runtime is running, and its dial function.
-// It must not know sockets; it loads one adapter, the running runtime's, when the first connection is made.
+// Detects the runtime, and provides its dial function. The adapter of the runtime is loaded for the first connection.
 
 import { type Dial, TransportError } from "./transport.ts";
 
-/** The runtimes there is an adapter for. */
+/** The runtimes that have an adapter. */
 export type Runtime = "deno" | "bun" | "node";
 
-/** The parts of a global object by which runtimes are told apart. */
+/** The parts of the global object that identify a runtime. */
 export interface RuntimeSigns {
   /** Deno's own namespace. */
   readonly Deno?: { readonly version?: { readonly deno?: unknown } };
-  /** Node's process object; Bun and Deno have one too, with their own version beside Node's. */
+  /** Node's process object. Bun and Deno have one, too, which contains their own version. */
   readonly process?: { readonly versions?: { readonly [name: string]: unknown } };
 }
 
 /**
- * Tells which runtime is running, or `undefined`. Deno and Bun offer Node's modules and its `process` too, so they
- * are asked for first, and by their version, since a `Deno` or `Bun` global alone may be a shim.
+ * The current runtime, or `undefined`. Deno and Bun provide Node's `process`, too, so their versions are checked first. A `Deno` or
+ * `Bun` global alone may be a shim.
  */
 export function detectRuntime(global: RuntimeSigns = globalThis): Runtime | undefined {
   const versions = global.process?.versions;
@@ -27,9 +26,9 @@ export function detectRuntime(global: RuntimeSigns = globalThis): Runtime | unde
 }
 
 /**
- * Gives the dial function of the running runtime, for injection; its adapter is loaded by the first call of it.
+ * Returns the dial function of the current runtime. Its first call loads the adapter.
  *
- * @throws {TransportError} of kind `"unsupported"`, from the dial function, where no adapter fits.
+ * @throws {TransportError} The dial function rejects with kind `"unsupported"` if there is no adapter.
  */
 export function nativeDial(global: RuntimeSigns = globalThis): Dial {
   const runtime = detectRuntime(global);
@@ -49,6 +48,6 @@ async function load(runtime: Runtime | undefined): Promise<{ readonly dial: Dial
     case "node":
       return await import("./node.ts");
     default:
-      throw new TransportError("unsupported", "Cannot connect as neither Deno, Bun nor Node is running");
+      throw new TransportError("unsupported", "the runtime is neither Deno, Bun nor Node");
   }
 }

@@ -1,45 +1,52 @@
-// What the runtimes' errors mean: each becomes the same TransportError on every runtime.
-// It must not know sockets; it reads names, codes and texts only.
+// Converts the errors of the runtimes: the same failure becomes the same TransportError on every runtime. It reads names, codes and
+// texts, and knows no sockets.
 
 import { printable } from "../errors.ts";
 import { type Endpoint, type TlsOptions, TransportError, type TransportErrorKind } from "./transport.ts";
 
-/** How far dialling had come: TCP or the unix socket (with name resolution), or the TLS handshake on it. */
+/** The phase of dialling: TCP or the unix socket (with name resolution), or the TLS handshake on it. */
 export type Phase = "connect" | "tls";
 
-const SENTENCES: Record<TransportErrorKind, string> = {
-  connect: "as nobody answers there",
-  certificate: "as a certificate is not accepted",
-  tls: "as no TLS can be spoken there",
-  unsupported: "as this runtime cannot do it",
-  denied: "as permission is denied",
+const PREFIXES: Record<TransportErrorKind, string> = {
+  connect: "",
+  certificate: "a certificate was not accepted. ",
+  tls: "the TLS handshake failed. Use a redis:// URL if the port does not expect TLS. ",
+  unsupported: "this runtime does not support it. ",
+  denied: "the runtime's permissions do not allow it. ",
+  forbidden: "the operating system or the network forbids it. ",
 };
 
-/** The error of a dialling that failed in `phase`; a {@linkcode TransportError} passes through. */
+/** Plain words for the most frequent failures. They are recognised by code, or by text where a runtime gives no code. */
+const FAILURES: readonly (readonly [RegExp, string])[] = [
+  [/\bECONNREFUSED\b|ConnectionRefused/, "the connection was refused. Check that a server listens there"],
+  [/\bENOTFOUND\b|\bEAI_|failed to lookup address/, "the host name cannot be resolved"],
+  [/\bENOENT\b/, "the unix socket does not exist"],
+];
+
+/** The error of a failed attempt to dial. A {@linkcode TransportError} is returned as it is. */
 export function dialFailure(endpoint: Endpoint, phase: Phase, cause: unknown): TransportError {
   if (cause instanceof TransportError) return cause;
   const kind = kindOf(phase, cause);
-  return new TransportError(kind, `Cannot connect to ${placeOf(endpoint)} ${SENTENCES[kind]}: ${textOf(cause)}`, {
-    cause,
-  });
+  const signs = signsOf(cause);
+  const known = kind === "connect" ? FAILURES.find(([pattern]) => pattern.test(signs))?.[1] : undefined;
+  return new TransportError(kind, known ?? `${PREFIXES[kind]}${textOf(cause)}`, { cause, place: placeOf(endpoint) });
 }
 
 /**
- * The cause a sink hears when an open transport breaks: a {@linkcode TransportError} where TLS itself failed (a
- * server of TLS 1.3 refuses a client's certificate only after the handshake), else the runtime's own error.
+ * The cause that a sink gets if an open transport breaks. It is a {@linkcode TransportError} if TLS itself failed, since a server
+ * with TLS 1.3 refuses a client's certificate only after the handshake. Otherwise it is the runtime's own error.
  */
 export function endCause(endpoint: Endpoint, cause: unknown): unknown {
   if (endpoint.kind !== "tcp" || endpoint.tls === undefined) return cause;
   if (!isOfTls(cause)) return cause;
-  const kind = CERTIFICATE.test(signsOf(cause)) ? "certificate" : "tls";
-  return new TransportError(kind, `Cannot go on with ${placeOf(endpoint)} ${SENTENCES[kind]}: ${textOf(cause)}`, {
-    cause,
-  });
+  const isOfCertificate = CERTIFICATE.test(signsOf(cause));
+  const reason = `${isOfCertificate ? PREFIXES.certificate : "TLS failed. "}${textOf(cause)}`;
+  return new TransportError(isOfCertificate ? "certificate" : "tls", reason, { cause, place: placeOf(endpoint) });
 }
 
-/** What ends a transport whose owner writes while an earlier write is not yet taken: mixed bytes would be worse. */
+/** The error that ends a transport if its owner writes before the previous write is complete, since the bytes would mix. */
 export function overlap(): Error {
-  return new Error("Cannot write as the write before must have been taken: it is still going on");
+  return new Error("A write overlaps the previous one");
 }
 
 /** Whether an error comes from TLS and not from the socket below it. */
@@ -48,22 +55,19 @@ export function isOfTls(cause: unknown): boolean {
   return CERTIFICATE.test(signs) || TLS.test(signs);
 }
 
-/**
- * Refuses what a runtime would quietly take for something else: half a client certificate for none, an empty list of
- * authorities for its own ones.
- */
+/** Refuses options that a runtime would silently misread: half a client certificate as none, an empty list of authorities as its own. */
 export function checkTlsOptions(endpoint: Endpoint, { caCerts, cert, key }: TlsOptions): void {
   const wrong = caCerts?.length === 0
-    ? "caCerts must hold a certificate: it is empty"
+    ? "'tls.caCerts' must contain a certificate, got []"
     : (cert === undefined) !== (key === undefined)
-    ? `cert and key must be given together: ${cert === undefined ? "cert" : "key"} is missing`
+    ? `'tls.${cert === undefined ? "cert" : "key"}' must be given, since the other half of the client certificate is`
     : undefined;
   if (wrong !== undefined) throw optionFailure(endpoint, wrong);
 }
 
-/** The error of TLS options that cannot be meant. */
+/** The error of invalid TLS options. */
 export function optionFailure(endpoint: Endpoint, wrong: string, cause?: unknown): TransportError {
-  return new TransportError("certificate", `Cannot connect to ${placeOf(endpoint)} as ${wrong}`, { cause });
+  return new TransportError("certificate", wrong, { cause, place: placeOf(endpoint) });
 }
 
 function placeOf(endpoint: Endpoint): string {
@@ -72,8 +76,8 @@ function placeOf(endpoint: Endpoint): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
-// OpenSSL's verification codes (X509_V_ERR_* as Node and Bun spell them), the alerts by which the other side
-// refuses our certificate, unreadable PEM of ours, and rustls' words for the same.
+// OpenSSL's verification codes (X509_V_ERR_* as Node and Bun spell them), the alerts with which the other side refuses our
+// certificate, unreadable PEM, and rustls' words for the same.
 const CERTIFICATE = new RegExp(
   [
     "CERT_|_CERT\\b|_CERTS?_|CERTIFICATE|ISSUER|LEAF_SIGNATURE|SELF_SIGNED|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE",
@@ -82,25 +86,43 @@ const CERTIFICATE = new RegExp(
   ].join("|"),
 );
 const TLS = /ERR_SSL|ERR_TLS|EPROTO|\bSSL\b|\bTLS\b|\btls\b|fatal alert|corrupt message|InvalidContentType|handshake/;
-const DENIED = /^(NotCapable|PermissionDenied)\b|\b(EACCES|EPERM|ERR_ACCESS_DENIED)\b/;
+/** Permissions of the runtime, which do not change while it runs. */
+const DENIED = new Set(["NotCapable", "ERR_ACCESS_DENIED"]);
+/**
+ * Refusals of the operating system. They come from file permissions, from firewalls, and from network layers while a service has
+ * no server. Deno's node:net reports EACCES for all of them.
+ */
+const FORBIDDEN = new Set(["PermissionDenied", "EACCES", "EPERM"]);
 
 function kindOf(phase: Phase, cause: unknown): TransportErrorKind {
-  const signs = signsOf(cause);
-  if (DENIED.test(signs)) return "denied";
+  const { name, code } = nameAndCode(cause);
+  if (DENIED.has(name) || DENIED.has(code)) return "denied";
+  if (FORBIDDEN.has(name) || FORBIDDEN.has(code)) return "forbidden";
   if (phase === "connect") return "connect";
-  return CERTIFICATE.test(signs) ? "certificate" : "tls";
+  return CERTIFICATE.test(signsOf(cause)) ? "certificate" : "tls";
 }
 
-/** Name, code and text of an error in one line; of an AggregateError (several addresses tried) the first one's. */
+/** The first error of an AggregateError, which runtimes throw if several addresses were tried. */
+function firstOf(cause: unknown): unknown {
+  return cause instanceof AggregateError && cause.errors.length > 0 ? cause.errors[0] : cause;
+}
+
+function nameAndCode(cause: unknown): { readonly name: string; readonly code: string } {
+  const error = firstOf(cause);
+  if (!(error instanceof Error)) return { name: "", code: "" };
+  return { name: error.name, code: "code" in error && typeof error.code === "string" ? error.code : "" };
+}
+
+/** Name, code and text of an error in one line. */
 function signsOf(cause: unknown): string {
-  const error = cause instanceof AggregateError && cause.errors.length > 0 ? cause.errors[0] : cause;
+  const error = firstOf(cause);
   if (!(error instanceof Error)) return "";
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  return `${error.name} ${code} ${error.message}`;
+  const { name, code } = nameAndCode(error);
+  return `${name} ${code} ${error.message}`;
 }
 
-/** A certificate's names stand in it: the other side's words, made safe to print. */
+/** The text of an error, safe to print: it may contain the names in a certificate of the other side. */
 function textOf(cause: unknown): string {
-  const error = cause instanceof AggregateError && cause.errors.length > 0 ? cause.errors[0] : cause;
+  const error = firstOf(cause);
   return printable(error instanceof Error && error.message !== "" ? error.message : String(error));
 }

@@ -1,44 +1,41 @@
-// The guarded way from a socket into its sink: no call after the end, one end, no exception back to the socket.
-// It must not know any runtime's socket.
+// The protected path from a socket to its sink: no call after the end, one end, and no exception into the socket's callbacks.
 
 import type { TransportSink } from "./transport.ts";
 
 /**
- * Stands between one adapter and its sink. A sink that throws, or gives no room, ends the transport with what it
- * threw; the exception goes no further.
+ * Connects an adapter with its sink. If the sink throws or returns an empty buffer, the transport ends with that cause, and the
+ * adapter does not see the exception.
  */
 export class Inlet {
   readonly #sink: TransportSink;
   readonly #release: () => void;
   #ended = false;
 
-  /** `release` destroys the socket and settles a pending write; called once, before the sink hears of the end. */
+  /** `release` destroys the socket and settles a pending write. It is called once, before the sink's `closed`. */
   constructor(sink: TransportSink, release: () => void) {
     this.#sink = sink;
     this.#release = release;
   }
 
-  /** Whether the transport has ended, or was given up before it was open. */
+  /** Whether the transport has ended, or was cancelled before it was open. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** Room for the next bytes; `undefined` when there is no reading any more. */
+  /** Returns the buffer for the next bytes, or `undefined` after the end. */
   space(): Uint8Array | undefined {
     if (this.#ended) return undefined;
     try {
       const room = this.#sink.space();
       if (room.length > 0) return room;
-      this.end(
-        new RangeError("Cannot read into the room given as it must be at least one byte long: current value is 0"),
-      );
+      this.end(new RangeError("The buffer for received bytes is empty"));
     } catch (cause) {
       this.end(cause);
     }
     return undefined;
   }
 
-  /** Tells that `count` bytes stand in the room given last. */
+  /** Reports that `count` bytes were written into the last buffer. */
   received(count: number): void {
     if (this.#ended) return;
     try {
@@ -48,7 +45,7 @@ export class Inlet {
     }
   }
 
-  /** Copies a chunk that lies elsewhere into as many rooms as it takes. */
+  /** Copies a chunk into as many buffers as it needs. */
   copy(chunk: Uint8Array): void {
     let from = 0;
     while (from < chunk.length) {
@@ -62,8 +59,8 @@ export class Inlet {
   }
 
   /**
-   * Ends the transport: the socket is gone when this returns, the sink hears of it in a microtask, so that it is
-   * never called from within its own `received` or the adapter's `write` and `close`. Only the first call counts.
+   * Ends the transport. The socket is destroyed when this returns. The sink's `closed` is called in a microtask, so never from within
+   * its own `received` or the adapter's `write` and `close`. Only the first call has an effect.
    */
   end(cause: unknown): undefined {
     if (this.#ended) return;
@@ -72,19 +69,19 @@ export class Inlet {
       try {
         this.#sink.closed(cause);
       } catch {
-        // A sink has nobody to throw to: whatever it failed at, this transport is over.
+        // The transport has ended, whatever the exception of the sink is.
       }
     });
   }
 
-  /** Ends without a word to the sink: for a socket that never became a transport. */
+  /** Ends without a call to the sink, for a socket that was never open. */
   abandon(): void {
     if (this.#ended) return;
     this.#ended = true;
     try {
       this.#release();
     } catch {
-      // A socket that cannot be destroyed is one already.
+      // A socket that cannot be destroyed is destroyed already.
     }
   }
 }

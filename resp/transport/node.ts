@@ -1,5 +1,4 @@
-// The transport over node:net and node:tls, read by `onread` straight into the sink's room.
-// It must not know RESP, nor any other runtime's socket (Deno borrows this file for the TLS its own cannot do).
+// The transport over node:net and node:tls, which reads with `onread` directly into the sink's buffer. Deno uses it for TLS.
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
@@ -8,20 +7,33 @@ import { checkTlsOptions, dialFailure, endCause, isOfTls, optionFailure, overlap
 import { Inlet } from "./inlet.ts";
 import type { DialOptions, Endpoint, TlsOptions, Transport } from "./transport.ts";
 
-/** Idle milliseconds before the operating system starts to probe whether the other side is still there. */
+/** Idle milliseconds before the operating system checks whether the other side still exists. */
 const KEEP_ALIVE = 10_000;
-/** Where a destroyed socket may still point: Node asks for the next room even after the last bytes. */
+/** A buffer for destroyed sockets: Node requests the next one even after the last bytes. */
 const NOWHERE = new Uint8Array(1);
 
+/** A transport whose socket is destroyed by the inlet. `release` then settles the pending write. */
+export interface ReleasableTransport extends Transport {
+  release(): void;
+}
+
+/** Creates a runtime's own transport from an open socket. `undefined` if that is not possible. */
+export type Adopt = (socket: Socket, inlet: Inlet) => ReleasableTransport | undefined;
+
 /** Opens a transport over `node:net` or `node:tls`. See {@linkcode Dial}. */
-export function dial(endpoint: Endpoint, { sink, signal }: DialOptions): Promise<Transport> {
+export function dial(endpoint: Endpoint, options: DialOptions): Promise<Transport> {
+  return dialWith(endpoint, options);
+}
+
+/** The same, with a runtime's own transport. */
+export function dialWith(endpoint: Endpoint, { sink, signal }: DialOptions, adopt?: Adopt): Promise<Transport> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const tls = endpoint.kind === "tcp" ? endpoint.tls : undefined;
     let phase: Phase = "connect";
     let open = false;
     let socket: Socket | undefined;
-    let transport: NodeTransport | undefined;
+    let transport: ReleasableTransport | undefined;
     const inlet = new Inlet(sink, () => {
       signal?.removeEventListener("abort", abort);
       socket?.destroy();
@@ -35,7 +47,7 @@ export function dial(endpoint: Endpoint, { sink, signal }: DialOptions): Promise
     function opened(on: Socket): void {
       open = true;
       signal?.removeEventListener("abort", abort);
-      transport = new NodeTransport(on, inlet);
+      transport = adopt?.(on, inlet) ?? new NodeTransport(on, inlet);
       resolve(transport);
     }
     function ended(cause: unknown): void {
@@ -54,7 +66,7 @@ export function dial(endpoint: Endpoint, { sink, signal }: DialOptions): Promise
       on.on("end", () => ended(undefined));
       on.on("error", ended);
       on.on("close", () => ended(undefined));
-      if (inlet.ended) on.destroy(); // the sink had no room even for the first bytes
+      if (inlet.ended) on.destroy(); // the sink had no space for the first bytes
       signal?.addEventListener("abort", abort);
     } catch (cause) {
       if (tls !== undefined && isOfTls(cause)) phase = "tls"; // a PEM that cannot be read
@@ -79,32 +91,32 @@ function openSocket(endpoint: Endpoint, inlet: Inlet): Socket {
   const options: ConnectionOptions & { onread: typeof onread } = {
     host: hostname,
     port,
-    onread, // handed on to the socket; the types of node:tls do not mention it
+    onread, // passed to the socket, although the types of node:tls do not have it
     ca: tls.caCerts === undefined ? undefined : [...tls.caCerts],
     cert: tls.cert,
     key: tls.key,
-    // SNI carries no addresses (RFC 6066); an address is verified all the same, by the function below.
+    // SNI contains no addresses (RFC 6066). An address is still verified, by the function below.
     servername: isIP(name) === 0 ? name : "",
     checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
-    // Said in both cases: left out, an environment variable would decide.
+    // Always set: otherwise an environment variable would decide.
     rejectUnauthorized: tls.insecure !== true,
   };
   return connectTls(options);
 }
 
-/** Deno's node:tls speaks of an unsupported protocol where a PEM cannot be read, and takes a key that does not fit. */
+/** Deno's node:tls reports invalid PEM as an unsupported protocol, and accepts a key that does not belong to the certificate. */
 function checkIdentity(endpoint: Endpoint, { cert, key }: TlsOptions): void {
   if (cert === undefined || key === undefined) return;
   let fits: boolean;
   try {
     fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
   } catch (cause) {
-    throw optionFailure(endpoint, "cert and key must be readable PEM", cause);
+    throw optionFailure(endpoint, "'tls.cert' and 'tls.key' must be valid PEM", cause);
   }
-  if (!fits) throw optionFailure(endpoint, "cert and key must belong together: the key is another's");
+  if (!fits) throw optionFailure(endpoint, "'tls.key' must belong to 'tls.cert'");
 }
 
-class NodeTransport implements Transport {
+class NodeTransport implements ReleasableTransport {
   readonly #socket: Socket;
   readonly #inlet: Inlet;
   #asked = 0;
@@ -121,14 +133,14 @@ class NodeTransport implements Transport {
     if (this.#settle !== undefined) return this.#inlet.end(overlap());
     this.#asked++;
     this.#socket.write(bytes, this.#written);
-    // Zero: libuv's first try handed all of it to the operating system.
+    // Zero: the operating system has taken all bytes at once.
     if (this.#socket.writableLength === 0) return undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#settle = resolve;
     return promise;
   }
 
-  /** Node calls it once for each write, in order, and for one that was taken at once only later: hence the counts. */
+  /** Node calls it once for each write, in order, but later, also for a write that was complete at once. So writes are counted. */
   readonly #written = (): void => {
     if (++this.#taken === this.#asked) this.release();
   };

@@ -1,44 +1,46 @@
-// The seam between sockets and everything above: what a connection asks of a runtime's socket.
-// It must not know RESP, nor any type of one runtime.
+// The interface between the sockets of the runtimes and all higher layers. It contains no types of one runtime.
 
-/** Certificates and verification of a TLS connection. Verification is on unless `insecure` is `true`. */
+/**
+ * Certificates and verification of a TLS connection.
+ *
+ * @category Connecting
+ */
 export interface TlsOptions {
-  /** Certificate authorities to trust, PEM, in place of the runtime's own; at least one. */
+  /** Certificate authorities to trust instead of the runtime's own, in PEM format. At least one. */
   readonly caCerts?: readonly string[];
-  /** The client's certificate chain, PEM; goes with `key`. */
+  /** The client's certificate chain in PEM format. It needs `key`. */
   readonly cert?: string;
-  /** The client's private key, PEM; goes with `cert`. */
+  /** The client's private key in PEM format. It needs `cert`. */
   readonly key?: string;
-  /** The name or address the server's certificate must carry; a name is sent as SNI too. @default {the host's name} */
+  /** The name or address that the server's certificate must contain. A name is also sent as SNI. @default {the host name} */
   readonly serverName?: string;
-  /** `true` accepts any certificate: for trying things out, never for production. @default {false} */
+  /** Whether to accept any certificate. Use it for experiments only, never in production. @default {false} */
   readonly insecure?: boolean;
 }
 
-/** Where a server listens. `hostname` is a name or an address without brackets. */
+/** The address of a server. `hostname` is a name or an address without brackets. */
 export type Endpoint =
   | { readonly kind: "tcp"; readonly hostname: string; readonly port: number; readonly tls?: TlsOptions }
   | { readonly kind: "unix"; readonly path: string };
 
 /**
- * What receives the bytes of one transport. Its owner implements it; the adapter calls it, never at the same
- * time as one of its own methods is running, and never after `closed`.
+ * The receiver of a transport's bytes. Its owner implements it. The adapter never calls it from within its own methods, and never
+ * after `closed`.
  */
 export interface TransportSink {
   /**
-   * Gives the room for the next bytes, at least one byte long. The adapter writes at its beginning and says
-   * how much by `received`. The room stays valid, and is not moved, until then; asked for again without
-   * `received` in between, it may be the same or another.
+   * Returns the buffer for the next bytes, at least one byte long. The adapter writes at its start and passes the number of bytes to
+   * `received`. The buffer is valid until then. Without `received` in between, a second call may return another buffer.
    */
   space(): Uint8Array;
-  /** `count` bytes, at least 1, stand at the beginning of the room given last. Never throws. */
+  /** Reports `count` bytes, at least 1, at the start of the last buffer. Never throws. */
   received(count: number): void;
   /**
-   * The end, exactly once, in a microtask of its own: never from within `received`, `write` or `close`. No cause when
-   * the other side closed in order (nothing is sent any more then), or `close` was called; a {@linkcode TransportError}
-   * where TLS failed (of TLS 1.3, a refused client certificate shows only here); else the runtime's own error. What a
-   * sink throws in `space` or `received` ends the transport with that as its cause. A peer that vanished without a word
-   * is no end: only silence tells, and listening to it is the owner's business.
+   * Reports the end. It is called exactly once, in a microtask of its own: never from within `received`, `write` or `close`.
+   *
+   * There is no cause if the other side has closed the connection or `close` was called. The cause is a {@linkcode TransportError} if
+   * TLS failed: with TLS 1.3, a refused client certificate is reported here. Otherwise it is the runtime's own error, or the exception
+   * of the sink's `space` or `received`. A peer that disappears without closing is not reported. The owner notices it by its silence.
    */
   closed(cause: unknown): void;
 }
@@ -46,51 +48,69 @@ export interface TransportSink {
 /** One open socket. */
 export interface Transport {
   /**
-   * Sends bytes, all of them, in the order of the calls, or the connection is dead. Returns nothing when the
-   * operating system has taken them all at once; else a promise that resolves when it has (it never rejects: a
-   * failure ends the transport, and the promise resolves then too). Until then the caller neither changes the
-   * bytes nor writes again: a second write would mix the bytes, so it ends the transport. After the end it does nothing.
+   * Sends all bytes, in the order of the calls, or ends the transport. After the end it does nothing.
+   *
+   * Returns nothing if the operating system has taken all bytes at once. Otherwise it returns a promise that resolves when it has. The
+   * promise never rejects: a failure ends the transport, and the promise resolves. Until then the caller must neither change the bytes
+   * nor write again. An overlapping write ends the transport.
    */
   write(bytes: Uint8Array): Promise<void> | undefined;
   /**
-   * Ends the connection at once; what was not yet taken by the operating system may be lost. `closed` is called after
-   * it has returned. Twice is harmless.
+   * Ends the connection at once. Bytes that the operating system has not taken yet may be lost. `closed` is called after this has
+   * returned. A second call does nothing.
    */
   close(): void;
 }
 
 /**
- * Opens a transport; TLS is complete and verified when it resolves. Rejects with a {@linkcode TransportError}, or the
- * signal's reason; then `closed` is never called. It has no time limit of its own: to a server that answers nothing
- * (Redis without TLS may wait for the rest of what it takes for a command) only the signal puts an end.
+ * Opens a transport. When it resolves, TLS is complete and verified. Rejects with a {@linkcode TransportError} or the signal's reason,
+ * and `closed` is then never called. There is no time limit: if a server does not answer, only the signal ends the attempt. (Redis
+ * without TLS may wait for the rest of a TLS greeting, which it reads as a command.)
  */
 export type Dial = (endpoint: Endpoint, options: DialOptions) => Promise<Transport>;
 
-/** What goes with every dialling. */
+/** Options of {@linkcode Dial}. */
 export interface DialOptions {
-  /** Who gets the bytes. Called from the moment of connecting on, also before the promise has resolved. */
+  /** The receiver of the bytes. It may be called before the promise has resolved. */
   readonly sink: TransportSink;
-  /** Aborts connecting; after that it has no effect. */
+  /** Cancels the attempt. It has no effect after that. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Why no transport could be opened: `"connect"` (nobody there, refused, name unknown), `"certificate"` (the
- * certificate of the other side, or ours, is not accepted), `"tls"` (no TLS could be spoken), `"unsupported"`
- * (this runtime cannot do it), `"denied"` (the permissions of the runtime or the operating system forbid it).
+ * Why no transport could be opened.
+ *
+ * - `"connect"`: the host is unknown, unreachable, or refuses the connection.
+ * - `"certificate"`: one of the two certificates was not accepted.
+ * - `"tls"`: the TLS handshake failed.
+ * - `"unsupported"`: the runtime does not support it.
+ * - `"denied"`: the permissions of the runtime do not allow it.
+ * - `"forbidden"`: EPERM or EACCES, from a firewall, the permissions of a unix socket, or a service without a server.
  */
-export type TransportErrorKind = "connect" | "certificate" | "tls" | "unsupported" | "denied";
+export type TransportErrorKind = "connect" | "certificate" | "tls" | "unsupported" | "denied" | "forbidden";
 
-/** A failure to open a transport, the same on every runtime; the runtime's own error is its cause. */
+/** A failure to open a transport, the same on every runtime. The runtime's own error is its cause. */
 export class TransportError extends Error {
   /** `"TransportError"`. */
   override readonly name = "TransportError";
-  /** What kind of failure it was. */
+  /** The kind of the failure. */
   readonly kind: TransportErrorKind;
+  readonly #reason: string;
 
-  /** Makes an error of this kind. */
-  constructor(kind: TransportErrorKind, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+  /** Creates an error with the text `Cannot connect to <place>: <reason>`. */
+  constructor(
+    kind: TransportErrorKind,
+    reason: string,
+    { cause, place }: { readonly cause?: unknown; readonly place?: string } = {},
+  ) {
+    const text = `Cannot connect${place === undefined ? "" : ` to ${place}`}: ${reason}`;
+    super(text, cause === undefined ? undefined : { cause });
     this.kind = kind;
+    this.#reason = reason;
+  }
+
+  /** Why it failed, without the address. */
+  get reason(): string {
+    return this.#reason;
   }
 }

@@ -1,14 +1,14 @@
-// What ends a command early, and the exit code of each. It must not know what was done.
+// The errors that end a command, and the exit code of each.
 
 import { StreamerError } from "../../resp/errors.ts";
 import { Interrupted } from "./system.ts";
 
-/** A mistake in the call. */
+/** A usage error. */
 export class UsageError extends Error {}
 
-/** A command that could not do what it was asked; told in one sentence. */
+/** A command that failed, described in one sentence. */
 export class CommandError extends Error {
-  /** What the process exits with. */
+  /** The exit code of the process. */
   readonly exitCode: number;
 
   constructor(message: string, options: { readonly exitCode?: number; readonly cause?: unknown } = {}) {
@@ -25,7 +25,7 @@ export const EXIT: { readonly ok: 0; readonly failed: 1; readonly usage: 2; read
   unfit: 3,
 });
 
-/** What the process exits with after this. */
+/** The exit code of the process after this error. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT.usage;
   if (error instanceof Interrupted || error instanceof CommandError) return error.exitCode;
@@ -35,18 +35,18 @@ export function exitCodeOf(error: unknown): number {
 
 const MISUSE: ReadonlySet<string> = new Set(["INVALID_URL", "INVALID_STREAM_KEY", "INVALID_OPTION"]);
 
-/** What went wrong as one line; with `verbose`, one more for each cause of it. */
-export function tell(error: unknown, verbose: boolean): string {
+/** Describes an error in one line; with `verbose`, one more line for each cause. */
+export function describe(error: unknown, verbose: boolean): string[] {
   const lines = [sentence(error)];
   const seen = new Set<unknown>([error]);
   for (let cause = causeOf(error); verbose && cause !== undefined && !seen.has(cause); cause = causeOf(cause)) {
     seen.add(cause);
-    lines.push(`  because: ${sentence(cause)}`);
+    lines.push(`  caused by: ${sentence(cause)}`);
   }
-  return lines.join("\n");
+  return lines;
 }
 
-/** What went wrong as one line. */
+/** The message of an error on one line. */
 export function sentence(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
   return text.replace(/\s*\n\s*/g, " ");

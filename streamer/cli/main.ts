@@ -1,20 +1,20 @@
-// The command line: which command is meant, what it is given, and what its end means to the process. It must not know any
-// runtime, nor what commands do.
+// The command line: finds the command, parses its arguments, runs it, and returns the exit code.
 
 import { LIBRARY_VERSION } from "../version.ts";
-import { type CommandSpec, nearest, readArguments } from "./arguments.ts";
-import { CONSUME, runConsume } from "./consume.ts";
-import { DECODE, runDecode } from "./decode.ts";
-import { DUMP, runDump } from "./dump.ts";
-import { EXIT, exitCodeOf, tell, UsageError } from "./failure.ts";
-import { commandHelp, programHelp } from "./help.ts";
-import { INFO, runInfo } from "./info.ts";
-import { PRODUCE, runProduce } from "./produce.ts";
-import { RELAY, runRelay } from "./relay.ts";
-import { RESTORE, runRestore } from "./restore.ts";
-import type { Task } from "./session.ts";
+import { type CommandSpec, nearest, readArguments } from "./args/arguments.ts";
+import { CONSUME, runConsume } from "./verbs/consume.ts";
+import { DECODE, runDecode } from "./verbs/decode.ts";
+import { DUMP, runDump } from "./verbs/dump.ts";
+import { describe, EXIT, exitCodeOf, UsageError } from "./failure.ts";
+import { commandHelp, helpWidth, programHelp } from "./args/help.ts";
+import { INFO, runInfo } from "./verbs/info.ts";
+import { PRODUCE, runProduce } from "./verbs/produce.ts";
+import { RELAY, runRelay } from "./verbs/relay.ts";
+import { RESTORE, runRestore } from "./verbs/restore.ts";
+import type { Task } from "./verbs/session.ts";
 import { Interrupted, type System } from "./system.ts";
-import { runTrim, TRIM } from "./trim.ts";
+import { writeLine } from "./screen/terminal.ts";
+import { runTrim, TRIM } from "./verbs/trim.ts";
 
 interface Command {
   readonly spec: CommandSpec;
@@ -32,38 +32,46 @@ const COMMANDS: readonly Command[] = [
   { spec: DECODE, run: runDecode },
 ];
 
-/** Does what the arguments say; gives the exit code. Never throws. */
+/** Runs the command of the arguments and resolves to the exit code. Never rejects. */
 export async function runCommandLine(system: System): Promise<number> {
-  const verbose = system.args.some((word) => word === "--verbose" || word === "-v");
+  const verbose = system.args.some((arg) => arg === "--verbose" || arg === "-v");
   try {
     await run(system);
     return EXIT.ok;
   } catch (error) {
     const code = exitCodeOf(error);
-    if (error instanceof Interrupted) return code; // whoever sent the signal knows
-    const hint = error instanceof UsageError ? " (--help tells what there is)" : "";
-    system.stderr.write(`sea-streamer: ${tell(error, verbose)}${hint}\n`);
+    if (error instanceof Interrupted) return code;
+    const hint = error instanceof UsageError ? " (see --help)" : "";
+    const [first, ...more] = describe(error, verbose);
+    writeLine(system.stderr, `sea-streamer: ${first}${more.length === 0 ? hint : ""}`);
+    more.forEach((line, i) => writeLine(system.stderr, `${line}${i === more.length - 1 ? hint : ""}`));
     return code;
   }
 }
 
 async function run(system: System): Promise<void> {
-  const [name, ...words] = system.args;
+  const [name, ...args] = system.args;
   const print = async (text: string) => void await system.stdout.write(new TextEncoder().encode(text), system.signal);
+  const width = helpWidth(system.screen.isTerminal ? system.screen.columns : undefined);
   if (name === "--version" || name === "-V") return await print(`sea-streamer ${LIBRARY_VERSION}\n`);
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    const wanted = COMMANDS.find(({ spec }) => spec.name === words[0]);
     if (name === undefined) {
-      throw new UsageError(`Something is missing: ${COMMANDS.map(({ spec }) => spec.name).join(", ")}`);
+      throw new UsageError(`Missing command: ${COMMANDS.map(({ spec }) => spec.name).join(", ")}`);
     }
-    return await print(wanted === undefined ? programHelp(COMMANDS.map(({ spec }) => spec)) : commandHelp(wanted.spec));
+    const topic = args.find((arg) => !arg.startsWith("-"));
+    if (topic !== undefined) return await print(commandHelp(commandOf(topic).spec, width));
+    return await print(programHelp(COMMANDS.map(({ spec }) => spec), width));
   }
-  const command = COMMANDS.find(({ spec }) => spec.name === name);
-  if (command === undefined) {
-    const near = nearest(name, COMMANDS.map(({ spec }) => spec.name));
-    throw new UsageError(`There is no command ${JSON.stringify(name)}${near === undefined ? "" : `; is it ${near}?`}`);
-  }
-  const given = readArguments(system, command.spec, words);
-  if (given.flag("help")) return await print(commandHelp(command.spec));
+  const command = commandOf(name);
+  const given = readArguments(system, command.spec, args);
+  if (given.flag("help")) return await print(commandHelp(command.spec, width));
   await command.run({ system, given });
+}
+
+function commandOf(name: string): Command {
+  const command = COMMANDS.find(({ spec }) => spec.name === name);
+  if (command !== undefined) return command;
+  const near = nearest(name, COMMANDS.map(({ spec }) => spec.name));
+  const hint = near === undefined ? "" : `. Did you mean ${near}?`;
+  throw new UsageError(`Unknown command ${JSON.stringify(name)}${hint}`);
 }

@@ -1,102 +1,105 @@
-// What the command line asks of the process it runs in. It must not know any runtime: `cli.ts` gives one, tests another.
+// The port between the command line and its process. `cli.ts` implements it for the three runtimes, tests implement it themselves.
 
-/** How an option is written; as `node:util` has it. */
+/** The form of an option, as in `node:util`. */
 export interface ParsedOption {
   readonly type: "string" | "boolean";
   readonly multiple?: boolean;
   readonly short?: string;
 }
 
-/** Words taken apart. */
-export interface ParsedWords {
+/** Parsed arguments. */
+export interface ParsedArguments {
   readonly values: Readonly<Record<string, unknown>>;
   readonly positionals: readonly string[];
 }
 
-/** A stream of bytes out of the process. */
+/** An output stream of bytes. */
 export interface Output {
   /** Whether it is a terminal. */
   readonly isTerminal: boolean;
   /**
-   * Writes bytes and tells how many were taken, once they are: fewer than there are when the reader has gone away. Aborted, it
-   * waits no longer, and tells what is known to have been taken. The bytes must not change meanwhile.
+   * Writes bytes and resolves to the number of bytes that were accepted: fewer than given if the reader has gone away.
+   * If the signal is aborted, it stops waiting and resolves to the number that is known by then. The bytes must not change
+   * until it resolves.
    */
   write(bytes: Uint8Array, signal?: AbortSignal): Promise<number>;
 }
 
-/** What a person looks at. */
+/** An output for people. */
 export interface Screen {
   /** Whether it is a terminal. */
   readonly isTerminal: boolean;
-  /** How wide it is; 80 where that is not known. */
+  /** Its width; 80 if unknown. */
   readonly columns: number;
-  /** How high it is; 24 where that is not known. */
+  /** Its height; 24 if unknown. */
   readonly rows: number;
-  /** Writes text at once; what nobody reads is dropped. */
+  /** Writes text at once; text that cannot be written is dropped. */
   write(text: string): void;
 }
 
-/** Bytes that come one after the other. */
+/** An input stream of bytes. */
 export interface Input {
-  /** How many there are in all; `undefined` where that is not known. */
+  /** Whether it is a terminal, at which somebody types. */
+  readonly isTerminal: boolean;
+  /** The number of all bytes; `undefined` if unknown. */
   readonly size: number | undefined;
-  /** Fills as much of `into` as is there, at least one byte; 0 at the end. Aborted, it rejects with the reason. */
+  /** Fills `into` with the bytes that are available, at least one; resolves to their number, 0 at the end. Rejects with the signal's reason. */
   read(into: Uint8Array, signal?: AbortSignal): Promise<number>;
   close(): Promise<void>;
 }
 
-/** A file that is being made. It takes its name only when it is whole. */
+/** A file that is being written. It gets its name when it is complete. */
 export interface NewFile {
-  /** Where it is written meanwhile. */
+  /** Where it is written until then. */
   readonly path: string;
-  /** Gives it its name, in place of a file that had it. */
+  /** Gives it its name, and replaces a file that had the name before. */
   commit(): Promise<void>;
-  /** Takes it away. */
+  /** Removes it. */
   discard(): Promise<void>;
 }
 
-/** What comes in by the keyboard; `"\u0003"` for Ctrl-C. */
+/** Called with each key that is pressed; `"\u0003"` is Ctrl-C. */
 export type OnKey = (key: string) => void;
 
 /** The process, as far as the command line uses it. */
 export interface System {
-  /** The words behind the program's name. */
+  /** The arguments after the program's name. */
   readonly args: readonly string[];
-  /** Is aborted by the first SIGINT, SIGTERM or SIGHUP, with an {@linkcode Interrupted}. */
+  /** Aborted by the first SIGINT, SIGTERM or SIGHUP, with an {@linkcode Interrupted}. */
   readonly signal: AbortSignal;
   readonly stdin: Input;
   readonly stdout: Output;
-  /** Where figures and mistakes are told. */
+  /** For progress, summaries and errors. */
   readonly stderr: Screen;
-  /** What stdout is as a screen. */
+  /** The screen of stdout. */
   readonly screen: Screen;
   /** A variable of the environment. */
   env(name: string): string | undefined;
-  /** Takes words apart; throws as `parseArgs` of `node:util`. */
-  parse(words: readonly string[], options: Readonly<Record<string, ParsedOption>>): ParsedWords;
-  /** The whole of a small file as text. */
+  /** Parses arguments; throws like `parseArgs` of `node:util`. */
+  parse(args: readonly string[], options: Readonly<Record<string, ParsedOption>>): ParsedArguments;
+  /** The content of a small text file. */
   readText(path: string): Promise<string>;
-  /** Opens a file to be read from its beginning. */
+  /** Opens a file for reading from its beginning. */
   openFile(path: string): Promise<Input>;
-  /** A file to be made, and how bytes are written into it. */
+  /** Prepares a file that will be written. */
   newFile(path: string): Promise<NewFile>;
-  /** Opens what {@linkcode newFile} has named. */
+  /** Opens the path of a {@linkcode NewFile} for writing. */
   writeFile(path: string): Promise<FileOutput>;
-  /** Listens to single keys, where stdin is a terminal, until what is returned is called. */
+  /** Listens to single keys if stdin is a terminal. The returned function stops listening. */
   listenToKeys(onKey: OnKey): () => void;
   /** Milliseconds since 1970. */
   now(): number;
 }
 
-/** Bytes into a file. */
+/** An output into a file. */
 export interface FileOutput extends Output {
-  /** Brings what was written to the disk and gives the file back. */
+  /** Flushes the file to the disk and closes it. */
   close(): Promise<void>;
 }
 
-/** Why a command ends early: a signal. */
+/** The reason why a command ends early: a signal. */
 export class Interrupted extends Error {
-  /** What the process is to exit with. */
+  /** The exit code of the process. */
   readonly exitCode: number;
 
   constructor(signal: "SIGINT" | "SIGTERM" | "SIGHUP") {

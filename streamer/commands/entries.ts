@@ -1,14 +1,13 @@
-// A list of entries as XREADGROUP, XRANGE and XCLAIM answer it, found on the tape of a frame. It must not know who asked,
-// nor what an entry means.
+// A list of entries as XREADGROUP, XRANGE and XCLAIM return it, found on the tape of a frame.
 
-import type { RespFrame } from "../../resp/frame.ts";
+import type { RespFrame } from "../../resp/decoding/frame.ts";
 import { TYPE } from "../../resp/wire.ts";
 import { wrongShape } from "../../resp/connection/command.ts";
 import { type MessageId, parseId } from "../model/id.ts";
 
-/** What a list of entries holds. */
+/** The content of a list of entries. */
 export interface EntryList {
-  /** Where each entry stands on the frame's tape. */
+  /** The place of each entry on the frame's tape. */
   readonly entries: Int32Array;
   /** The ids of those that were listed without their fields, or with nothing: they are no longer in the stream. */
   readonly gone: readonly MessageId[];
@@ -17,18 +16,20 @@ export interface EntryList {
 }
 
 /**
- * Finds the entries of the array that stands at `at`.
+ * Finds the entries of the array at `at`, of which there may be so many.
  *
  * @throws {StreamerError} `PROTOCOL` for another shape.
  */
-export function readEntries(frame: RespFrame, at: number, command: string): EntryList {
-  if (!frame.isArray(at) || frame.lengthAt(at) < 0) throw unexpected(command);
+export function readEntries(frame: RespFrame, at: number, command: string, most: number): EntryList {
+  const length = frame.lengthAt(at);
+  if (!frame.isArray(at) || length < 0) throw unexpected(command);
+  if (length > most) throw wrongShape(command, `at most ${most} entries`);
   const found: number[] = [];
   const gone: MessageId[] = [];
   let next = at + 2;
-  for (let left = frame.lengthAt(at); left > 0; left--) {
+  for (let left = length; left > 0; left--) {
     const entry = next;
-    if (isNull(frame, entry)) { // Redis 6: a claimed entry that is no longer there; its id is not told
+    if (isNull(frame, entry)) { // Redis 6: a claimed entry that is no longer there; the reply does not contain its id
       next += 2;
       continue;
     }
@@ -48,7 +49,7 @@ export function readEntries(frame: RespFrame, at: number, command: string): Entr
   return { entries: Int32Array.from(found), gone, end: next };
 }
 
-/** Whether a null stands there, in any of its forms. */
+/** Whether the value is a null, in any of its forms. */
 export function isNull(frame: RespFrame, at: number): boolean {
   return frame.typeAt(at) === TYPE.null || (frame.lengthAt(at) === -1 && frame.typeAt(at) !== TYPE.error);
 }

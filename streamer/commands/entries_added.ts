@@ -1,6 +1,7 @@
-// How many entries were ever added to a stream: XINFO STREAM, Redis 7.0. It must not know what the answer is for.
+// XINFO STREAM: how many entries were ever added to a stream. Redis 7.0.
 
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
+import { STATE_REPLY } from "../../resp/reply_limits.ts";
 import { pairsOf, textOf } from "../../resp/value.ts";
 
 /** Entries ever added to a stream; `undefined` before Redis 7.0. */
@@ -9,6 +10,7 @@ export function entriesAdded(redisKey: string): Command<number | undefined> {
     args: ["XINFO", "STREAM", redisKey],
     key: redisKey,
     repeatable: true,
+    limits: STATE_REPLY,
     read(decoder) {
       const pairs = pairsOf(decoder.value());
       if (pairs === undefined) throw wrongShape("XINFO STREAM", "pairs of names and values");

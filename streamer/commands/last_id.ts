@@ -1,8 +1,9 @@
-// Where a stream ends now: XINFO STREAM (Redis 5.0), or XREVRANGE (5.0) where that is forbidden. It must not know what
-// the answer is for.
+// The last id of a stream: XINFO STREAM (Redis 5.0), or XREVRANGE (5.0) if XINFO is forbidden.
 
-import { ProtocolError, RedisError } from "../../resp/errors.ts";
+import { ProtocolError, RefusedReplyError } from "../../resp/errors.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
+import { classOf } from "../../resp/connection/server_errors.ts";
+import { entriesReply, STATE_REPLY } from "../../resp/reply_limits.ts";
 import { pairsOf, textOf } from "../../resp/value.ts";
 import { FIRST_ID, type MessageId, parseId } from "../model/id.ts";
 
@@ -15,6 +16,7 @@ function xinfoLastId(key: string): Command<MessageId> {
     args: ["XINFO", "STREAM", key],
     key,
     repeatable: true,
+    limits: STATE_REPLY,
     read(decoder) {
       const pairs = pairsOf(decoder.value());
       const id = textOf(pairs?.find(([name]) => textOf(name) === "last-generated-id")?.[1]);
@@ -32,10 +34,11 @@ function xrevrangeLastId(key: string): Command<MessageId> {
     args: ["XREVRANGE", key, "+", "-", "COUNT", 1],
     key,
     repeatable: true,
+    limits: entriesReply(1),
     read(decoder) {
       const value = decoder.value();
-      const entry = Array.isArray(value) ? value[0] : undefined;
-      if (Array.isArray(value) && entry === undefined) return FIRST_ID;
+      const [entry] = Array.isArray(value) && value.length === 1 ? value : [];
+      if (Array.isArray(value) && value.length === 0) return FIRST_ID;
       const id = Array.isArray(entry) ? textOf(entry[0]) : undefined;
       if (id === undefined || parseId(id) === undefined) throw wrongShape("XREVRANGE", "entries");
       return id;
@@ -45,9 +48,9 @@ function xrevrangeLastId(key: string): Command<MessageId> {
 
 /** Where a stream ends. */
 export interface StreamEnd {
-  /** The id behind which everything is new; `"0-0"` where the stream is missing. */
+  /** The id after which everything is new; `"0-0"` if the stream is missing. */
   readonly id: MessageId;
-  /** Whether the stream is there; `undefined` where that could not be asked. */
+  /** Whether the stream exists; `undefined` if that could not be queried. */
   readonly exists: boolean | undefined;
   /** Whether `id` is the one given last, and not only that of the last entry that is left. */
   readonly exact: boolean;
@@ -58,15 +61,15 @@ export async function endOfStream(key: string, run: Run): Promise<StreamEnd> {
   try {
     return { id: await run(xinfoLastId(key)), exists: true, exact: true };
   } catch (error) {
-    const missing = error instanceof RedisError && error.code === "ERR" && error.message.startsWith("ERR no such key");
-    if (missing) return { id: FIRST_ID, exists: false, exact: true };
+    if (classOf(error) === "stream-missing") return { id: FIRST_ID, exists: false, exact: true };
     throw error;
   }
 }
 
-/** Whether XINFO STREAM is forbidden, or the two entries it brings along are larger than the limits allow. */
+/** Whether XINFO STREAM is forbidden, or the two entries it brings along are larger than our limits or the server's allow. */
 export function isBarred(error: unknown): boolean {
-  return (error instanceof RedisError && error.code === "NOPERM") || (error instanceof ProtocolError && error.tooLarge);
+  if (error instanceof RefusedReplyError) return true;
+  return classOf(error) === "forbidden" || (error instanceof ProtocolError && error.tooLarge);
 }
 
 /** The same asked by XREVRANGE: it tells less, but of one entry only, and is rarely forbidden. */

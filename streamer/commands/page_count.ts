@@ -1,27 +1,21 @@
-// How many entries to ask for in one page: pure decisions out of the sizes seen. It must not know who asks, nor with which
-// command.
+// How many entries to request for one page. Pure decisions from the sizes seen so far.
+
+import { calmCap, type Cap, firstCap, lowerCap } from "./cap.ts";
 
 const FIRST_COUNT = 100;
 const MOST_COUNT = 1000;
 
-/** Full pages after which a count that was once too large is tried again. */
-const CALM_PAGES = 64;
-
 /** What decides how many entries the next page may have. */
-export interface CountState {
+export interface CountState extends Cap {
   /** Entries of each stream to ask for. */
   readonly count: number;
   /** Bytes an entry took, as seen lately; 0 while none was seen. */
   readonly entryBytes: number;
-  /** The most that is tried, since more was too large once. */
-  readonly cap: number;
-  /** Full pages since that was learnt. */
-  readonly calm: number;
 }
 
 /** The state before anything was read. */
 export function firstCount(batchSize: number | undefined): CountState {
-  return { count: batchSize ?? FIRST_COUNT, entryBytes: 0, cap: batchSize ?? MOST_COUNT, calm: 0 };
+  return { count: batchSize ?? FIRST_COUNT, entryBytes: 0, ...firstCap(batchSize ?? MOST_COUNT) };
 }
 
 /** What a page was. */
@@ -31,7 +25,7 @@ export interface PageSize {
   /** Entries of all streams. */
   readonly total: number;
   readonly bytes: number;
-  /** Streams that were asked. */
+  /** Streams that were requested. */
   readonly streams: number;
 }
 
@@ -45,17 +39,15 @@ export function nextCount(
   const full = page.entries >= state.count;
   const average = page.total === 0 ? state.entryBytes : page.bytes / page.total;
   const entryBytes = Math.max(average, state.entryBytes / 2); // falls slowly, rises at once
-  const retry = full && state.calm + 1 >= CALM_PAGES;
-  const cap = retry ? Math.min(most, state.cap * 2) : state.cap;
-  const calm = retry ? 0 : state.calm + (full ? 1 : 0);
+  const bound = calmCap(state, { full, most });
   const wanted = limits.batchSize ?? (full ? state.count * 2 : state.count);
   const fitting = entryBytes === 0 ? most : Math.floor(limits.pageBytes / entryBytes / page.streams);
-  return { count: Math.max(1, Math.min(most, cap, wanted, fitting)), entryBytes, cap, calm };
+  return { count: Math.max(1, Math.min(most, bound.cap, wanted, fitting)), entryBytes, ...bound };
 }
 
-/** The state after a page that was larger than a limit; `undefined` where it had one entry of each stream. */
+/** The state after a page that was larger than a limit, ours or the server's; `undefined` where it had one entry of each stream. */
 export function halveCount(state: CountState): CountState | undefined {
   if (state.count === 1) return undefined;
   const count = Math.floor(state.count / 2);
-  return { count, entryBytes: state.entryBytes, cap: count, calm: 0 };
+  return { count, entryBytes: state.entryBytes, ...lowerCap(state, count) };
 }

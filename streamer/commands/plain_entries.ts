@@ -1,7 +1,6 @@
-// Entries that are all still there, as XREAD and XRANGE answer them: found on the tape of a frame, and checked, fast. It must
-// not know who asked, nor what an entry means.
+// Entries in the replies of XREAD and XRANGE, none of them deleted: found on the tape of a frame, and checked, fast.
 
-import type { RespFrame } from "../../resp/frame.ts";
+import type { RespFrame } from "../../resp/decoding/frame.ts";
 import { TYPE } from "../../resp/wire.ts";
 import { wrongShape } from "../../resp/connection/command.ts";
 import { parseId } from "../model/id.ts";
@@ -51,7 +50,7 @@ export function checkEntries(frame: RespFrame, entries: Int32Array, command: str
     checkId(view, id + (idLength < 10 ? 4 : 5), idLength, command);
     const end = at + 6 + fields * 2;
     for (at += 6; at < end; at += 2) {
-      // A digit behind the type, so neither null nor streamed. The shortest value has three bytes: two can be read.
+      // A digit after the type, so neither null nor streamed. The shortest value has three bytes: two can be read.
       if ((view.getUint16(start + tape[at]) ^ BULK_OF_DIGIT) > 9) throw unexpected(command);
     }
   }

@@ -1,12 +1,13 @@
-// SCAN, TYPE and EXISTS: which keys of type stream there are on one server. Redis 6.0. It must not know what their names mean.
+// SCAN, TYPE and EXISTS: the keys of type stream on one server. Redis 6.0.
 
 import type { RespArgument } from "../../resp/encoder.ts";
 import { textOf } from "../../resp/value.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
+import { LISTING_REPLY, SMALL_REPLY } from "../../resp/reply_limits.ts";
 
 /** A part of a server's keys. */
 export interface ScanPage {
-  /** Where to go on, an unsigned number of 64 bits as text; `"0"` when all were seen. */
+  /** The next cursor, an unsigned number of 64 bits as text; `"0"` when all were seen. */
   readonly cursor: string;
   /** Maybe none, and maybe some that were seen before. */
   readonly keys: readonly string[];
@@ -29,6 +30,7 @@ export function scanStreams(cursor: string, { match, count }: ScanOptions = {}):
   return {
     args,
     repeatable: true,
+    limits: LISTING_REPLY,
     read(decoder) {
       const value = decoder.value();
       const [next, keys] = Array.isArray(value) ? [textOf(value[0]), value[1]] : [];
@@ -42,12 +44,13 @@ export function scanStreams(cursor: string, { match, count }: ScanOptions = {}):
   };
 }
 
-/** The type of what a key holds; `"none"` where there is nothing. */
+/** The type of a key's value; `"none"` for a missing key. */
 export function typeOfKey(key: string): Command<string> {
   return {
     args: ["TYPE", key],
     key,
     repeatable: true,
+    limits: SMALL_REPLY,
     read(decoder) {
       const type = textOf(decoder.value());
       if (type === undefined) throw wrongShape("TYPE", "a type's name");
@@ -56,12 +59,14 @@ export function typeOfKey(key: string): Command<string> {
   };
 }
 
-/** How many of these keys there are, of whatever type. Of a cluster they have to be in one slot. */
+/** Counts the keys that exist among these, of any type. They must be in one slot: each is on another node otherwise. */
 export function countKeys(keys: readonly string[]): Command<number> {
   return {
     args: ["EXISTS", ...keys],
     key: keys[0],
+    keys,
     repeatable: true,
+    limits: SMALL_REPLY,
     read(decoder) {
       const count = decoder.value();
       if (typeof count !== "number" || count < 0 || count > keys.length) throw wrongShape("EXISTS", "a count");

@@ -1,11 +1,12 @@
-// EVAL: what has to be looked at and changed in one step. Redis 2.6; the commands inside are of 5.0. It must not know when
-// a script is run, nor what to do where scripts are forbidden.
+// EVAL: scripts that check a stream and change it in one step. Redis 2.6; the commands inside need 5.0.
 
 import type { RespArgument } from "../../resp/encoder.ts";
-import { RedisError } from "../../resp/errors.ts";
 import { TYPE } from "../../resp/wire.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
+import { classOf } from "../../resp/connection/server_errors.ts";
+import { entriesReply, rowsReply, SMALL_REPLY } from "../../resp/reply_limits.ts";
 import { LAST_ID, type MessageId } from "../model/id.ts";
+import type { WireName } from "../model/name.ts";
 import { isNull } from "./entries.ts";
 import { type EntryPage, entryPage } from "./xclaim.ts";
 import type { GroupMember } from "./xreadgroup.ts";
@@ -15,7 +16,7 @@ export const SCRIPT_IDS = 500;
 
 /**
  * What became of an entry whose idle time was to be reset. `"gone"`: from the stream. `"not-ours"`: another consumer has it.
- * `"nowhere"`: it is pending for nobody, since it was acknowledged, or since its group is another one of the same name.
+ * `"nowhere"`: it is not pending, since it was acknowledged, or since its group is another one of the same name.
  */
 export type KeptState = "kept" | "not-ours" | "gone" | "nowhere";
 
@@ -34,15 +35,15 @@ for i = 4, #ARGV do
   end
 end
 if #own > 0 then
-  local words = {'XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0}
-  for _, id in ipairs(own) do words[#words + 1] = id end
-  for _, word in ipairs({'IDLE', ARGV[3], 'JUSTID'}) do words[#words + 1] = word end
-  for _, id in ipairs(redis.call(unpack(words))) do states[place[id]] = 1 end
+  local arguments = {'XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0}
+  for _, id in ipairs(own) do arguments[#arguments + 1] = id end
+  for _, argument in ipairs({'IDLE', ARGV[3], 'JUSTID'}) do arguments[#arguments + 1] = argument end
+  for _, id in ipairs(redis.call(unpack(arguments))) do states[place[id]] = 1 end
 end
 return states`;
 
 /**
- * Sets the idle time, in milliseconds, of those that are still this consumer's, without counting a delivery; tells of each
+ * Sets the idle time, in milliseconds, of those that are still this consumer's, without counting a delivery; returns for each
  * what became of it. 0 keeps them from others, a long one gives them away.
  */
 export function setIdle(
@@ -54,6 +55,7 @@ export function setIdle(
     args: ["EVAL", SET_IDLE, 1, redisKey, member.group, member.consumer, idle, ...ids],
     key: redisKey,
     repeatable: true,
+    limits: rowsReply(ids.length, 0),
     read(decoder) {
       const value = decoder.value();
       if (!Array.isArray(value) || value.length !== ids.length) throw wrongShape("EVAL", "a state for each id");
@@ -62,6 +64,78 @@ export function setIdle(
         if (kept === undefined) throw wrongShape("EVAL", "states from 0 to 3");
         return kept;
       });
+    },
+  };
+}
+
+// Released, with the count from before its delivery. The count is an argument, so that running it twice is harmless.
+const GIVE_BACK = `
+local arguments = {'XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0}
+for i = 5, #ARGV do
+  local row = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])[1]
+  if row and row[4] >= tonumber(ARGV[4]) then arguments[#arguments + 1] = ARGV[i] end
+end
+local count = #arguments - 5
+if count == 0 then return 0 end
+for _, argument in ipairs({'IDLE', ARGV[3], 'RETRYCOUNT', ARGV[4], 'JUSTID'}) do arguments[#arguments + 1] = argument end
+redis.call(unpack(arguments))
+return count`;
+
+/** Entries that are released, and how often they count as delivered from then on. */
+export interface GivenBack {
+  readonly redisKey: string;
+  readonly ids: readonly MessageId[];
+  /** Milliseconds that they seem to be idle. */
+  readonly idle: number;
+  readonly deliveries: number;
+}
+
+/** Releases those that are still this consumer's, with another count of deliveries, never a higher one; returns how many. */
+export function giveBack(member: GroupMember, { redisKey, ids, idle, deliveries }: GivenBack): Command<number> {
+  const args = ["EVAL", GIVE_BACK, 1, redisKey, member.group, member.consumer, idle, deliveries, ...ids];
+  return { ...countCommand(args, redisKey), repeatable: true };
+}
+
+const REGAIN = `
+local row = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])[1]
+if not row then return 0 end
+if row[4] > tonumber(ARGV[4]) then return 1 end
+redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'IDLE', 0, 'JUSTID')
+return 2`;
+
+/**
+ * What became of an entry that was given up: `"lost"` to another, or acknowledged; `"older"`: this consumer has it, but it was
+ * delivered once more since; `"ours"`: it was kept from the others by this look.
+ */
+export type Regained = "lost" | "older" | "ours";
+
+const REGAINED: readonly Regained[] = ["lost", "older", "ours"];
+
+/** Keeps an entry from others if it still is this consumer's, and was not delivered more often than so. */
+export function regain(
+  member: GroupMember,
+  { redisKey, id, deliveries }: Redelivery,
+): Command<Regained> {
+  return {
+    // As a text, the largest number is one that scripts can read.
+    args: [
+      "EVAL",
+      REGAIN,
+      1,
+      redisKey,
+      member.group,
+      member.consumer,
+      id,
+      Math.min(deliveries, Number.MAX_SAFE_INTEGER),
+    ],
+    key: redisKey,
+    repeatable: true,
+    limits: SMALL_REPLY,
+    read(decoder) {
+      const value = decoder.value();
+      const state = typeof value === "number" ? REGAINED[value] : undefined;
+      if (state === undefined) throw wrongShape("EVAL", "a state from 0 to 2");
+      return state;
     },
   };
 }
@@ -75,7 +149,7 @@ return redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'RETRYCOUNT',
 export interface Redelivery {
   readonly redisKey: string;
   readonly id: MessageId;
-  /** The count of deliveries, this one included. */
+  /** The count of deliveries, this one included. Where it is a limit, `Infinity` is none. */
   readonly deliveries: number;
 }
 
@@ -86,53 +160,12 @@ export function redeliver(member: GroupMember, redelivery: Redelivery): Command<
     args: ["EVAL", REDELIVER, 1, redisKey, member.group, member.consumer, id, deliveries],
     key: redisKey,
     repeatable: true, // it says the count, and does not add to it
+    limits: entriesReply(1),
     read(decoder) {
       const frame = decoder.detach();
-      return isNull(frame, 0) ? undefined : entryPage(frame, "EVAL");
+      return isNull(frame, 0) ? undefined : entryPage(frame, "EVAL", [id]);
     },
   };
-}
-
-const REMOVE_IDLE = `
-for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-  local one = {}
-  for i = 1, #row, 2 do one[row[i]] = row[i + 1] end
-  if one.name == ARGV[2] then
-    if one.pending > 0 or one.idle < tonumber(ARGV[3]) then return 0 end
-    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
-    return 1
-  end
-end
-return 0`;
-
-/** Removes a consumer from its group if it holds nothing and has been idle for so many milliseconds; tells whether it did. */
-export function removeIdle(member: GroupMember, redisKey: string, idle: number): Command<boolean> {
-  return {
-    args: ["EVAL", REMOVE_IDLE, 1, redisKey, member.group, member.consumer, Math.ceil(idle)],
-    key: redisKey,
-    repeatable: true,
-    read(decoder) {
-      const value = decoder.value();
-      if (value !== 0 && value !== 1) throw wrongShape("EVAL", "0 or 1");
-      return value === 1;
-    },
-  };
-}
-
-const REMOVE_EMPTY = `
-for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-  local one = {}
-  for i = 1, #row, 2 do one[row[i]] = row[i + 1] end
-  if one.name == ARGV[2] then
-    if one.pending == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2]) end
-    return one.pending
-  end
-end
-return 0`;
-
-/** Removes a consumer from its group if it holds nothing; tells how many entries it holds, and so that it was left. */
-export function removeEmpty(member: GroupMember, redisKey: string): Command<number> {
-  return countCommand(["EVAL", REMOVE_EMPTY, 1, redisKey, member.group, member.consumer], redisKey);
 }
 
 // Ids are compared as texts, since their halves may be larger than the numbers of scripts are exact. What a group needs begins
@@ -172,17 +205,19 @@ return redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[1], 0)`;
  */
 export function trimAcknowledged(
   redisKey: string,
-  { exact, groups }: { readonly exact: boolean; readonly groups: readonly string[] },
+  { exact, groups }: { readonly exact: boolean; readonly groups: readonly WireName[] },
 ): Command<number> {
   const command = countCommand(["EVAL", TRIM_ACKNOWLEDGED, 1, redisKey, exact ? "=" : "~", ...groups], redisKey);
   return { ...command, repeatable: true };
 }
 
-function countCommand(args: readonly RespArgument[], key: string): Command<number> {
+/** A script that answers a count. Not sent twice. */
+export function countCommand(args: readonly RespArgument[], key: string): Command<number> {
   return {
     args,
     key,
     repeatable: false,
+    limits: SMALL_REPLY,
     read(decoder) {
       const value = decoder.typeByte() === TYPE.integer ? decoder.value() : undefined;
       if (typeof value !== "number" || value < 0) throw wrongShape("EVAL", "a count");
@@ -191,16 +226,13 @@ function countCommand(args: readonly RespArgument[], key: string): Command<numbe
   };
 }
 
-/** Whether scripts, or the commands of this one, are not to be had from this server, or not by this user. */
+/** Whether scripts, or the commands of this one, are unavailable on this server, or to this user. */
 export function areScriptsForbidden(error: unknown): boolean {
-  if (!(error instanceof RedisError)) return false;
-  return error.code === "NOPERM" || (error.code === "ERR" && FORBIDDEN.test(error.message));
+  const kind = classOf(error);
+  return kind === "forbidden" || kind === "unavailable";
 }
-
-const FORBIDDEN =
-  /unknown command|can't be used in|not allowed from script|can't run this command|ACL failure in script/i;
 
 /** Whether a script, or a command, failed because the group or its stream is not there. */
 export function isGroupMissing(error: unknown): boolean {
-  return error instanceof RedisError && (error.code === "NOGROUP" || error.message.includes("NOGROUP"));
+  return classOf(error) === "group-missing";
 }

@@ -1,14 +1,15 @@
-// TIME: what a server's clock says. Redis 2.6. It must not know what it is compared with.
+// TIME: the server's clock. Redis 2.6.
 
 import { textOf } from "../../resp/value.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
+import { SMALL_REPLY } from "../../resp/reply_limits.ts";
 
-/** Milliseconds since 1970 by the clock of the server that holds a key. */
-export function timeAt(redisKey: string): Command<number> {
+/** Milliseconds since 1970 by the clock of the server. */
+export function serverTime(): Command<number> {
   return {
     args: ["TIME"],
-    key: redisKey,
     repeatable: true,
+    limits: SMALL_REPLY,
     read(decoder) {
       const value = decoder.value();
       const [seconds, microseconds] = Array.isArray(value) && value.length === 2 ? value.map(textOf) : [];

@@ -1,11 +1,11 @@
-// Cutting a stream about somewhere, pass after pass: servers end each such cut early, after 100 times as many entries as their
-// nodes hold. It must not know how a pass is made.
+// Repeats an approximate trim until it removes nothing more. A server ends each pass early, after 100 times as many entries
+// as one of its nodes has.
 
 import { RedisError } from "../../resp/errors.ts";
 
-/** A cut that is made in passes. */
+/** A trim in several passes. */
 export interface TrimPasses {
-  /** Cuts; gives how many entries were removed. */
+  /** Trims once; returns how many entries were removed. */
   pass(): Promise<number>;
   /** How many entries the stream has now. */
   length(): Promise<number>;
@@ -13,12 +13,12 @@ export interface TrimPasses {
   readonly keep: number;
 }
 
-/** Where the length may not be asked for: when so many went at once, there may be more; fewer may have come since. */
+/** Without permission for XLEN: if so many were removed at once, there may be more; fewer may have been added since. */
 const LARGE_PASS = 5_000;
 
 /**
- * Cuts until nothing goes any more, or until as much went as was there after the first pass: what is added meanwhile keeps it no
- * longer. Gives how many entries were removed.
+ * Trims until a pass removes nothing, or until as many entries are removed as there were after the first pass. Entries that are
+ * added meanwhile do not prolong it. Returns how many entries were removed.
  */
 export async function trimInPasses(passes: TrimPasses): Promise<number> {
   let removed = await passes.pass();

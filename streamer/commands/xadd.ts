@@ -1,5 +1,5 @@
-// XADD: the bytes that add one entry, encoded straight into an output buffer, and the id that comes back. Redis 5.0;
-// `<time>-*` 7.0; MINID 6.2. It must not know when an entry is sent, nor what its payload means.
+// XADD: encodes one entry directly into an output buffer, and parses the id in the reply. Redis 5.0. `<time>-*` requires 7.0, and
+// MINID 6.2.
 
 import type { RespDecoder } from "../../resp/decoder.ts";
 import {
@@ -19,36 +19,35 @@ import { parseId } from "../model/id.ts";
 /** Headers in their order: name and value. */
 export type HeaderList = readonly (readonly [string, string | Uint8Array])[];
 
-/** What stands between the key and the id, if the stream is trimmed with each write. */
+/** The arguments between the key and the id, if each write trims the stream. */
 export type TrimArguments = readonly RespArgument[];
 
-/** What one entry is made of. */
+/** The parts of one entry. */
 export interface EntryParts {
   readonly key: string;
   readonly trim: TrimArguments;
   /** `"*"`, or `<time>-*`. */
   readonly id: string;
+  /** The name of the first field, whose value is written by {@linkcode writeEntry}. */
   readonly field: string;
+  /** The other fields. */
   readonly headers: HeaderList;
-  /** Whether the id's time is to be written only with the entry. */
+  /** Whether the time in the id is a placeholder, overwritten before each write. */
   readonly stamped: boolean;
 }
 
-/**
- * All of an XADD command but its payload, which comes last in front of the headers' bytes: `head`, the payload as a
- * bulk string, `tail`.
- */
+/** An XADD command without the value of its first field: `head`, then the value as a bulk string, then `tail`. */
 export interface EntryTemplate {
   readonly head: Uint8Array;
   readonly tail: Uint8Array;
-  /** Where in `head` the id stands, if its time is to be written only with the entry. */
+  /** The index of the id in `head`, if its time is a placeholder. */
   readonly stampAt: number | undefined;
 }
 
 const NOTHING = new Uint8Array(0);
 const utf8 = new TextEncoder();
 
-/** Encodes everything of an entry that stays the same from payload to payload. */
+/** Encodes the parts of an entry that do not change with its payload. */
 export function entryTemplate(parts: EntryParts): EntryTemplate {
   const { key, trim, id, field, headers, stamped } = parts;
   const before: RespArgument[] = ["XADD", key, ...trim];
@@ -61,23 +60,23 @@ export function entryTemplate(parts: EntryParts): EntryTemplate {
   return { head, tail: tail.take(), stampAt };
 }
 
-/** A payload as it is written: long text as bytes, since encoded in place it would need room for three bytes a character. */
+/** Encodes long text to bytes. Text that is encoded in place needs three free bytes for each character. */
 export function compactPayload(payload: string | Uint8Array): string | Uint8Array {
   return typeof payload === "string" && payload.length > STRAIGHT_BELOW ? utf8.encode(payload) : payload;
 }
 
-/** Most bytes an entry takes. */
+/** The maximum size of an entry in bytes. */
 export function entryRoom(template: EntryTemplate, payload: string | Uint8Array): number {
   const body = typeof payload === "string" ? payload.length * 3 : payload.length;
   return template.head.length + template.tail.length + body + BULK_OVERHEAD;
 }
 
-/** Least bytes an entry takes. */
+/** The minimum size of an entry in bytes. */
 export function entryLeast(template: EntryTemplate, payload: string | Uint8Array): number {
   return template.head.length + template.tail.length + payload.length;
 }
 
-/** Writes an entry at `at`, where {@linkcode entryRoom} bytes are free; returns where it ends. */
+/** Writes an entry at index `at`, where {@linkcode entryRoom} bytes are free. Returns the index of its end. */
 export function writeEntry(
   bytes: Uint8Array,
   at: number,
@@ -99,7 +98,7 @@ const ZERO = 48;
 /** Whole numbers of this many digits are exact in a double. */
 const EXACT_DIGITS = 15;
 
-/** An id as it is kept until somebody asks for it: two numbers where they are exact, else its text. */
+/** An id in a compact form: two numbers if they are exact, otherwise its text. */
 export interface CompactId {
   idFirst: number;
   idSecond: number;
@@ -107,9 +106,9 @@ export interface CompactId {
 }
 
 /**
- * Reads the id the decoder stands on into `into`, without making a string of it.
+ * Reads the id at the decoder's position into `into`, without creating a string.
  *
- * @throws {StreamerError} `PROTOCOL` for a reply that is no id.
+ * @throws {StreamerError} `PROTOCOL` if the reply is not an id.
  */
 export function readEntryId(decoder: RespDecoder, into: CompactId): void {
   const length = decoder.valueLength;

@@ -1,19 +1,19 @@
-// XCLAIM and XRANGE for entries that are known by their ids: with their fields, as a frame. Redis 5.0. It must not know why
-// they are claimed.
+// XCLAIM, and XRANGE of entries known by their ids: returns the entries with their fields, as a frame. Redis 5.0.
 
 import type { RespArgument } from "../../resp/encoder.ts";
-import type { RespFrame } from "../../resp/frame.ts";
-import type { Command } from "../../resp/connection/command.ts";
+import type { RespFrame } from "../../resp/decoding/frame.ts";
+import { type Command, wrongShape } from "../../resp/connection/command.ts";
+import { entriesReply, rowsReply } from "../../resp/reply_limits.ts";
 import type { MessageId } from "../model/id.ts";
 import { type EntryList, readEntries } from "./entries.ts";
 import type { GroupMember } from "./xreadgroup.ts";
 
-/** Entries, and the frame they stand in. */
+/** Entries, and the frame that contains them. */
 export interface EntryPage extends EntryList {
   readonly frame: RespFrame;
 }
 
-/** What is claimed. */
+/** The entries to claim. */
 export interface XclaimOptions {
   readonly redisKey: string;
   readonly ids: readonly MessageId[];
@@ -24,25 +24,47 @@ export interface XclaimOptions {
 }
 
 /**
- * Takes entries over from whoever holds them; each counts as delivered once more. Gives those that were: of the rest some
- * were not idle enough, or not pending, or are no longer in the stream.
+ * Claims entries from their current consumers; each counts as delivered once more. Returns the claimed ones. The others were not
+ * idle enough, not pending, or are no longer in the stream.
  */
 export function xclaim(member: GroupMember, options: XclaimOptions): Command<EntryPage> {
   const { redisKey, ids, minIdle, deliveries } = options;
   const args: RespArgument[] = ["XCLAIM", redisKey, member.group, member.consumer, Math.ceil(minIdle), ...ids];
   if (deliveries !== undefined) args.push("RETRYCOUNT", deliveries);
-  // Sent twice, the second time finds them idle no more, and gives none: whoever asks has to look whose they are.
-  return { args, key: redisKey, repeatable: true, read: (decoder) => entryPage(decoder.detach(), "XCLAIM") };
+  // Sent twice, the second command finds them not idle and returns none: the caller has to check whose they are.
+  return {
+    args,
+    key: redisKey,
+    repeatable: true,
+    limits: entriesReply(ids.length),
+    read: (decoder) => entryPage(decoder.detach(), "XCLAIM", ids),
+  };
 }
 
-/** Sets the idle time of entries, in milliseconds, whoever holds them, without counting a delivery. */
+/** Sets the idle time of entries, in milliseconds, whichever consumer they are pending for. It counts no delivery. */
 export function xclaimJustId(
   member: GroupMember,
-  entries: { readonly redisKey: string; readonly ids: readonly MessageId[]; readonly idle: number },
+  entries: {
+    readonly redisKey: string;
+    readonly ids: readonly MessageId[];
+    readonly idle: number;
+    /** The count of deliveries. @default {as it is} */
+    readonly deliveries?: number;
+  },
 ): Command<void> {
-  const { redisKey, ids, idle } = entries;
-  const args = ["XCLAIM", redisKey, member.group, member.consumer, 0, ...ids, "IDLE", idle, "JUSTID"];
-  return { args, key: redisKey, repeatable: true, read: () => {} };
+  const { redisKey, ids, idle, deliveries } = entries;
+  const count = deliveries === undefined ? [] : ["RETRYCOUNT", deliveries];
+  const args = ["XCLAIM", redisKey, member.group, member.consumer, 0, ...ids, "IDLE", idle, ...count, "JUSTID"];
+  return {
+    args,
+    key: redisKey,
+    repeatable: true,
+    limits: rowsReply(ids.length, 0),
+    read(decoder) {
+      const value = decoder.value();
+      if (!Array.isArray(value) || value.length > ids.length) throw wrongShape("XCLAIM", "requested ids");
+    },
+  };
 }
 
 /** Reads one entry; none where it is no longer in the stream. */
@@ -51,11 +73,16 @@ export function xrangeOne(redisKey: string, id: MessageId): Command<EntryPage> {
     args: ["XRANGE", redisKey, id, id],
     key: redisKey,
     repeatable: true,
-    read: (decoder) => entryPage(decoder.detach(), "XRANGE"),
+    limits: entriesReply(1),
+    read: (decoder) => entryPage(decoder.detach(), "XRANGE", [id]),
   };
 }
 
-/** The entries of a frame that is nothing but a list of them. */
-export function entryPage(frame: RespFrame, command: string): EntryPage {
-  return { frame, ...readEntries(frame, 0, command) };
+/** The entries of a frame that is only a list of them, each one of those asked for, and none twice. */
+export function entryPage(frame: RespFrame, command: string, asked: readonly MessageId[]): EntryPage {
+  const list = readEntries(frame, 0, command, asked.length);
+  const wanted = new Set(asked);
+  const ids = [...Array.from(list.entries, (at) => frame.textAt(at + 2)), ...list.gone];
+  if (!ids.every((id) => wanted.delete(id))) throw wrongShape(command, "requested entries");
+  return { frame, ...list };
 }

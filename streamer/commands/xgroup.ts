@@ -1,13 +1,14 @@
-// XGROUP, XINFO GROUPS and XINFO CONSUMERS: the groups of a stream and who is in them. Redis 5.0; ENTRIESREAD 7.0. It must not
-// know what they are for.
+// XGROUP, XINFO GROUPS and XINFO CONSUMERS: the groups of a stream and their consumers. Redis 5.0; ENTRIESREAD 7.0.
 
 import type { RespArgument } from "../../resp/encoder.ts";
-import { RedisError } from "../../resp/errors.ts";
 import type { RespValue } from "../../resp/value.ts";
 import { pairsOf, textOf } from "../../resp/value.ts";
 import { TYPE } from "../../resp/wire.ts";
 import { type Command, valueCommand, wrongShape } from "../../resp/connection/command.ts";
+import { classOf } from "../../resp/connection/server_errors.ts";
+import { LISTING_REPLY, SMALL_REPLY } from "../../resp/reply_limits.ts";
 import { type MessageId, parseId } from "../model/id.ts";
+import { nameOf, type WireName } from "../model/name.ts";
 
 /** Where a group begins, and whether its stream is made where it is missing. */
 export interface CreateOptions {
@@ -19,7 +20,7 @@ export interface CreateOptions {
 /** Makes a group. */
 export function xgroupCreate(
   redisKey: string,
-  group: string,
+  group: WireName,
   { position, mkstream }: CreateOptions,
 ): Command<RespValue> {
   const args: RespArgument[] = ["XGROUP", "CREATE", redisKey, group, position];
@@ -33,14 +34,14 @@ export interface SetIdOptions {
   readonly position: MessageId | "$";
   /** How many entries had ever been added up to there, if that is known: the group's lag follows from it. */
   readonly entriesRead?: number | bigint | undefined;
-  /** Whether it may be sent again after a cut, which takes back what was read since the first time. @default {false} */
+  /** Whether it may be sent again after a cut. That would reset reads since the first time. @default {false} */
   readonly repeatable?: boolean;
 }
 
-/** Moves a group: what it delivers next is behind this id. What is pending stays so. */
+/** Moves a group: it continues after this id. Pending entries stay pending. */
 export function xgroupSetId(
   redisKey: string,
-  group: string,
+  group: WireName,
   { position, entriesRead, repeatable = false }: SetIdOptions,
 ): Command<RespValue> {
   const args: RespArgument[] = ["XGROUP", "SETID", redisKey, group, position];
@@ -48,21 +49,22 @@ export function xgroupSetId(
   return valueCommand(args, { key: redisKey, repeatable });
 }
 
-/** Deletes a group with all that is pending in it; answers 1, or 0 where there was none. Not sent twice: by then it may be another's. */
-export function xgroupDestroy(redisKey: string, group: string): Command<number> {
+/** Deletes a group with its pending entries; the reply is 1, or 0 without the group. Not sent twice, since the second time could hit another group of that name. */
+export function xgroupDestroy(redisKey: string, group: WireName): Command<number> {
   return numberCommand(["XGROUP", "DESTROY", redisKey, group], redisKey);
 }
 
 /** Deletes a consumer with all that is pending for it; answers how much that was. Not sent twice: by then it may be another's. */
-export function xgroupDelConsumer(redisKey: string, group: string, consumer: string): Command<number> {
+export function xgroupDelConsumer(redisKey: string, group: WireName, consumer: WireName): Command<number> {
   return numberCommand(["XGROUP", "DELCONSUMER", redisKey, group, consumer], redisKey);
 }
 
-function numberCommand(args: readonly string[], key: string): Command<number> {
+function numberCommand(args: readonly RespArgument[], key: string): Command<number> {
   return {
     args,
     key,
     repeatable: false,
+    limits: SMALL_REPLY,
     read(decoder) {
       const value = decoder.typeByte() === TYPE.integer ? decoder.value() : undefined;
       if (typeof value !== "number") throw wrongShape(`${args[0]} ${args[1]}`, "a number");
@@ -73,19 +75,17 @@ function numberCommand(args: readonly string[], key: string): Command<number> {
 
 /** Whether a group could not be made because it is there. */
 export function isGroupThere(error: unknown): boolean {
-  return error instanceof RedisError && error.code === "BUSYGROUP";
+  return classOf(error) === "group-exists";
 }
 
-/** Whether something was refused because the stream is missing: servers have no code for it. */
+/** Whether something was refused because the stream is missing. */
 export function isStreamMissing(error: unknown): boolean {
-  return error instanceof RedisError && error.code === "ERR" &&
-    (error.message.startsWith("ERR no such key") ||
-      error.message.startsWith("ERR The XGROUP subcommand requires the key to exist"));
+  return classOf(error) === "stream-missing";
 }
 
 /** A group of a stream. */
 export interface GroupInfo {
-  readonly name: string;
+  readonly name: WireName;
   readonly lastDeliveredId: MessageId;
   /** Entries delivered and not acknowledged. */
   readonly pending: number;
@@ -94,7 +94,7 @@ export interface GroupInfo {
 /** The groups of a stream. */
 export function xinfoGroups(redisKey: string): Command<GroupInfo[]> {
   return rowsOf(["XINFO", "GROUPS", redisKey], redisKey, (row) => {
-    const name = textOf(row.get("name"));
+    const name = nameOf(row.get("name"));
     const lastDeliveredId = textOf(row.get("last-delivered-id"));
     const pending = row.get("pending");
     const valid = name !== undefined && lastDeliveredId !== undefined && parseId(lastDeliveredId) !== undefined;
@@ -104,16 +104,16 @@ export function xinfoGroups(redisKey: string): Command<GroupInfo[]> {
 
 /** A consumer of a group. */
 export interface ConsumerInfo {
-  readonly name: string;
+  readonly name: WireName;
   readonly pending: number;
   /** Milliseconds since it last asked for something; before Redis 7.2, since it last got something. */
   readonly idle: number;
 }
 
 /** The consumers of a group. */
-export function xinfoConsumers(redisKey: string, group: string): Command<ConsumerInfo[]> {
+export function xinfoConsumers(redisKey: string, group: WireName): Command<ConsumerInfo[]> {
   return rowsOf(["XINFO", "CONSUMERS", redisKey, group], redisKey, (row) => {
-    const name = textOf(row.get("name"));
+    const name = nameOf(row.get("name"));
     const [pending, idle] = [row.get("pending"), row.get("idle")];
     const valid = name !== undefined && typeof pending === "number" && typeof idle === "number";
     return valid ? { name, pending, idle } : undefined;
@@ -122,12 +122,13 @@ export function xinfoConsumers(redisKey: string, group: string): Command<Consume
 
 type Row = ReadonlyMap<string | undefined, RespValue>;
 
-function rowsOf<T>(args: readonly string[], key: string, read: (row: Row) => T | undefined): Command<T[]> {
+function rowsOf<T>(args: readonly RespArgument[], key: string, read: (row: Row) => T | undefined): Command<T[]> {
   const name = `${args[0]} ${args[1]}`;
   return {
     args,
     key,
     repeatable: true,
+    limits: LISTING_REPLY,
     read(decoder) {
       const value = decoder.value();
       if (!Array.isArray(value)) throw wrongShape(name, "a list");

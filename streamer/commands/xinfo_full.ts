@@ -1,13 +1,15 @@
-// XINFO STREAM with FULL: a stream, its groups and their consumers as they were at one moment. Redis 6.0; lag 7.0, the time of
-// the last delivery 7.2. It must not know what is told of it.
+// XINFO STREAM FULL: a stream, its groups and their consumers at one moment. Redis 6.0; lag 7.0, the time of the last
+// delivery 7.2.
 
 import { pairsOf, type RespValue, textOf } from "../../resp/value.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
+import { STATE_REPLY } from "../../resp/reply_limits.ts";
 import { type MessageId, parseId } from "../model/id.ts";
+import { nameOf, type WireName } from "../model/name.ts";
 
 /** A consumer of a group. */
 export interface FullConsumer {
-  readonly name: string;
+  readonly name: WireName;
   /** Entries delivered to it and not acknowledged. */
   readonly pending: number;
   /** When it last asked for something, in milliseconds of the server's clock; before Redis 7.2, when it last got something. */
@@ -18,11 +20,11 @@ export interface FullConsumer {
 
 /** A group of a stream. */
 export interface FullGroup {
-  readonly name: string;
+  readonly name: WireName;
   readonly lastDeliveredId: MessageId;
   /** What the server takes for the number of entries not yet delivered; `undefined` where it does not say. */
   readonly lag: number | undefined;
-  /** Entries delivered and not acknowledged, those of nobody included. */
+  /** Entries delivered and not acknowledged, including those of no consumer. */
   readonly pending: number;
   /** The lowest id of those. */
   readonly oldestPendingId: MessageId | undefined;
@@ -41,12 +43,13 @@ export interface FullInfo {
   readonly groups: readonly FullGroup[];
 }
 
-/** Everything about a stream. The reply holds one of its entries. */
+/** Everything about a stream. The reply includes one of its entries. */
 export function xinfoFull(redisKey: string): Command<FullInfo> {
   return {
     args: ["XINFO", "STREAM", redisKey, "FULL", "COUNT", 1],
     key: redisKey,
     repeatable: true,
+    limits: STATE_REPLY,
     read(decoder) {
       const row = rowOf(decoder.value());
       const [first] = listOf(row.get("entries"));
@@ -67,7 +70,7 @@ function readGroup(value: RespValue): FullGroup {
   const row = rowOf(value);
   const [oldest] = listOf(row.get("pending"));
   return {
-    name: nameOf(row.get("name")),
+    name: checkedName(row.get("name")),
     lastDeliveredId: idOf(row.get("last-delivered-id")),
     lag: lagOf(row.get("lag")),
     pending: numberOf(row.get("pel-count")),
@@ -80,7 +83,7 @@ function readConsumer(value: RespValue): FullConsumer {
   const row = rowOf(value);
   const active = optionalNumber(row.get("active-time"));
   return {
-    name: nameOf(row.get("name")),
+    name: checkedName(row.get("name")),
     pending: numberOf(row.get("pel-count")),
     seenTime: numberOf(row.get("seen-time")),
     activeTime: active === undefined || active < 0 ? undefined : active,
@@ -107,7 +110,7 @@ function optionalNumber(value: RespValue | undefined): number | undefined {
   return value === undefined || value === null ? undefined : numberOf(value);
 }
 
-/** A counter that a server was told to begin somewhere, up to 64 bits. */
+/** A counter that can start at any value, up to 64 bits. */
 function counterOf(value: RespValue | undefined): number | bigint | undefined {
   return typeof value === "bigint" ? value : optionalNumber(value);
 }
@@ -117,8 +120,8 @@ function lagOf(value: RespValue | undefined): number | undefined {
   return typeof value === "bigint" ? undefined : optionalNumber(value);
 }
 
-function nameOf(value: RespValue | undefined): string {
-  const name = textOf(value);
+function checkedName(value: RespValue | undefined): WireName {
+  const name = nameOf(value);
   if (name === undefined) throw unexpected();
   return name;
 }

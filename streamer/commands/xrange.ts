@@ -1,9 +1,9 @@
-// XRANGE and XREVRANGE: a page of a range of entries, framed in place. Redis 5.0. It must not know who reads, nor how much of
-// the range is still to come.
+// XRANGE and XREVRANGE: a page of a range of entries, framed in place. Redis 5.0.
 
 import type { RespArgument } from "../../resp/encoder.ts";
-import type { RespFrame } from "../../resp/frame.ts";
+import type { RespFrame } from "../../resp/decoding/frame.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
+import { entriesReply } from "../../resp/reply_limits.ts";
 import { compareIds, type MessageId, parseId } from "../model/id.ts";
 import { checkEntries, findEntries, ID_MOST } from "./plain_entries.ts";
 
@@ -23,9 +23,9 @@ export interface XrangeOptions {
 /** A part of a range. */
 export interface RangePage {
   readonly frame: RespFrame;
-  /** Where each entry stands on the frame's tape. */
+  /** The place of each entry on the frame's tape. */
   readonly entries: Int32Array;
-  /** The id of the last one; `undefined` where there are none. */
+  /** The id of the last one; `undefined` without entries. */
   readonly lastId: MessageId | undefined;
 }
 
@@ -37,16 +37,18 @@ export function xrange({ redisKey, start, end, count, reverse }: XrangeOptions):
     args,
     key: redisKey,
     repeatable: true,
+    limits: entriesReply(count),
     read(decoder) {
       const frame = decoder.detach();
       if (!frame.isArray(0) || frame.lengthAt(0) < 0) throw unexpected(name);
+      if (frame.lengthAt(0) > count) throw wrongShape(name, `at most ${count} entries`);
       const entries = new Int32Array(frame.lengthAt(0));
       findEntries(frame, 2, entries, name);
       checkEntries(frame, entries, name);
       const lastId = lastOf(frame, entries, name);
       if (lastId === undefined) return { frame, entries, lastId };
-      const within = compareIds(lastId, start) >= 0 && compareIds(lastId, end) <= 0 && entries.length <= count;
-      if (!within) throw wrongShape(name, "entries of the range asked for"); // the next page would be asked for in vain
+      const within = compareIds(lastId, start) >= 0 && compareIds(lastId, end) <= 0;
+      if (!within) throw wrongShape(name, "entries of the requested range"); // the next page would be requested in vain
       return { frame, entries, lastId };
     },
   };

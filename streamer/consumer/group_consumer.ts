@@ -1,126 +1,128 @@
-// A consumer in a group: makes it, and offers the verbs. It must not know how any of them is carried out.
+// A consumer in a group: its creation, and its verbs.
 
 import { StreamerError } from "../../resp/errors.ts";
-import { halves, type MessageId, type SeqPos } from "../model/id.ts";
+import { halves, type SeqPos } from "../model/id.ts";
 import type { StreamShard } from "../model/key.ts";
 import { Message, type MessageIdentifier, messagePlace } from "../model/message.ts";
-import { checkBoolean, checkNames, checkNumber, invalidOption } from "../model/options.ts";
+import { checkBoolean, checkNames, checkNumber, checkSignal, invalidOption } from "../model/options.ts";
 import { abortable } from "../model/abortable.ts";
-import { AskingConsumer, consumerEnded } from "./asking.ts";
-import type { CommitConsumer, ConsumerStats, MoveOptions, NackOptions, WaitOptions } from "./consumer.ts";
-import { detailOf, discoverStreams, type FoundStream, shardsOf } from "./discover.ts";
-import { Discovery } from "./discovery.ts";
-import { goalOfPosition, goalOfTime } from "./goal.ts";
-import type { GroupHost } from "./group_host.ts";
+import { type ServerAccess, UNMADE } from "./server/server.ts";
+import { AskingConsumer, checkEnd, checkWait, consumerEnded } from "./delivery/base_consumer.ts";
+import type {
+  CommitConsumer,
+  ConsumerEndOptions,
+  ConsumerJson,
+  ConsumerStats,
+  MoveOptions,
+  NackOptions,
+  WaitOptions,
+} from "./consumer.ts";
+import { FixedShards, type ShardSource, shardSource } from "./shards/shard_source.ts";
+import { Ending, type EndLimits } from "./group/session/ending.ts";
+import { targetOfPosition, targetOfTime } from "./reading/seek_target.ts";
+import type { GroupContext } from "./group/context.ts";
 import type { GroupSettings } from "./group_options.ts";
-import { type AdoptOptions, GroupMoves } from "./group_moves.ts";
-import { GroupParts } from "./group_parts.ts";
-import type { GroupShard } from "./group_shard.ts";
-import { beginGroup } from "./groups.ts";
-import { MAX_DELIVERIES } from "./intake.ts";
-import { latecomers } from "./latecomers.ts";
-import type { AckPlace } from "./ledger.ts";
-import { HELD, Lot } from "./lot.ts";
-import { Roster } from "./roster.ts";
-import { checkDistinct, checkSubscribed, isShard, notFound, type SubscribedShard, subscribedShard } from "./shard.ts";
+import { type AdoptOptions, GroupMoves } from "./group/moves.ts";
+import { GroupSession } from "./group/session/group_session.ts";
+import type { GroupShard } from "./shards/group_shard.ts";
+import { beginGroup } from "./group/groups.ts";
+import { lateShards } from "./group/late_shards.ts";
+import { type EntryPlace, PendingBatch } from "./pending/pending_batch.ts";
+import type { Worker } from "./pending/releases.ts";
+import { ShardAssignment } from "./shards/assignment.ts";
+import { checkSubscribed, isShard, notFound, type SubscribedShard } from "./shards/shard.ts";
 
-/** What a consumer in a group asks of the house it lives in, and whom it tells. */
-export interface GroupConsumerHost extends GroupHost {
-  /** It has ended. */
+/** What a consumer in a group works with, and the listeners of its end. */
+export interface GroupConsumerContext extends GroupContext {
+  /** Access to the server during the creation, limited to the `timeout` of `connect`. */
+  readonly creating: ServerAccess;
+  /** The consumer has failed for good. It can still commit acknowledgements. */
+  readonly onFailed: (consumer: GroupConsumerCore) => void;
+  /** The consumer has ended. */
   readonly onEnded: (consumer: GroupConsumerCore) => void;
 }
 
-/** Makes a consumer whose groups are there, so that what is written from now on is not missed. */
+/** Creates a consumer and its groups, so that messages that are written from now on are not missed. */
 export async function createGroupConsumer(
-  host: GroupConsumerHost,
+  context: GroupConsumerContext,
   streamKeys: readonly string[],
   signal: AbortSignal,
 ): Promise<GroupConsumerCore> {
-  const { shards: wanted } = host.settings;
-  const numbered = streamKeys.flatMap((key) => (wanted ?? []).map((shardId) => subscribedShard(key, shardId, wanted)));
-  checkDistinct(numbered);
-  const roster = new Roster();
-  let found: readonly FoundStream[] | undefined;
+  const fixed = new FixedShards(streamKeys, context.settings.shards);
+  const assignment = new ShardAssignment();
+  const creating = { ...context, server: context.creating };
+  let source: ShardSource = fixed;
   let shards: readonly GroupShard[] = [];
   let failure: StreamerError | undefined;
   try {
-    if (wanted === undefined) found = await discoverStreams(streamKeys, host.anchor, signal);
-    shards = (found?.flatMap(shardsOf) ?? numbered).map((shard) => roster.of(shard));
-    const late = await latecomers(found ?? [], host, signal);
+    source = await shardSource(streamKeys, fixed, { ...context, onShards: context.events.shards, signal });
+    shards = source.shards.map((shard) => assignment.of(shard));
+    const late = await lateShards(source.streams, creating, signal);
     await Promise.all(shards.map((shard) => {
-      return beginGroup(shard, host, { signal, from: late.has(shard.redisKey) ? "beginning" : undefined });
+      return beginGroup(shard, creating, { signal, from: late.has(shard.redisKey) ? "beginning" : undefined });
     }));
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof StreamerError) || ["DISCONNECTED", "INVALID_OPTION"].includes(error.code)) throw error;
-    failure = error; // as any fatal error it is told by next()
+    if (!(error instanceof StreamerError) || UNMADE.includes(error.code)) throw error;
+    failure = error; // as any fatal error, it rejects next()
   }
-  roster.admit(shards);
-  const consumer = new GroupConsumerCore(host, { streamKeys, roster, found });
+  assignment.admit(shards);
+  const consumer = new GroupConsumerCore(context, { streamKeys, assignment, source });
   if (failure !== undefined) {
     consumer.fail(failure);
     return consumer;
   }
   consumer.start();
-  for (const detail of found?.map(detailOf) ?? []) if (detail !== undefined) host.events.shards(detail);
   return consumer;
 }
 
 /** What a consumer reads. */
 interface Subscription {
   readonly streamKeys: readonly string[];
-  readonly roster: Roster;
-  /** What was found of each stream, where shards are discovered. */
-  readonly found: readonly FoundStream[] | undefined;
+  readonly assignment: ShardAssignment;
+  readonly source: ShardSource;
 }
 
-/** A consumer in a group, with all of the verbs; which of them are offered follows from its options. */
+/** A consumer in a group with all verbs. Its options decide which of them its type has. */
 export class GroupConsumerCore extends AskingConsumer implements CommitConsumer {
-  readonly #host: GroupConsumerHost;
+  readonly #context: GroupConsumerContext;
   readonly #streamKeys: readonly string[];
-  readonly #roster: Roster;
-  readonly #parts: GroupParts;
+  readonly #assignment: ShardAssignment;
+  readonly #session: GroupSession;
   readonly #moves: GroupMoves;
-  readonly #discovery: Discovery | undefined;
+  readonly #source: ShardSource;
+  readonly #end: Ending;
   #ending: Promise<void> | undefined;
 
-  constructor(host: GroupConsumerHost, { streamKeys, roster, found }: Subscription) {
+  constructor(context: GroupConsumerContext, { streamKeys, assignment, source }: Subscription) {
     const onFatal = (error: StreamerError) => this.fail(error);
-    const onProgress = () => this.#discovery?.progressed();
-    const parts = new GroupParts(host, roster, { onFatal, onProgress });
-    super(parts.inbox, host.settings.commit.autoCommit);
-    this.#host = host;
+    const onProgress = () => source.progressed();
+    const session = new GroupSession(context, assignment, { onFatal, onProgress });
+    super(session.queue, context.settings.commit.autoCommit);
+    this.#context = context;
     this.#streamKeys = streamKeys;
-    this.#roster = roster;
-    this.#parts = parts;
-    const later = (signal: AbortSignal) => this.#discovery?.find(signal) ?? [];
-    const onUnassigned = (shard: SubscribedShard) => this.#discovery?.dismiss(shard);
-    const ports = { host, parts, roster, later, onMoved: onProgress, onUnassigned, onFatal };
-    const moves = this.#moves = new GroupMoves(ports);
-    this.#discovery = found && new Discovery({
-      anchor: host.anchor,
-      interval: host.settings.shardDiscoveryInterval,
-      signal: parts.signal,
-      shards: () => moves.shards,
-      adopt: (addition) => moves.addLater(addition),
-      isLeft: (plain, until) => moves.isLeft(plain, until),
-      replace: (replacement) => moves.replace(replacement),
-      onShards: host.events.shards,
-    }, found);
+    this.#assignment = assignment;
+    this.#session = session;
+    this.#source = source;
+    const later = (signal: AbortSignal) => source.later(signal);
+    const onUnassigned = (shard: SubscribedShard) => source.unassigned(shard);
+    const ports = { context, session, assignment, later, onMoved: onProgress, onUnassigned, onFatal };
+    this.#moves = new GroupMoves(ports);
+    this.#end = new Ending({ context, session, assignment, flushAcks: (signal) => this.flushAcks({ signal }) });
   }
 
-  /** @internal Begins to read. */
+  /** @internal Starts reading. */
   start(): void {
-    this.#parts.start();
-    this.#discovery?.start();
+    this.#session.start();
+    this.#source.start(this.#moves);
   }
 
   get groupId(): string {
-    return this.#host.member.group;
+    return this.#context.member.group;
   }
 
   get consumerId(): string {
-    return this.#host.member.consumer;
+    return this.#context.member.consumer;
   }
 
   get streamShards(): readonly StreamShard[] {
@@ -128,49 +130,53 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   }
 
   /** @internal How messages are acknowledged. */
-  get autoCommit(): GroupSettings["commit"]["autoCommit"] {
-    return this.#host.settings.commit.autoCommit;
+  override get autoCommit(): GroupSettings["commit"]["autoCommit"] {
+    return this.#context.settings.commit.autoCommit;
+  }
+
+  /** @internal Whether other consumers of the group get messages of the same shards. */
+  get sharesShards(): boolean {
+    return this.#context.settings.mode === "load-balanced";
   }
 
   async seek(time: Date | bigint, options: MoveOptions = {}): Promise<void> {
     checkMove(options);
-    await this.#moves.moveTo(goalOfTime(time, this.#host.timestampFormat), options);
+    await this.#moves.moveTo(targetOfTime(time, this.#context.timestampFormat), options);
   }
 
   async rewind(position: SeqPos, options: MoveOptions = {}): Promise<void> {
     checkMove(options);
-    await this.#moves.moveTo(goalOfPosition(position, this.#host.anchor), options);
+    await this.#moves.moveTo(targetOfPosition(position, this.#context.server), options);
   }
 
-  async assign(streamKey: string, shardId: number, { signal }: WaitOptions = {}): Promise<void> {
+  async assign(streamKey: string, shardId: number, options: WaitOptions = {}): Promise<void> {
+    const signal = checkWait("assign", options);
     checkSubscribed(this.#streamKeys, { streamKey, shardId });
-    const added = this.#discovery?.shardOf(streamKey, shardId) ??
-      subscribedShard(streamKey, shardId, this.#host.settings.shards);
+    const added = this.#source.shardOf(streamKey, shardId);
     await this.adopt([added], { signal });
   }
 
   /**
-   * @internal Reads more shards, whose groups begin where `from` says if they are missing; those that are read already go on
-   * as they do. In force when it resolves.
+   * @internal Reads more shards, whose groups begin where `from` says if they are missing; those that are read already continue
+   * unchanged. The change has taken effect when the call resolves.
    */
   async adopt(shards: readonly SubscribedShard[], options: AdoptOptions): Promise<void> {
     await this.#moves.adopt(shards, options);
   }
 
   async unassign(streamKey: string, shardId: number, options: WaitOptions = {}): Promise<void> {
+    checkWait("unassign", options);
     checkSubscribed(this.#streamKeys, { streamKey, shardId });
     await this.#moves.unassign(streamKey, shardId, options);
   }
 
   override ack(message: Message): void {
     if (!this.#hasVerbs) return super.ack(message);
-    if (this.#isFree(message)) return; // it is pending nowhere
+    if (this.#isFree(message)) return; // it is not pending
     const place = this.#placeOf(message);
     if (place === undefined) return this.#ackById(message.identifier);
-    const { lot, index } = place;
-    if (this.#parts.ledger.ack(lot, index)) return this.#acked();
-    const state = lot.states[index];
-    if (state === HELD.done || state === HELD.released) this.#ackIn(lot.shard, message.id); // else it is on its way
+    this.#session.parts.settlement.ack(place);
+    if (this.#ending !== undefined) this.#session.drain.check();
   }
 
   override ackWith(identifier: Pick<MessageIdentifier, "streamKey" | "shardId" | "id">): void {
@@ -180,28 +186,65 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
 
   override nack(message: Message, options: NackOptions = {}): void {
     if (!this.#hasVerbs) return super.nack(message, options);
+    checkNames("options of nack", options, ["delay"]);
     const delay = checkNumber("delay", options.delay, 0, { min: 0 });
     if (this.#isFree(message)) throw notPending("nack");
     const place = this.#placeOf(message);
-    if (place === undefined) return this.#checkRead(message); // not ours to hold: whoever has it delivers it
-    if (place.lot.states[place.index] !== HELD.returned) return;
-    if (message.deliveries >= this.#host.settings.maxDeliveries) {
-      return this.#parts.graveyard.bury(message, place, { deliveries: message.deliveries, reason: MAX_DELIVERIES });
-    }
-    this.#again(place, { delay });
+    if (place === undefined) return this.#checkRead(message); // another consumer has it, and delivers it again
+    this.#session.parts.settlement.nack(message, place, delay);
+    if (this.#ending !== undefined) this.#session.drain.check();
   }
 
-  /** @internal Takes a message back that nobody has looked at: it comes again, and that counts as no delivery. */
+  /** @internal Takes back a message that was not looked at: it is delivered again, and this delivery does not count. */
   putBack(message: Message): void {
     const place = this.#placeOf(message);
-    if (place !== undefined) return this.#again(place, { delay: 0, seen: false });
-    const mark = messagePlace(message)?.lot;
-    if (mark !== undefined) this.#parts.free?.putBack(message, mark);
+    if (place !== undefined) {
+      this.#session.parts.settlement.putBack(place);
+      return this.#session.drain.check();
+    }
+    const mark = messagePlace(message)?.batch;
+    if (mark !== undefined) this.#session.standalone?.putBack(message, mark);
+  }
+
+  /** @internal A message waits for its turn: until {@linkcode begin} it counts as read ahead. */
+  postpone(message: Message): void {
+    const place = this.#placeOf(message);
+    if (place !== undefined) this.#session.pendingEntries.postpone(place);
+  }
+
+  /**
+   * @internal Begins with a postponed message; false if it was lost or released. Returns a promise if its lease has to be verified
+   * first, as this process was stopped or cut off for long: then call again.
+   */
+  begin(message: Message): boolean | Promise<void> {
+    const place = this.#placeOf(message);
+    if (place === undefined) return true; // read without the group
+    const { batch, index } = place;
+    const { parts: { leaseRenewer }, signal } = this.#session;
+    if (signal.aborted || !batch.isInFlight(index)) return false;
+    if (leaseRenewer.isStale(batch)) return leaseRenewer.whenVerified();
+    batch.markDelivered(index, this.#context.server.clock.now());
+    return true;
+  }
+
+  /** @internal Notes the text of the error with which a handler has failed: a dead letter of the message contains it. */
+  noteFailure(message: Message, text: string): void {
+    const place = this.#placeOf(message);
+    place?.batch.noteFailure(place.index, text);
+  }
+
+  /** @internal Adds a list of messages that handlers work on, which are not delivered again. The returned function removes it. */
+  attend(worker: Worker): () => void {
+    const leave = this.#session.pendingEntries.releases.attend(worker);
+    return () => {
+      leave();
+      this.#session.drain.check();
+    };
   }
 
   /** @internal Whether nothing is acknowledged any more. */
   get isEnded(): boolean {
-    return this.#ending !== undefined;
+    return this.#ending !== undefined && !this.#session.drain.isActive;
   }
 
   override term(message: Message, reason = "terminated"): void {
@@ -210,76 +253,95 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     if (this.#isFree(message)) throw notPending("term");
     const place = this.#placeOf(message);
     if (place === undefined) return this.#checkRead(message);
-    this.#parts.graveyard.bury(message, place, { deliveries: message.deliveries, reason });
+    this.#session.parts.settlement.term(message, place, reason);
+    if (this.#ending !== undefined) this.#session.drain.check();
   }
 
   override commit(options: WaitOptions = {}): Promise<void> {
     if (this.autoCommit !== "disabled") return super.commit(options);
-    if (this.#parts.isClosed) return Promise.reject(consumerEnded());
-    return this.flushAcks(options);
+    return this.#commit(options);
   }
 
-  /** @internal Sends what was acknowledged, whatever the policy; resolves when the server has said so. */
+  async #commit(options: WaitOptions): Promise<void> {
+    checkWait("commit", options);
+    if (this.#session.acking.aborted) throw consumerEnded();
+    await this.flushAcks(options);
+  }
+
+  /** @internal Sends acknowledgements whatever the policy; resolves when the server has confirmed them. */
   async flushAcks(options: WaitOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
-    const buried = abortable(this.#parts.graveyard.settle(), options.signal); // a dead letter that has no room holds up no ack
-    await Promise.all([this.#parts.committer.flush(options.signal), buried]);
+    const deadLettered = abortable(this.#session.parts.deadLetters.settle(), options.signal); // a dead letter that waits for the server delays no ack
+    await Promise.all([this.#session.parts.committer.flush(options.signal), deadLettered]);
+  }
+
+  toJSON(): ConsumerJson {
+    const { groupId, consumerId, streamShards } = this;
+    return { mode: this.#context.settings.mode, groupId, consumerId, streamShards, ...this.stats() };
   }
 
   stats(): ConsumerStats {
-    const { queued, queuedBytes, delivered } = this.#parts.inbox;
-    const { inHand, unsent, sending, confirmed } = this.#parts.ledger;
+    const { queued, queuedBytes, delivered } = this.#session.queue;
+    const { inFlight, unsent, sending, confirmed } = this.#session.pendingEntries;
     return {
       queued,
       queuedBytes,
-      inHand,
+      inHand: inFlight,
       unsentAcks: unsent + sending,
       delivered,
       acked: confirmed,
-      claimed: this.#parts.claimer.claimed,
-      replayed: this.#parts.replay.replayed,
-      gaps: this.#parts.gaps,
+      claimed: this.#session.parts.claimer.claimed,
+      replayed: this.#session.parts.replay.replayed,
+      gaps: this.#session.parts.committer.dismissed,
     };
   }
 
-  override end(options: WaitOptions & { readonly timeout?: number } = {}): Promise<void> {
-    if (this.#ending !== undefined) return this.#ending.catch(() => {}); // its first caller is told
-    let limit: number;
+  override end(options: ConsumerEndOptions = {}): Promise<void> {
     try {
-      limit = checkNumber("timeout", options.timeout, this.#host.timeout, { min: 0 });
+      const limits = checkEnd(options, this.#context.timeout);
       options.signal?.throwIfAborted();
+      if (this.#ending === undefined) {
+        this.#ending = this.#run({ ...limits, drain: this.#hasVerbs ? limits.drain : 0 });
+        return this.#awaitEnd(this.#ending, options.signal);
+      }
     } catch (error) {
       return Promise.reject(error); // nothing has ended
     }
-    return this.#ending = this.#end(limit, options.signal);
+    if (options.drain !== undefined) this.#session.drain.shorten(options.drain);
+    return this.#awaitEnd(this.#ending.catch(() => {}), options.signal); // its first caller gets the error
   }
 
-  /** @internal Ends reading with this error. What was acknowledged can still be committed, by `end`. */
+  /** @internal Ends when the streamer disconnects, within so many milliseconds. */
+  shutdown(limit: number): Promise<void> {
+    if (this.#ending === undefined) return this.end({ timeout: limit });
+    this.#end.hurry(limit);
+    return this.end();
+  }
+
+  /** @internal Ends reading with this error. `end` can still commit acknowledgements. */
   fail(error: StreamerError): void {
-    this.#parts.stop(error);
-    this.#parts.reader.close(error);
+    if (this.#ending !== undefined) return; // messages in flight can still be settled
+    this.#session.stop(error);
+    this.#session.parts.reader.close(error);
+    this.#context.onFailed(this);
   }
 
-  async #end(limit: number, signal: AbortSignal | undefined): Promise<void> {
-    const { clock } = this.#host.anchor;
-    this.#parts.stop(consumerEnded());
-    if (this.autoCommit === "delayed") this.#parts.ledger.ackReturned(Infinity);
-    const late = new AbortController();
-    const unread = new AbortController();
-    const timers = [clock.after(Math.min(limit, UNBLOCK_LIMIT), () => unread.abort())];
-    timers.push(clock.after(limit, () => {
-      late.abort(new StreamerError("TIMEOUT", `Cannot commit within ${limit} ms: what is left stays pending`));
-    }));
-    const finished = this.#parts.reader.finish(unread.signal).then(() => this.#parts.reader.close(consumerEnded()));
+  async #run(limits: EndLimits): Promise<void> {
     try {
-      await this.flushAcks({ signal: signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]) });
-      await finished;
+      await this.#end.run(limits);
     } finally {
-      unread.abort();
-      this.#parts.reader.close(consumerEnded());
-      for (const timer of timers) timer.stop();
-      this.#parts.close();
-      this.#host.onEnded(this);
+      this.#context.onEnded(this);
+    }
+  }
+
+  /** The signal ends the drain, and the waiting. Acknowledgements are committed nevertheless. */
+  async #awaitEnd(ending: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+    const endDrain = () => this.#session.drain.shorten(0);
+    signal?.addEventListener("abort", endDrain, { once: true });
+    try {
+      await abortable(ending, signal);
+    } finally {
+      signal?.removeEventListener("abort", endDrain);
     }
   }
 
@@ -287,53 +349,32 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     return this.autoCommit === "rolling" || this.autoCommit === "disabled";
   }
 
-  #acked(): void {
-    this.#parts.committer.touch();
-    this.#parts.eased();
-  }
-
   #ackById({ streamKey, shardId, id }: Pick<MessageIdentifier, "streamKey" | "shardId" | "id">): void {
-    const { ledger, free } = this.#parts;
-    const shard = this.#roster.find({ streamKey, shardId });
-    halves(id); // throws for what is none
-    if (shard !== undefined && (shard.active || ledger.find(shard, id) !== undefined)) return this.#ackIn(shard, id);
-    const isFree = free?.shards.some((one) => isShard(one, streamKey, shardId)) ?? false;
-    if (!isFree) throw notFound(streamKey, shardId); // else it was read without the group, and is pending for others, if at all
+    const { pendingEntries, standalone, parts: { settlement } } = this.#session;
+    const shard = this.#assignment.find({ streamKey, shardId });
+    halves(id); // throws for an invalid id
+    if (shard !== undefined && (shard.isRead || pendingEntries.find(shard, id) !== undefined)) {
+      settlement.ackById(shard, id);
+      return this.#session.drain.check();
+    }
+    const isFree = standalone?.shards.some((one) => isShard(one, streamKey, shardId)) ?? false;
+    if (!isFree) throw notFound(streamKey, shardId); // otherwise it was read without the group
   }
 
-  /** An entry of a shard that is, or was, read through the group. */
-  #ackIn(shard: GroupShard, id: MessageId): void {
-    const { ledger } = this.#parts;
-    const place = ledger.find(shard, id);
-    if (place === undefined) ledger.ackForeign(shard, id);
-    else ledger.ack(place.lot, place.index);
-    this.#acked();
-  }
-
-  /** A message in the user's hands is to be delivered again: here, or to others if its shard is read no more. */
-  #again({ lot, index }: AckPlace, how: { readonly delay: number; readonly seen?: boolean }): void {
-    const { ledger, redelivery, releaser } = this.#parts;
-    if (!ledger.move(lot, index, HELD.nacked)) return;
-    if (lot.shard.active) return redelivery.add({ lot, index }, how);
-    ledger.finish(lot, index);
-    releaser.give(lot.shard, [lot.idAt(index)]);
-    this.#parts.eased();
-  }
-
-  /** Whether a message was read by this consumer without its group. */
+  /** Whether this consumer has read a message without its group. */
   #isFree(message: Message): boolean {
-    const { free } = this.#parts;
-    if (free === undefined || !(message instanceof Message)) return false;
+    const { standalone } = this.#session;
+    if (standalone === undefined || !(message instanceof Message)) return false;
     const place = messagePlace(message);
-    return place !== undefined && free.hasRead(place.lot);
+    return place !== undefined && standalone.hasRead(place.batch);
   }
 
-  /** Where a message is held; `undefined` for one of another consumer, or of an earlier life. */
-  #placeOf(message: Message): AckPlace | undefined {
+  /** The pending entry of a message; `undefined` if it is another consumer's, or of a previous session. */
+  #placeOf(message: Message): EntryPlace | undefined {
     if (!(message instanceof Message)) throw invalidOption("message", message, "a message of this consumer");
     const place = messagePlace(message);
-    if (place === undefined || !(place.lot instanceof Lot)) return undefined;
-    return this.#roster.known.includes(place.lot.shard) ? { lot: place.lot, index: place.index } : undefined;
+    if (place === undefined || !(place.batch instanceof PendingBatch)) return undefined;
+    return this.#assignment.known.includes(place.batch.shard) ? { batch: place.batch, index: place.index } : undefined;
   }
 
   /** Refuses a message of a shard that is not read. */
@@ -342,17 +383,15 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
   }
 }
 
-/** Longest that an end waits for the server to end a blocked read; where it is slower, entries may be handed to nobody. */
-const UNBLOCK_LIMIT = 1_000;
-
 function checkMove(options: MoveOptions): void {
   checkNames("options of a move", options, ["signal", "group"]);
+  checkSignal(options.signal);
   checkBoolean("group", options.group, false);
 }
 
 function notPending(verb: string): StreamerError {
   return new StreamerError(
     "UNSUPPORTED",
-    `Cannot ${verb} a message that was read without the group as it must be pending there`,
+    `Cannot ${verb} a message that was read without the group: it is not pending.`,
   );
 }

@@ -1,116 +1,227 @@
-// The options of consumers in groups: which of them go together, their defaults, checked once, at the edge. It must not know
-// how they are carried out.
+// The options of consumers in groups: which of them can be combined, their defaults, and their checks.
 
 import { StreamerError } from "../../resp/errors.ts";
 import { checkStreamKey } from "../model/key.ts";
 import { checkBoolean, checkNames, checkNumber, checkOneOf, invalidOption } from "../model/options.ts";
-import type { AutoCommit, CommitPolicy } from "./commit_policy.ts";
-import type { OnGroupLost } from "./group_policy.ts";
 import { READING_NAMES, type ReadingOptions, type ReadingSettings, readingSettings } from "./options.ts";
 
-/** What every consumer in a group can be told. */
+/** How messages are acknowledged; see the options of that name. */
+export type AutoCommit = "delayed" | "immediate" | "rolling" | "disabled";
+
+/** When messages are acknowledged, in milliseconds. */
+export interface CommitPolicy {
+  readonly autoCommit: AutoCommit;
+  /** Time between the return of a message and its acknowledgement. Only for `"delayed"`. */
+  readonly delay: number;
+  /** Least time between two commands, unless many acknowledgements wait. */
+  readonly interval: number;
+}
+
+/**
+ * What a consumer does if its group was deleted, for example by a flush or a failover.
+ *
+ * - `"resume"`: it recreates the group after the last id that it has seen. If the stream was recreated too, the group starts at the
+ *   beginning.
+ * - `"earliest"`, `"latest"`: it recreates the group at the beginning, or at the end, of the stream.
+ * - `"fail"`: it fails, and every call rejects with the error.
+ *
+ * While the stream is missing, the consumer waits for it (`waiting` event) and does not create it.
+ *
+ * @category Consumer groups
+ */
+export type OnGroupLost = "resume" | "earliest" | "latest" | "fail";
+
+/**
+ * Options of every consumer in a group. Times are in milliseconds.
+ *
+ * @category Consumer groups
+ */
 export interface GroupReadingOptions extends ReadingOptions {
-  /** The group's name. @default {this machine's id, with `:r` if resumable, `:s` if load-balanced} */
-  readonly group?: string;
-  /** This consumer's name in the group. @default {resumable: the group's name; load-balanced: one of its own} */
-  readonly consumerId?: string;
-  /** Whether a missing stream is made, so that there can be a group. @default {false} */
-  readonly mkstream?: boolean;
   /**
-   * What is done when the group vanishes (a flush, a failover): `"resume"` makes it again behind the last id seen, or from the
-   * beginning of a stream that was made anew; `"earliest"` and `"latest"` at that end; `"fail"` ends the consumer.
-   * @default {"resume"}
+   * The name of the group. By default it is the id of this machine, with `:r` (resumable) or `:s` (load-balanced). The id is `HOST_ID`
+   * of the environment, or the machine's own id.
+   * @default {the machine's id, and `:r` or `:s`}
    */
+  readonly group?: string;
+  /**
+   * The name of this consumer in the group. Consumers that run at the same time need different names.
+   *
+   * By default a resumable consumer has the name of its group. The name of a load-balanced consumer is generated: the host name
+   * (`HOST_ID` if that is set), the process id and a unique part. A generated name leaves the group at `end()`, unless messages are
+   * pending for it.
+   * @default {resumable: the name of the group; load-balanced: a generated name}
+   */
+  readonly consumerId?: string;
+  /**
+   * Whether `createConsumer` and `assign` create a missing stream together with its group. A running consumer never creates a stream:
+   * it waits for a stream that is deleted later.
+   *
+   * If a stream with `shards: "discover"` has neither entries nor shards, its plain key is created. With numbered shards, the key of
+   * each shard is created. With `false`, the first `next()` rejects if the stream is missing.
+   *
+   * Source: XGROUP CREATE with MKSTREAM, Redis 5.0.
+   * @default {true}
+   */
+  readonly mkstream?: boolean;
+  /** What the consumer does if its group was deleted. @default {"resume"} */
   readonly onGroupLost?: OnGroupLost;
   /**
-   * Whether the server is reminded every third of `autoClaimIdle` that what this consumer holds is in good hands. Without it,
-   * what takes longer than others' `autoClaimIdle` is claimed by them while it is being worked on. @default {true}
+   * Whether the leases of prefetched messages and of messages in flight are renewed, every third of `autoClaimIdle`. Without it, other
+   * consumers claim a message that takes longer than their `autoClaimIdle`, while it is being processed.
+   * @default {true}
    */
   readonly keepAlive?: boolean;
   /**
-   * Messages returned and not acknowledged at which no more are handed out, until some are.
-   * @default {10000; with `"delayed"`, where they wait for their time alone, 1000000}
+   * The most messages in flight. Reading pauses until fewer messages are returned and not acknowledged.
+   * @default {10000; with `"delayed"` 1000000}
    */
   readonly maxUnacked?: number;
 }
 
-/** Acknowledged by time. */
+/**
+ * Options of a consumer whose messages are acknowledged some time after they were returned.
+ *
+ * @category Consumer groups
+ */
 export interface DelayedCommit {
-  /** Each message is acknowledged `autoCommitDelay` after it was returned. @default {"delayed"} */
+  /** Each message is acknowledged `autoCommitDelay` after it was returned, processed or not. @default {"delayed"} */
   readonly autoCommit?: "delayed";
-  /** Milliseconds. @default {5000} */
+  /** The time between the return of a message and its acknowledgement. @default {5000} */
   readonly autoCommitDelay?: number;
-  /** Least milliseconds between two acknowledgements sent; a thousand that wait are sent at once. @default {1000} */
+  /** The least time between two acknowledgement commands. With 1,000 acknowledgements to send, it is not waited for. @default {1000} */
   readonly autoCommitInterval?: number;
 }
 
-/** Acknowledged by the server as they are read. */
+/**
+ * Options of a consumer whose messages are acknowledged by the server as they are read (NOACK): at most once.
+ *
+ * @category Consumer groups
+ */
 export interface ImmediateCommit {
-  /** Each message counts as acknowledged as it is read: at most once. */
+  /** The server acknowledges each message as it is read. */
   readonly autoCommit: "immediate";
 }
 
-/** What happens to messages that fail again and again. */
+/**
+ * Options for messages that fail repeatedly.
+ *
+ * @category Consumer groups
+ */
 export interface DeadLetterOptions {
-  /** Deliveries after which a message goes to the dead letters in place of being delivered once more. @default {no limit} */
+  /** The most deliveries of a message. Instead of one more delivery, the message is written to the `deadLetter` stream. @default {no limit} */
   readonly maxDeliveries?: number;
-  /** The stream of the dead letters. @default {none: they are only acknowledged} */
+  /**
+   * The stream of dead letters. A dead letter has the payload and the headers of the message, and headers with its origin. Without this
+   * option, such messages are only acknowledged.
+   * @default {none}
+   */
   readonly deadLetter?: string;
 }
 
-/** Acknowledged by `ack`, sent by itself. */
+/**
+ * Options of a consumer whose messages are acknowledged by `ack`, and whose acknowledgements are sent in the background.
+ *
+ * @category Consumer groups
+ */
 export interface RollingCommit extends DeadLetterOptions {
-  /** What was acknowledged by `ack` is sent by itself. */
+  /** Messages are acknowledged by `ack`. Acknowledgements are sent in the background. */
   readonly autoCommit: "rolling";
-  /** Least milliseconds between two acknowledgements sent; a thousand that wait are sent at once. @default {1000} */
+  /** The least time between two acknowledgement commands. With 1,000 acknowledgements to send, it is not waited for. @default {1000} */
   readonly autoCommitInterval?: number;
 }
 
-/** Acknowledged by `ack`, sent by `commit`. */
+/**
+ * Options of a consumer whose messages are acknowledged by `ack`, and whose acknowledgements are sent by `commit`.
+ *
+ * @category Consumer groups
+ */
 export interface DisabledCommit extends DeadLetterOptions {
-  /** What was acknowledged by `ack` is sent when `commit` is called. */
+  /** Messages are acknowledged by `ack`. Acknowledgements are sent by `commit`. */
   readonly autoCommit: "disabled";
 }
 
-/** What a resumable consumer can be told beside its way of committing. */
+/**
+ * Options of a resumable consumer, apart from those of its `autoCommit`.
+ *
+ * @category Consumer groups
+ */
 export interface Resumable extends GroupReadingOptions {
-  /** Reads with XREADGROUP, as the group's one consumer: it goes on where its earlier life ended. */
+  /** Reads as the only consumer of its group, and resumes where the previous run with the same `consumerId` stopped. */
   readonly mode: "resumable";
 }
 
-/** What a load-balanced consumer can be told beside its way of committing. Times are in milliseconds. */
+/**
+ * Options of a load-balanced consumer, apart from those of its `autoCommit`. Times are in milliseconds.
+ *
+ * @category Consumer groups
+ */
 export interface LoadBalanced extends GroupReadingOptions {
-  /** Reads with XREADGROUP, and shares the messages with the other consumers of its group. */
+  /** Shares the messages with the other consumers of the group. */
   readonly mode: "load-balanced";
-  /** How often to look for messages that others have left lying; `null` for never. @default {30000} */
+  /** The time between two claim scans, which claim idle messages of other consumers; `null` for none. @default {30000} */
   readonly autoClaimInterval?: number | null;
-  /** For how long they must have been left lying. @default {60000} */
+  /** The idle time after which a message of another consumer is claimed. @default {60000} */
   readonly autoClaimIdle?: number;
-  /** Whether consumers share shards or own them; owning is not built yet: `UNSUPPORTED`. @default {"shared"} */
+  /** Whether consumers share shards or own them. Owned shards are not supported yet (`UNSUPPORTED`). @default {"shared"} */
   readonly shardOwnership?: "shared" | "owned";
-  /** For how long a message that was returned, or read ahead, is kept from the others at most. @default {600000} */
+  /**
+   * The longest time for which a returned message is leased, unless it is settled before. In `process` the time starts with the
+   * handler.
+   *
+   * After that the message is released: a `released` event names it, and `maxUnacked` no longer counts it. Another consumer claims it
+   * once it has been idle for `autoClaimIdle`. If no consumer does, this consumer delivers it again at a later claim scan, with
+   * `deliveries` one higher. With `autoClaimInterval: null` it looks every `autoClaimIdle`. While a handler of `process` runs, its
+   * message is not delivered here again. Prefetched messages are leased without a limit.
+   *
+   * Only with `autoCommit: "rolling"` and `"disabled"`, also with `keepAlive: false`.
+   * @default {600000}
+   */
   readonly maxHold?: number;
-  /** After how long without a sign of life a consumer that holds nothing is removed from the group; `null` for never. @default {86400000} */
+  /**
+   * The idle time after which a consumer without pending messages is deleted from the group; `null` for never. The server has to allow
+   * scripts.
+   * @default {86400000}
+   */
   readonly consumerExpiry?: number | null;
 }
 
-/** Options of a consumer whose messages are acknowledged by time. */
+/**
+ * Options of a group consumer with `autoCommit: "delayed"`, the default.
+ *
+ * @category Consumer groups
+ */
 export type DelayedOptions =
-  // without an autoCommit that tells them apart, the compiler would take these for another's
+  // without an autoCommit that distinguishes them, the compiler would take these for the options of another consumer
   | (Resumable & DelayedCommit & { readonly maxDeliveries?: undefined; readonly deadLetter?: undefined })
   | (LoadBalanced & DelayedCommit & DeadLetterOptions);
-/** Options of a consumer whose messages are acknowledged as they are read. */
+/**
+ * Options of a group consumer with `autoCommit: "immediate"`.
+ *
+ * @category Consumer groups
+ */
 export type ImmediateOptions = (Resumable | LoadBalanced) & ImmediateCommit;
-/** Options of a consumer with `ack`. */
+/**
+ * Options of a group consumer with `autoCommit: "rolling"`.
+ *
+ * @category Consumer groups
+ */
 export type RollingOptions = (Resumable | LoadBalanced) & RollingCommit;
-/** Options of a consumer with `ack` and `commit`. */
+/**
+ * Options of a group consumer with `autoCommit: "disabled"`.
+ *
+ * @category Consumer groups
+ */
 export type DisabledOptions = (Resumable | LoadBalanced) & DisabledCommit;
-/** Options of any consumer in a group. */
+/**
+ * Options of any group consumer.
+ *
+ * @category Consumer groups
+ */
 export type GroupOptions = DelayedOptions | ImmediateOptions | RollingOptions | DisabledOptions;
 
-/** The same with every default filled in. */
+/** The options with every default filled in. */
 export interface GroupSettings extends ReadingSettings {
-  /** As it was given; `batchSize` has what is meant where it was not. */
+  /** The option as it was given. `batchSize` has the default of load-balanced consumers filled in. */
   readonly givenBatchSize: number | undefined;
   readonly mode: "resumable" | "load-balanced";
   readonly group: string | undefined;
@@ -138,10 +249,10 @@ const COMMIT_NAMES: Readonly<Record<AutoCommit, readonly string[]>> = {
 };
 const DEAD_LETTER_NAMES = ["maxDeliveries", "deadLetter"];
 
-/** Entries of a page that load-balanced consumers ask for, if nothing else is said: others may be idle. */
+/** Default page size of load-balanced consumers: with large pages others would be idle. */
 const SHARED_PAGE = 10;
 const MAX_UNACKED = 10_000;
-/** Where time acknowledges, `maxUnacked` bounds no carelessness, only what is kept: five seconds of 200,000 messages each. */
+/** If time acknowledges, `maxUnacked` only bounds memory: five seconds of 200,000 messages each. */
 const MAX_UNACKED_DELAYED = 1_000_000;
 
 /** Checks options and fills in defaults. */
@@ -162,7 +273,7 @@ export function groupSettings(options: GroupOptions): GroupSettings {
   if (given.shardOwnership !== undefined) {
     checkOneOf("shardOwnership", given.shardOwnership, "shared", ["shared", "owned"]);
     if (given.shardOwnership === "owned") {
-      throw new StreamerError("UNSUPPORTED", "Cannot own shards as that is not built yet");
+      throw new StreamerError("UNSUPPORTED", `shardOwnership: "owned" is not supported yet`);
     }
   }
   const reading = readingSettings(options);
@@ -177,7 +288,7 @@ export function groupSettings(options: GroupOptions): GroupSettings {
     mode,
     group: checkName("group", options.group),
     consumerId: checkName("consumerId", options.consumerId),
-    mkstream: checkBoolean("mkstream", options.mkstream, false),
+    mkstream: checkBoolean("mkstream", options.mkstream, true),
     onGroupLost: checkOneOf("onGroupLost", options.onGroupLost, "resume", ["resume", "earliest", "latest", "fail"]),
     keepAlive: checkBoolean("keepAlive", options.keepAlive, true),
     maxUnacked: checkNumber("maxUnacked", options.maxUnacked, defaultUnacked(autoCommit), { min: 1, integer: true }),
@@ -199,13 +310,13 @@ export function groupSettings(options: GroupOptions): GroupSettings {
   };
 }
 
-/** The options as those that any of them may have: which of them go together has been checked. */
+/** The options as a type that has all of them; the combination has been checked. */
 function without(options: GroupOptions): Partial<LoadBalanced & DeadLetterOptions & Omit<DelayedCommit, "autoCommit">> {
   const { mode: _mode, autoCommit: _autoCommit, ...rest } = options;
   return rest;
 }
 
-/** For how long a message is kept from the others; where there are none, or time acknowledges it, as long as it takes. */
+/** How long a returned message is leased: without a limit if there are no other consumers, or if time acknowledges. */
 function checkHold(maxHold: number | undefined, bounded: boolean): number {
   const hold = checkNumber("maxHold", maxHold, 600_000, { min: 1 });
   return bounded ? hold : Infinity;
@@ -217,5 +328,5 @@ function defaultUnacked(autoCommit: AutoCommit): number {
 
 function checkName(name: string, value: string | undefined): string | undefined {
   if (value === undefined || (typeof value === "string" && value.length > 0)) return value;
-  throw invalidOption(name, value, "a string that is not empty");
+  throw invalidOption(name, value, "a non-empty string");
 }

@@ -1,98 +1,145 @@
-// The options of every consumer, and those of one without a group: their defaults, checked once, at the edge. It must not
-// know how they are carried out.
+// The options of every consumer, and of a consumer without a group: their defaults and their checks.
 
 import { checkCodec, type Codec, type OnDecodeError } from "../model/codec.ts";
 import { MAX_SHARDS } from "../model/key.ts";
-import { checkNames, checkNumber, checkOneOf, invalidOption } from "../model/options.ts";
+import type { CodecMessage } from "../model/message.ts";
+import { checkNames, checkNumber, checkOneOf, checkSignal, invalidOption } from "../model/options.ts";
 
-/** Where a consumer begins that knows no position: behind what is there, or before everything. */
+/**
+ * Where a consumer, or a new group, starts: `"latest"` after the entries that exist, `"earliest"` before them.
+ *
+ * @category Consuming
+ */
 export type AutoStreamReset = "latest" | "earliest";
 
-/** What is done when a stream was deleted and made anew, or its ids were put back. */
+/**
+ * What a consumer does if its stream was deleted and recreated, or if a failover reset its ids.
+ *
+ * - `"earliest"`: it reads the new stream from the beginning.
+ * - `"latest"`: it reads the messages that are added from then on.
+ * - `"fail"`: it fails, and every call rejects with the error.
+ *
+ * A `stream-reset` event is emitted in the first two cases.
+ *
+ * @category Consuming
+ */
 export type OnStreamReset = "earliest" | "latest" | "fail";
 
-/** What every consumer can be told. Sizes are in bytes. */
+/**
+ * Options of every consumer. Sizes are in bytes, times in milliseconds.
+ *
+ * @category Consuming
+ */
 export interface ReadingOptions {
-  /** Where to begin: `"latest"`, behind what is there as of creation, or `"earliest"`. @default {"latest"} */
+  /**
+   * Where reading starts: `"latest"` after the entries that exist when the consumer is created, `"earliest"` before them. A group that
+   * exists already continues at its own position.
+   * @default {"latest"}
+   */
   readonly autoStreamReset?: AutoStreamReset;
-  /** Most entries of one stream in a page. @default {grows from 100 to 1,000 while pages come back full; load-balanced: 10} */
+  /**
+   * The most entries of one stream in a page: a whole number from 1 to 1,000,000. Without this option, pages of real-time and resumable
+   * consumers grow from 100 to 1,000 entries while they are full. Pages of load-balanced consumers have 10 entries.
+   * @default {100 to 1,000; load-balanced: 10}
+   */
   readonly batchSize?: number;
   /**
-   * The shards of each stream: a number n for 0 … n−1, or their numbers. With `"discover"`, the Redis keys `key:N` that are
-   * streams, at most 1,024; where there are none, or SCAN or TYPE is forbidden, the plain key as shard 0. Where there are
-   * some the plain key is not read. A key that is itself subscribed by name is nobody's shard. Told by `shards` events.
+   * The shards of each stream: a number n for the shards 0 to n − 1, or an array of shard numbers.
+   *
+   * With `"discover"` they are the Redis keys `key:N` that are streams, at most 1,024. Without such keys, and if the server forbids SCAN
+   * or TYPE, the plain key is read as shard 0. If there are shards, the plain key is not read. A key that is subscribed by its own
+   * name is not a shard of another stream. A `shards` event names the shards that were found.
    * @default {"discover"}
    */
   readonly shards?: "discover" | number | readonly number[];
   /**
-   * How often discovered shards are looked for again, in milliseconds; `null` for never. Asked for are the numbers that are
-   * missing among the known ones, and 16 behind the highest. Only with `shards: "discover"`.
+   * The time between two looks for new shards; `null` for none. Only with `shards: "discover"`.
    *
-   * What is new is read from its beginning, since all of it was written after the consumer was made; after a `seek` or `rewind`
-   * to a position, from there. A stream none of whose shards is assigned any more is not looked at, and a shard that was
-   * unassigned does not come back by itself. Shards that are gone stay assigned.
+   * A look queries the numbers that are missing below the highest known number, and 16 numbers after it. While a stream has neither
+   * entries nor shards, a look follows every second.
    *
-   * Where a stream was read in its plain key and shards appear, that key is read up to what is its last entry then, and handed
-   * out; in a group also until this consumer has acknowledged what it holds of it, and, where what others leave lying is claimed,
-   * until nothing of it is pending. Then the shards are read in its place; what was written to the plain key since is not read.
+   * New shards are read from their beginning, or after a move without the group from the position of the move. A shard that was
+   * unassigned is not found again. Shards that disappear stay assigned.
+   *
+   * If the plain key was read when shards appear, it is drained first. Its entries up to the current last one are delivered, in a group
+   * also acknowledged, and then the shards are read in its place. Entries that are added to the plain key later are not read.
    * @default {30000}
    */
   readonly shardDiscoveryInterval?: number | null;
-  /** Pages read ahead while one is handed out; 0 reads only when somebody asks. @default {1} */
+  /** Pages that are prefetched while messages of another page are returned, from 0 to 1,024. With 0, a page is read when a caller waits. @default {1} */
   readonly prefetch?: number;
-  /** Bytes that may be read ahead. @default {67108864} */
+  /** The most bytes that are prefetched. @default {67108864} */
   readonly maxBufferedBytes?: number;
-  /** What is done when a stream was deleted and made anew, or its ids were put back by a failover. @default {"earliest"} */
+  /**
+   * What the consumer does if the stream was deleted and recreated, or if a failover reset its ids. In a group this applies if the
+   * group was lost, too; otherwise the group continues at the position that the server has. @default {"earliest"}
+   */
   readonly onStreamReset?: OnStreamReset;
-  /** Abandons the creation. */
+  /** Aborts the creation. `createConsumer` then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** What a consumer of values of type `T` is told beside its other options. */
+/**
+ * Options of a consumer whose messages have values of type `T`.
+ *
+ * @category Typed values
+ */
 export interface DecodingOptions<T> {
-  /** What makes the messages' values of their payloads. */
+  /** Decodes payloads to values. */
   readonly codec: Codec<T>;
   /**
-   * What becomes of a message whose payload does not decode. `"fail"`: it is delivered as any, and reading its `value`
-   * throws what the codec threw; its bytes are there. `"skip"`: it is not delivered; in a group it is acknowledged.
-   * `"dead-letter"`: it is written to the `deadLetter` stream, which has to be given, and acknowledged; what a consumer reads
-   * without its group, after a move, is pending nowhere, and is only skipped. The latter two are told by a `dead-letter`
-   * event, and decode each message when it is handed out, else that is done when `value` is read.
+   * What happens to a message whose payload cannot be decoded.
+   *
+   * - `"fail"`: it is returned. Reading its `value` throws the error of the codec, and `bytes()` works.
+   * - `"skip"`: it is not returned. In a group it is acknowledged.
+   * - `"dead-letter"`: it is not returned, but written to the `deadLetter` stream and acknowledged. Messages that are read without the
+   *   group are only skipped.
+   *
+   * With `"skip"` and `"dead-letter"` a `dead-letter` event is emitted, and every message is decoded before it is returned. With
+   * `"fail"` a message is decoded when its `value` is read.
    * @default {"fail"}
    */
   readonly onDecodeError?: OnDecodeError;
 }
 
-/** The same without a group: there are no dead letters. */
+/**
+ * Decoding options of a real-time consumer, which has no dead letters.
+ *
+ * @category Typed values
+ */
 export interface RealTimeDecodingOptions<T> extends DecodingOptions<T> {
-  /** What becomes of a message whose payload does not decode; see {@linkcode DecodingOptions}. @default {"fail"} */
+  /** What happens to a message whose payload cannot be decoded; see {@linkcode DecodingOptions}. @default {"fail"} */
   readonly onDecodeError?: Exclude<OnDecodeError, "dead-letter">;
 }
 
-/** Options of a consumer that reads everything by itself, without a group. */
+/**
+ * Options of a consumer that reads without a group.
+ *
+ * @category Consuming
+ */
 export interface RealTimeOptions extends ReadingOptions {
-  /** Reads with XREAD, from the end (or the beginning) as of creation. */
+  /** Reads every message with XREAD, and stores no position on the server. */
   readonly mode: "real-time";
 }
 
-/** The same with every default filled in. */
+/** The options with every default filled in. */
 export interface ReadingSettings {
   readonly autoStreamReset: AutoStreamReset;
-  /** The hard maximum, or `undefined` where it grows. */
+  /** The most entries of a page; `undefined` if pages grow. */
   readonly batchSize: number | undefined;
-  /** Their numbers, or `undefined` where they are discovered. */
+  /** The numbers of the shards; `undefined` if they are discovered. */
   readonly shards: readonly number[] | undefined;
-  /** `undefined` for never. */
+  /** Milliseconds between two looks for shards; `undefined` for none. */
   readonly shardDiscoveryInterval: number | undefined;
   readonly prefetch: number;
   readonly maxBufferedBytes: number;
   readonly onStreamReset: OnStreamReset;
-  /** What makes values of payloads, where there are values. */
-  readonly decode: ((payload: Uint8Array) => unknown) | undefined;
+  /** Decodes payloads; `undefined` without a codec. */
+  readonly decode: ((payload: Uint8Array, message: CodecMessage) => unknown) | undefined;
   readonly onDecodeError: OnDecodeError;
 }
 
-/** The names of what every consumer can be told. */
+/** The names of the options of every consumer. */
 export const READING_NAMES: readonly string[] = [
   "mode",
   "autoStreamReset",
@@ -117,9 +164,10 @@ export function realTimeSettings(options: RealTimeOptions): ReadingSettings {
   return settings;
 }
 
-/** Checks what every consumer can be told and fills in defaults. */
+/** Checks the options of every consumer and fills in defaults. */
 export function readingSettings(options: ReadingOptions & Partial<DecodingOptions<unknown>>): ReadingSettings {
   const { batchSize, onDecodeError } = options;
+  checkSignal(options.signal);
   const codec = checkCodec(options.codec);
   if (codec === undefined && onDecodeError !== undefined) {
     throw invalidOption("onDecodeError", onDecodeError, "left out without a codec");
@@ -134,7 +182,7 @@ export function readingSettings(options: ReadingOptions & Partial<DecodingOption
     prefetch: checkNumber("prefetch", options.prefetch, 1, { min: 0, max: 1024, integer: true }),
     maxBufferedBytes: checkNumber("maxBufferedBytes", options.maxBufferedBytes, 64 * 1024 * 1024, { min: 1 }),
     onStreamReset: checkOneOf("onStreamReset", options.onStreamReset, "earliest", ["earliest", "latest", "fail"]),
-    decode: codec && ((payload) => codec.decode(payload)),
+    decode: codec && ((payload, message) => codec.decode(payload, message)),
     onDecodeError: checkOneOf("onDecodeError", onDecodeError, "fail", ["fail", "skip", "dead-letter"]),
   };
 }
@@ -154,7 +202,7 @@ function checkShards(shards: ReadingOptions["shards"]): readonly number[] | unde
 
 function checkInterval({ shards = "discover", shardDiscoveryInterval: interval }: ReadingOptions): number | undefined {
   if (interval !== undefined && shards !== "discover") {
-    throw invalidOption("shardDiscoveryInterval", interval, `left out where shards is not "discover"`);
+    throw invalidOption("shardDiscoveryInterval", interval, `left out unless shards is "discover"`);
   }
   return interval === null ? undefined : checkNumber("shardDiscoveryInterval", interval, 30_000, { min: 1 });
 }

@@ -1,32 +1,43 @@
-// What goes wrong with a file, as one class. It must not know who meets it.
+// The error of a file: invalid bytes, an exceeded limit, or a refusal of the system.
 
 import { printable, StreamerError } from "../../resp/errors.ts";
 
 /**
- * What kind of failure a {@linkcode FileError} is: bytes that are not of the format, or fail their checksum (`"corrupt"`); a
- * file that ends inside of a message or beacon (`"torn"`); a message for which `maxBytes` leaves no room (`"limit"`); or
- * what the system refused (`"system"`).
+ * The kind of a {@linkcode FileError}.
+ *
+ * - `"corrupt"`: bytes violate the format, or a checksum is wrong.
+ * - `"torn"`: the file ends inside a message or a beacon.
+ * - `"limit"`: a message would exceed `maxBytes`.
+ * - `"system"`: the operating system refused.
+ *
+ * @category Files
  */
 export type FileErrorKind = "corrupt" | "torn" | "limit" | "system";
 
-/** What {@linkcode FileError} takes beside its kind and message. */
+/**
+ * Properties of a {@linkcode FileError} in addition to its kind and message.
+ *
+ * @category Files
+ */
 export interface FileErrorOptions {
-  /** The file. */
+  /** The path of the file. */
   readonly path: string;
-  /** A code of the library. */
+  /** The error code. */
   readonly code: string;
-  /** The byte at which what is wrong begins. */
+  /** The byte offset of the error. @default {undefined} */
   readonly offset?: number;
-  /** What led to it. */
+  /** The underlying error. @default {undefined} */
   readonly cause?: unknown;
 }
 
 /**
- * A file that cannot be read or written.
+ * A file cannot be read or written.
  *
- * Its `code` is `PROTOCOL` for `"corrupt"` and `"torn"`; `BUFFER_FULL` for `"limit"`; of kind `"system"` it is `CONNECT`
- * where the file could not be opened, `SEND_FAILED` where writing failed and `DISCONNECTED` where reading did, the
- * system's own error being the `cause`.
+ * | `kind` | `code` |
+ * | --- | --- |
+ * | `"corrupt"`, `"torn"` | `PROTOCOL` |
+ * | `"limit"` | `BUFFER_FULL` |
+ * | `"system"` | `CONNECT` (open), `SEND_FAILED` (write) or `DISCONNECTED` (read), with the system's error as `cause` |
  *
  * @example
  * ```ts
@@ -37,54 +48,57 @@ export interface FileErrorOptions {
  * }
  * console.log(placeOf(new Error("x"))); // elsewhere
  * ```
+ *
+ * @category Files
  */
 export class FileError extends StreamerError {
-  /** The class. */
+  /** The name of the class. */
   override readonly name: string = "FileError";
-  /** What kind of failure it is. */
+  /** The kind of the failure. */
   readonly kind: FileErrorKind;
-  /** The file. */
+  /** The path of the file. */
   readonly path: string;
-  /** The byte at which what is wrong begins: of a message or beacon its first; `undefined` for kind `"system"`. */
-  readonly offset: number | undefined;
+  /** The byte offset of the invalid data: the first byte of its message or beacon. Absent for kind `"system"`. */
+  declare readonly offset?: number;
 
-  /** Makes an error of this kind. */
+  /** Creates an error of a kind. */
   constructor(kind: FileErrorKind, message: string, options: FileErrorOptions) {
     const outcome = kind === "limit" ? { outcome: "not-written" as const } : {};
     super(options.code, message, { cause: options.cause, ...outcome });
     this.kind = kind;
     this.path = options.path;
-    this.offset = options.offset;
+    if (options.offset !== undefined) this.offset = options.offset;
   }
 }
 
-/** What is wrong with bytes, before anybody knows which file they are of. */
+/** An error in bytes whose file is not known yet. */
 export interface Flaw {
   readonly kind: "corrupt" | "torn";
-  /** The byte at which it begins. */
+  /** The byte offset at which it begins. */
   readonly offset: number;
-  /** The rule that is broken, as the second half of a sentence. */
+  /** The reason, as a part of a sentence. */
   readonly why: string;
 }
 
 /** The error of a flaw in a file. */
 export function flawed(path: string, { kind, offset, why }: Flaw): FileError {
-  return new FileError(kind, `Cannot read ${printable(path)} at byte ${offset} as ${why}`, {
+  const state = kind === "torn" ? "truncated" : "corrupt";
+  return new FileError(kind, `File ${printable(path)} is ${state} at byte ${offset}: ${why}`, {
     path,
     code: "PROTOCOL",
     offset,
   });
 }
 
-/** What could not be done when the system refused. */
+/** An operation that the system may refuse. */
 export type FileVerb = "open" | "read" | "write";
 
 const CODES = Object.freeze({ open: "CONNECT", read: "DISCONNECTED", write: "SEND_FAILED" });
 
-/** The error of what the system refused. */
+/** The error of a refused operation. */
 export function refused(path: string, verb: FileVerb, cause: unknown): FileError {
   const text = cause instanceof Error ? cause.message : String(cause);
-  return new FileError("system", `Cannot ${verb} ${printable(path)} as the system refuses: ${printable(text)}`, {
+  return new FileError("system", `Cannot ${verb} file ${printable(path)}: ${printable(text)}`, {
     path,
     code: CODES[verb],
     cause,

@@ -1,25 +1,15 @@
-// What a program holds to write a file: accepting messages, flushing, closing. It must not know how bytes are laid out.
+// The public writer of a file: accepts messages, flushes, closes.
 
 import { StreamerError } from "../../resp/errors.ts";
 import { abortable } from "../model/abortable.ts";
 import { invalidOption } from "../model/options.ts";
-import { ChunkQueue } from "./chunks.ts";
-import { openDisk } from "./disk.ts";
-import { FileEncoder } from "./encoder.ts";
-import { FileError, flawed, refused } from "./error.ts";
-import {
-  encodeHeader,
-  END_OF_STREAM,
-  type FileHeader,
-  FRAME_BYTES,
-  HEADER_BYTES,
-  INTERNAL_KEY,
-  startsLikeHeader,
-} from "./layout.ts";
+import { WriteQueue } from "./format/write_queue.ts";
+import { openDisk } from "./disk/disk.ts";
+import { FileEncoder } from "./format/encoder.ts";
+import { encodeHeader, END_OF_STREAM, type FileHeader, HEADER_BYTES, INTERNAL_KEY } from "./format/layout.ts";
 import { checkFileKey, checkSequence, checkShard, checkTime, type FileRecord } from "./message.ts";
-import type { FilePort, OpenFile } from "./port.ts";
-import { FileReading } from "./reading.ts";
-import { findEnd } from "./recovery.ts";
+import { openNew, openToAppend, type SinkParts, type SinkPorts, type TornEnd } from "./sink_opening.ts";
+import { SinkCapacity } from "./sink_capacity.ts";
 import {
   appendSettings,
   type AppendSinkOptions,
@@ -27,71 +17,48 @@ import {
   type CreateSinkOptions,
   type SinkSettings,
 } from "./sink_options.ts";
-import { Tally, type TallyEntry } from "./tally.ts";
-import { FileWriting } from "./writing.ts";
+import type { BeaconSummary, BeaconSummaryEntry } from "./format/beacon_summary.ts";
+import { FileWriting } from "./disk/writing.ts";
 
-/** Numbers of what a sink has done; sizes are in bytes. */
+/**
+ * Statistics of a {@linkcode MessageSink}. Sizes are in bytes.
+ *
+ * @category Files
+ */
 export interface MessageSinkStats {
   /** Messages accepted. */
   readonly messages: number;
-  /** How long the file is with all that was accepted. */
+  /** The size of the file including buffered messages. */
   readonly bytes: number;
-  /** Bytes accepted and not yet written. */
+  /** Accepted bytes that are not written yet. */
   readonly buffered: number;
-  /** Shards of streams that beacons can tell of. */
+  /** Shards of streams that beacons can describe. */
   readonly shards: number;
 }
 
-/** A piece of a message or beacon that was cut off the end of a file. */
-export interface TornEnd {
-  /** The byte at which it began: behind the last whole message. */
-  readonly offset: number;
-  /** How many bytes there were. */
-  readonly bytes: number;
-}
-
-/** What a sink is made of. */
-interface SinkParts {
-  readonly port: FilePort;
-  readonly path: string;
-  readonly header: FileHeader;
-  readonly settings: SinkSettings;
-  /** Where it goes on; 0 where there is no header yet. */
-  readonly offset: number;
-  readonly tally: Tally;
-  readonly torn?: TornEnd;
-  readonly now: () => number;
-}
-
-/** What a sink is opened with beside its options. */
-export interface SinkPorts {
-  readonly open: OpenFile;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
-}
-
 const PORTS: SinkPorts = { open: openDisk, now: Date.now };
-/** Texts up to a third of this are encoded without a piece of memory for each. */
+/** Texts of up to a third of this size are encoded without an allocation. */
 const SCRATCH_BYTES = 64 * 1024;
 const MAX_PAYLOAD = 2 ** 32 - 1;
 const utf8 = new TextEncoder();
 
 /**
- * Writes a SeaStreamer file (`.ss`): messages one behind the other, of any number of streams and shards, and beacons
- * between them, by which readers find a time or a sequence.
+ * Writes a SeaStreamer file (`.ss`): messages of any number of streams and shards, with beacons between them.
  *
- * What is accepted is written in the order of the calls, within a few milliseconds or as soon as 256 KiB have come
- * together; what the system has is safe from the end of the process, what was flushed with `sync` from that of the machine.
- * Memory is bounded by `maxBuffered`, and a note of about 200 bytes for each shard of a stream that was ever written to. One
- * sink at a time may write to a file: nothing prevents a second one, and the file would be lost.
+ * Messages are written in the order of the calls, after at most a few milliseconds or once 256 KiB are buffered. A written message
+ * survives the end of the process. A message that was flushed with `sync` survives the end of the machine.
  *
- * After a failure of the system nothing more is written, and everything rejects with it. What has reached the file by then
- * may end inside of a message, which {@linkcode MessageSink.append} can cut off.
+ * Only one sink may write to a file at a time. Nothing prevents a second one, which would destroy the file.
  *
- * Source: the SeaStreamer file format, version 1; upstream `MessageSink`.
+ * After a system failure, nothing more is written, and every call rejects with that failure. The file may then end inside a message.
+ * {@linkcode MessageSink.append} can remove the incomplete part.
+ *
+ * Memory use is bounded by `maxBuffered`, plus about 200 bytes for each shard that was ever written to.
+ *
+ * Source: the SeaStreamer file format, version 1; `MessageSink` of the Rust library.
  *
  * @example
- * ```ts no-eval
+ * ```ts
  * import { MessageSink } from "@sea/streamer-redis/file";
  *
  * await using sink = await MessageSink.create("orders.ss", { endOfStream: true });
@@ -101,77 +68,82 @@ const utf8 = new TextEncoder();
  *   if (full) await full;
  * }
  * ```
+ *
+ * @category Files
  */
 export class MessageSink implements AsyncDisposable {
-  /** What was cut off the end of the file when it was opened with `onTorn: "truncate"`; else `undefined`. */
+  /** The part that `onTorn: "truncate"` removed from the end of the file; `undefined` if nothing was removed. */
   readonly torn: TornEnd | undefined;
   readonly #path: string;
   readonly #header: FileHeader;
   readonly #settings: SinkSettings;
-  readonly #port: FilePort;
   readonly #now: () => number;
-  readonly #tally: Tally;
-  readonly #out = new ChunkQueue();
+  readonly #summary: BeaconSummary;
+  readonly #out = new WriteQueue();
   readonly #writing: FileWriting;
   readonly #encoder: FileEncoder;
+  readonly #capacity: SinkCapacity;
   readonly #scratch = new Uint8Array(SCRATCH_BYTES);
   #messages = 0;
-  #isTold = false; // whether somebody has been told of the failure
+  #isThrown = false; // whether a call has thrown the failure
   #closing: Promise<void> | undefined;
 
-  /** @internal Made by {@linkcode MessageSink.create} and {@linkcode MessageSink.append}. */
-  constructor({ port, path, header, settings, offset, tally, torn, now }: SinkParts) {
+  /** @internal Use {@linkcode MessageSink.create} or {@linkcode MessageSink.append}. */
+  constructor({ port, path, header, settings, offset, summary, torn, now }: SinkParts) {
     this.torn = torn;
     this.#path = path;
     this.#header = header;
     this.#settings = settings;
-    this.#port = port;
     this.#now = now;
-    this.#tally = tally;
+    this.#summary = summary;
     this.#writing = new FileWriting(this.#out, { port, path, offset, highWaterMark: settings.highWaterMark });
     if (offset === 0) this.#out.append(encodeHeader(header));
     const interval = header.beaconInterval;
-    this.#encoder = new FileEncoder(this.#out, { interval, offset: Math.max(offset, HEADER_BYTES), tally });
+    this.#encoder = new FileEncoder(this.#out, { interval, offset: Math.max(offset, HEADER_BYTES), summary });
+    this.#capacity = new SinkCapacity({ path, settings, out: this.#out, encoder: this.#encoder });
   }
 
   /**
-   * Makes a new file; its header is written when this resolves. Where it rejects, no new file is left behind.
+   * Creates a file.
    *
-   * @throws {FileError} `CONNECT` where the system refuses, or a file is there already and `overwrite` is not set;
-   * `SEND_FAILED` where the header cannot be written.
-   * @throws {StreamerError} `INVALID_OPTION`; the signal's reason.
+   * Its header is written when this resolves. If this rejects, no new file remains.
+   *
+   * @throws {FileError} `CONNECT` if the system refuses, or if the file exists and `overwrite` is not set; `SEND_FAILED` if the
+   * header cannot be written.
+   * @throws {StreamerError} `INVALID_OPTION`. Rejects with the signal's reason if it is aborted.
    */
   static async create(path: string, options: CreateSinkOptions = {}): Promise<MessageSink> {
     return await createSink(PORTS, path, createSettings(path, options));
   }
 
   /**
-   * Goes on with a file behind its last whole message, in the file's own `beaconInterval`; a message that ends the stream is
-   * taken away. A file that is missing or empty is made. What stands behind the last beacon is read, and not more.
+   * Opens a file for appending after its last complete message.
    *
-   * Where the file had more shards than a beacon has room for, its further beacons tell only of those that were among the
-   * last markers or are written to again.
+   * The file keeps its `beaconInterval`. A mark of the end of the stream is removed. A missing or empty file is created. Only the
+   * part after the last beacon is read.
    *
-   * @throws {FileError} `CONNECT` where the system refuses; `PROTOCOL` where it is no such file, or bytes behind its last
-   * beacon are corrupt or, unless `onTorn` says otherwise, torn: then the file is as it was. `SEND_FAILED` where it cannot
-   * be written.
-   * @throws {StreamerError} `INVALID_OPTION`; the signal's reason.
+   * If the file has more shards than fit into a beacon, later beacons describe only shards of the last markers, and shards that are
+   * written to again.
+   *
+   * @throws {FileError} `CONNECT` if the system refuses; `SEND_FAILED` if the file cannot be written. `PROTOCOL` if the file is not a
+   * SeaStreamer file, is corrupt after its last beacon, or is truncated while `onTorn` is `"fail"`. The file is unchanged then.
+   * @throws {StreamerError} `INVALID_OPTION`. Rejects with the signal's reason if it is aborted.
    */
   static async append(path: string, options: AppendSinkOptions = {}): Promise<MessageSink> {
     return await appendSink(PORTS, path, appendSettings(path, options));
   }
 
-  /** The path it was opened by. */
+  /** The path with which it was opened. */
   get path(): string {
     return this.#path;
   }
 
-  /** The name that stands in the header. */
+  /** The name in the header. */
   get fileName(): string {
     return this.#header.fileName;
   }
 
-  /** When the file was made; outside of Date's range an Invalid Date. */
+  /** The creation time in the header; an Invalid Date if it is outside of Date's range. */
   get createdAt(): Date {
     return new Date(Number(this.#header.createdAt));
   }
@@ -181,28 +153,29 @@ export class MessageSink implements AsyncDisposable {
     return this.#header.beaconInterval;
   }
 
-  /** What has been done so far. */
+  /** The current statistics. */
   stats(): MessageSinkStats {
     return {
       messages: this.#messages,
       bytes: this.#encoder.offset,
       buffered: this.#out.buffered,
-      shards: this.#tally.size,
+      shards: this.#summary.size,
     };
   }
 
   /**
-   * Accepts a message. The bytes are taken at the call: changing the array afterwards changes nothing that is written.
+   * Accepts a message.
    *
-   * Gives nothing while less than `highWaterMark` is buffered; else a promise that resolves when that is so again. Whoever does
-   * not wait for it may go on until `maxBuffered`; it never raises an unhandled rejection. A message that is larger than
-   * that is accepted when nothing else is buffered.
+   * Returns `undefined` while fewer than `highWaterMark` bytes are buffered, otherwise a promise that resolves once that is the case
+   * again. A caller that does not await the promise may write until `maxBuffered` is reached. The promise never causes an unhandled
+   * rejection. A message larger than `maxBuffered` is accepted if the buffer is empty.
    *
-   * @throws {FileError} `BUFFER_FULL` of kind `"limit"` where the file would become longer than `maxBytes`: nothing of the
-   * message is written, and a shorter one may still fit. `SEND_FAILED` after a failure of the system; with that the promise
-   * rejects, too.
-   * @throws {StreamerError} `INVALID_STREAM_KEY`, `INVALID_OPTION`; `BUFFER_FULL` past `maxBuffered`; `PRODUCER_ENDED` after
-   * `close()`. The promise rejects with the signal's reason, the message being accepted nevertheless.
+   * The payload is copied: later changes to the array have no effect.
+   *
+   * @throws {FileError} `BUFFER_FULL` of kind `"limit"` if the file would exceed `maxBytes`; a smaller message may still fit.
+   * `SEND_FAILED` after a system failure; the promise rejects with it too.
+   * @throws {StreamerError} `INVALID_STREAM_KEY`; `INVALID_OPTION`. `BUFFER_FULL` above `maxBuffered`. `PRODUCER_ENDED` after
+   * `close()`. If the signal is aborted, the promise rejects with its reason, and the message remains accepted.
    */
   write(message: FileRecord, options: { readonly signal?: AbortSignal } = {}): void | Promise<void> {
     if (this.#closing !== undefined) throw closed();
@@ -211,22 +184,25 @@ export class MessageSink implements AsyncDisposable {
     const sequence = checkSequence(message.sequence);
     const timestamp = checkTime(message);
     const payload = this.#bytesOf(message.payload);
-    const entry = this.#tally.find(streamKey, shardId);
-    if (entry !== undefined) this.#checkRoom(entry, payload.length);
+    const entry = this.#summary.find(streamKey, shardId);
+    if (entry !== undefined) this.#capacity.check(entry, payload.length);
     this.#encoder.write(entry ?? this.#enter(streamKey, shardId, payload.length), sequence, timestamp, payload);
     this.#messages++;
     const full = this.#writing.more(this.#encoder.offset);
     if (full === undefined) return undefined;
     const waiting = abortable(full, options.signal);
-    waiting.catch(() => {}); // whoever does not wait for it is told by the next call
+    waiting.catch(() => {}); // a caller that does not wait gets the error from the next call
     return waiting;
   }
 
   /**
-   * Resolves when all that was accepted before is with the system; with `sync`, when it is on the disk (fsync).
+   * Writes all accepted messages.
    *
-   * @throws {FileError} `SEND_FAILED` where the system refuses.
-   * @throws {StreamerError} `PRODUCER_ENDED` after `close()`; the signal's reason.
+   * Resolves once the operating system has all messages that were accepted before the call. With `sync`, resolves once they are on
+   * the disk (fsync).
+   *
+   * @throws {FileError} `SEND_FAILED` if the system refuses.
+   * @throws {StreamerError} `PRODUCER_ENDED` after `close()`. Rejects with the signal's reason if it is aborted.
    */
   async flush(options: { readonly sync?: boolean; readonly signal?: AbortSignal } = {}): Promise<void> {
     if (this.#closing !== undefined) throw closed();
@@ -235,28 +211,31 @@ export class MessageSink implements AsyncDisposable {
   }
 
   /**
-   * Writes what is left and, with `endOfStream`, the message that ends the stream, brings it to the disk (fsync, unless
-   * `sync` is false), and gives the file back, also if any of that fails. A second call waits for the first, and does nothing.
+   * Writes all buffered messages and closes the file.
    *
-   * @throws {FileError} `SEND_FAILED` where the system refuses, now or before; `BUFFER_FULL` where `maxBytes` leaves no room for
-   * the end of the stream in a file that was appended to: all else is written then.
-   * @throws {StreamerError} The signal's reason, with which only the waiting ends.
+   * With `endOfStream`, the mark of the end is written last. The data is flushed to the disk (fsync) unless `sync` is `false`. The
+   * file is closed even if a step fails. A second call only waits for the first one.
+   *
+   * Rejects with the signal's reason if it is aborted; closing continues then.
+   *
+   * @throws {FileError} `SEND_FAILED` if the system refuses, or has refused before. `BUFFER_FULL` if `maxBytes` leaves no space for
+   * the end of the stream in an existing file; everything else is written then.
    */
   async close(options: { readonly sync?: boolean; readonly signal?: AbortSignal } = {}): Promise<void> {
     const { sync = true, signal } = options;
     const earlier = this.#closing;
-    if (earlier !== undefined) return await abortable(earlier.catch(() => {}), signal); // its caller has been told
+    if (earlier !== undefined) return await abortable(earlier.catch(() => {}), signal); // the first caller gets the error
     this.#closing = this.#close(sync);
     await abortable(this.#closing, signal);
   }
 
-  /** The same as {@linkcode close}; a failure that a call has thrown before is not thrown again. */
+  /** Calls {@linkcode close}. A failure that another call has thrown already is not thrown again. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const isTold = this.#isTold;
+    const isThrown = this.#isThrown;
     try {
       await this.close();
     } catch (error) {
-      if (!isTold) throw error;
+      if (!isThrown) throw error;
     }
   }
 
@@ -264,7 +243,7 @@ export class MessageSink implements AsyncDisposable {
     try {
       await this.#writing.flush(this.#encoder.offset, sync);
     } catch (error) {
-      this.#isTold = true;
+      this.#isThrown = true;
       throw error;
     }
   }
@@ -274,7 +253,7 @@ export class MessageSink implements AsyncDisposable {
     try {
       if (this.#settings.endOfStream && this.#writing.failure === undefined) this.#writeEnd();
     } catch (error) {
-      refusal = error; // what was accepted is written all the same
+      refusal = error; // accepted messages are written all the same
     }
     try {
       await this.#writing.flush(this.#encoder.offset, sync);
@@ -285,56 +264,30 @@ export class MessageSink implements AsyncDisposable {
   }
 
   #writeEnd(): void {
-    const { offset } = this.#encoder;
-    this.#checkEnd(offset, this.#encoder.endRoom(offset));
-    const entry = this.#tally.find(INTERNAL_KEY, 0) ?? this.#tally.add(INTERNAL_KEY, 0);
+    this.#capacity.checkEnd();
+    const entry = this.#summary.find(INTERNAL_KEY, 0) ?? this.#summary.add(INTERNAL_KEY, 0);
     this.#encoder.write(entry, 0n, BigInt(this.#now()), END_OF_STREAM);
   }
 
   #throwFailure(): void {
     const { failure } = this.#writing;
     if (failure === undefined) return;
-    this.#isTold = true;
+    this.#isThrown = true;
     throw failure;
   }
 
-  /** The entry of a shard that was not written to before, if the message can be accepted. */
-  #enter(streamKey: string, shardId: number | bigint, payloadBytes: number): TallyEntry {
+  /** The entry of a shard without messages so far, if the message can be accepted. */
+  #enter(streamKey: string, shardId: number | bigint, payloadBytes: number): BeaconSummaryEntry {
     const [key, shard] = [checkFileKey(streamKey), checkShard(shardId)];
-    const known = this.#tally.find(key, shard);
-    const entry = known ?? this.#tally.add(key, shard);
+    const known = this.#summary.find(key, shard);
+    const entry = known ?? this.#summary.add(key, shard);
     try {
-      this.#checkRoom(entry, payloadBytes);
+      this.#capacity.check(entry, payloadBytes);
     } catch (error) {
-      if (known === undefined) this.#tally.remove(entry);
+      if (known === undefined) this.#summary.remove(entry);
       throw error;
     }
     return entry;
-  }
-
-  #checkRoom(entry: TallyEntry, payloadBytes: number): void {
-    const { maxBuffered, maxBytes, endOfStream } = this.#settings;
-    const { buffered } = this.#out;
-    if (buffered > 0 && buffered + FRAME_BYTES + entry.streamKey.length + payloadBytes > maxBuffered) {
-      const rule = `at most ${maxBuffered} bytes may be buffered: current value is ${buffered}`;
-      throw new StreamerError("BUFFER_FULL", `Cannot write a message as ${rule}`, { outcome: "not-written" });
-    }
-    if (maxBytes === Infinity) return;
-    const end = this.#encoder.offset + this.#encoder.growth(entry, payloadBytes);
-    this.#checkEnd(end, endOfStream ? this.#encoder.endRoom(end) : 0);
-  }
-
-  #checkEnd(end: number, reserve: number): void {
-    const { maxBytes } = this.#settings;
-    if (end + reserve <= maxBytes) return;
-    const needs = `it would have ${end}${reserve === 0 ? "" : `, and ${reserve} for the end of the stream`}`;
-    const rule = `the file must not become longer than ${maxBytes} bytes: ${needs}`;
-    const { offset } = this.#encoder;
-    throw new FileError("limit", `Cannot write a message as ${rule}`, {
-      path: this.#path,
-      code: "BUFFER_FULL",
-      offset,
-    });
   }
 
   #bytesOf(payload: unknown): Uint8Array {
@@ -350,58 +303,26 @@ export class MessageSink implements AsyncDisposable {
   }
 }
 
-/** Makes a sink of a new file on a disk of one's own. */
-export async function createSink({ open, now }: SinkPorts, path: string, settings: SinkSettings): Promise<MessageSink> {
-  settings.signal?.throwIfAborted();
-  const port = await opened(open, path, settings.overwrite ? "replace" : "new");
+/** Creates a sink for a new file. */
+export async function createSink(ports: SinkPorts, path: string, settings: SinkSettings): Promise<MessageSink> {
+  const parts = await openNew(ports, path, settings);
   try {
-    return await started(port, { path, settings, now, header: settings, offset: 0, tally: new Tally() });
+    return await started(parts);
   } catch (error) {
-    // It would be in the way of the next try. What was there to be overwritten is gone already: that one stays.
-    if (!settings.overwrite) await port.remove().catch(() => {}); // the first error counts
+    // A new file would fail the next attempt. The content of an overwritten file is gone already: that file stays.
+    if (!settings.overwrite) await parts.port.remove().catch(() => {}); // the first error counts
     throw error;
   }
 }
 
-/** Makes a sink that goes on with a file on a disk of one's own. */
-export async function appendSink({ open, now }: SinkPorts, path: string, settings: SinkSettings): Promise<MessageSink> {
-  settings.signal?.throwIfAborted();
-  const port = await opened(open, path, "append");
-  let parts: Omit<SinkParts, "port">;
-  try {
-    parts = await partsOf(port, { path, settings, now });
-    settings.signal?.throwIfAborted();
-    if (parts.torn !== undefined || parts.offset > 0) await truncated(port, path, parts.offset);
-  } catch (error) {
-    await port.close().catch(() => {}); // the first error counts
-    throw error;
-  }
-  return await started(port, parts);
+/** Creates a sink that appends to a file. */
+export async function appendSink(ports: SinkPorts, path: string, settings: SinkSettings): Promise<MessageSink> {
+  return await started(await openToAppend(ports, path, settings));
 }
 
-/** Looks where a file ends, and changes nothing. */
-async function partsOf(
-  port: FilePort,
-  given: Pick<SinkParts, "path" | "settings" | "now">,
-): Promise<Omit<SinkParts, "port">> {
-  const { path, settings } = given;
-  const reading = new FileReading(port, path);
-  const size = await reading.size();
-  const cuts = settings.onTorn === "truncate";
-  const fresh = { ...given, header: settings, offset: 0, tally: new Tally() };
-  if (size === 0) return fresh;
-  if (size < HEADER_BYTES && cuts && startsLikeHeader(await reading.beginning(size))) {
-    return { ...fresh, torn: { offset: 0, bytes: size } };
-  }
-  const header = await reading.header();
-  const { offset, tally, torn } = await findEnd(reading, { size, interval: header.beaconInterval });
-  if (torn !== undefined && !cuts) throw flawed(path, torn);
-  return { ...given, header, offset, tally, ...(torn === undefined ? {} : { torn: { offset, bytes: size - offset } }) };
-}
-
-/** Makes the sink and brings its first bytes to the file, so that a failure shows at once. */
-async function started(port: FilePort, parts: Omit<SinkParts, "port">): Promise<MessageSink> {
-  const sink = new MessageSink({ port, ...parts });
+/** Creates the sink and writes its first bytes, so that a failure is reported at once. */
+async function started(parts: SinkParts): Promise<MessageSink> {
+  const sink = new MessageSink(parts);
   try {
     await sink.flush();
     parts.settings.signal?.throwIfAborted();
@@ -412,22 +333,6 @@ async function started(port: FilePort, parts: Omit<SinkParts, "port">): Promise<
   }
 }
 
-async function opened(open: OpenFile, path: string, mode: "new" | "replace" | "append"): Promise<FilePort> {
-  try {
-    return await open(path, mode);
-  } catch (cause) {
-    throw refused(path, "open", cause);
-  }
-}
-
-async function truncated(port: FilePort, path: string, length: number): Promise<void> {
-  try {
-    await port.truncate(length);
-  } catch (cause) {
-    throw refused(path, "write", cause);
-  }
-}
-
 function closed(): StreamerError {
-  return new StreamerError("PRODUCER_ENDED", "Cannot use a sink that is closed", { outcome: "not-written" });
+  return new StreamerError("PRODUCER_ENDED", "The sink is closed", { outcome: "not-written" });
 }

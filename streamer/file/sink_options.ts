@@ -1,49 +1,67 @@
-// The options of writing a file: their defaults, checked once, at the edge. It must not know how they are carried out.
+// The options for writing a file and their defaults. Checked once, at the edge.
 
 import { unitsOf } from "../model/id.ts";
 import { checkBoolean, checkNames, checkNumber, checkOneOf, invalidOption } from "../model/options.ts";
-import { FRAME_BYTES, HEADER_BYTES, MAX_FILE_NAME } from "./layout.ts";
+import { FRAME_BYTES, HEADER_BYTES, MAX_FILE_NAME } from "./format/layout.ts";
 
-/** What {@linkcode MessageSink.create} and {@linkcode MessageSink.append} have in common. */
+/**
+ * Options of {@linkcode MessageSink.create} and {@linkcode MessageSink.append}.
+ *
+ * @category Files
+ */
 export interface MessageSinkOptions {
   /**
-   * Bytes between beacons, of a file that is new: a multiple of 1,024. The smaller, the finer is seeking and the larger the
-   * file. @default {1048576}
+   * Bytes between beacons in a new file: a multiple of 1,024. A smaller interval makes seeking finer, and the file larger.
+   * @default {1048576}
    */
   readonly beaconInterval?: number;
-  /** The name in the header of a file that is new: at most 111 characters of ASCII. @default {the path's last part, with `_` for what is not ASCII} */
+  /**
+   * The name in the header of a new file: at most 111 printable ASCII characters.
+   * @default {the last part of the path, with `_` for other characters}
+   */
   readonly fileName?: string;
-  /** When the file was made, in the header of a file that is new: a Date, or milliseconds since 1970. @default {now} */
+  /** The creation time in the header of a new file: a Date, or milliseconds since 1970. @default {now} */
   readonly createdAt?: Date | bigint;
-  /** What the file may have at most, in bytes; a message that would go past it is refused before anything of it is written. @default {Infinity} */
+  /**
+   * The largest size of the file in bytes. A message that would exceed it is refused before any of its bytes are written.
+   * @default {Infinity}
+   */
   readonly maxBytes?: number;
-  /** Whether closing writes the message that ends the stream; room for it is kept below `maxBytes`. @default {false} */
+  /** Whether `close` writes the message that marks the end of the stream. Space for it is reserved below `maxBytes`. @default {false} */
   readonly endOfStream?: boolean;
-  /** Bytes accepted and not yet written from which on `write` gives a promise; at most `maxBuffered`. @default {4194304} */
+  /** The number of buffered bytes from which `write` returns a promise; at most `maxBuffered`. @default {4194304} */
   readonly highWaterMark?: number;
-  /** Bytes accepted and not yet written past which `write` throws `BUFFER_FULL`. @default {67108864} */
+  /** The number of buffered bytes above which `write` throws `BUFFER_FULL`. @default {67108864} */
   readonly maxBuffered?: number;
-  /** Abandons the opening. */
+  /** Cancels the opening. @default {undefined} */
   readonly signal?: AbortSignal;
 }
 
-/** Options of {@linkcode MessageSink.create}. */
+/**
+ * Options of {@linkcode MessageSink.create}.
+ *
+ * @category Files
+ */
 export interface CreateSinkOptions extends MessageSinkOptions {
-  /** Whether a file that is there already is replaced; else it is an error. @default {false} */
+  /** Whether an existing file is replaced; otherwise it is an error. @default {false} */
   readonly overwrite?: boolean;
 }
 
-/** Options of {@linkcode MessageSink.append}. */
+/**
+ * Options of {@linkcode MessageSink.append}.
+ *
+ * @category Files
+ */
 export interface AppendSinkOptions extends MessageSinkOptions {
   /**
-   * What is done about a file that ends inside of a message or beacon, as after a crash: `"fail"` throws a `FileError` of kind
-   * `"torn"` that tells where, and leaves the file as it is; `"truncate"` cuts the piece off, and tells by `torn` where
-   * it was. A file with corrupt bytes is never cut. @default {"fail"}
+   * What to do with a file that ends inside a message or a beacon, as after a crash. `"fail"` throws a `FileError` of kind `"torn"`
+   * with the offset, and leaves the file unchanged. `"truncate"` removes the incomplete part and reports it as `torn`. A file with
+   * corrupt bytes is never truncated. @default {"fail"}
    */
   readonly onTorn?: "fail" | "truncate";
 }
 
-/** The same with every default filled in. */
+/** The options with all defaults. */
 export interface SinkSettings {
   readonly beaconInterval: number;
   readonly fileName: string;
@@ -110,7 +128,7 @@ function settingsOf(path: string, options: MessageSinkOptions): SinkSettings {
 
 const PRINTABLE = /^[\x20-\x7e]{0,111}$/;
 
-/** The last part of a path as it can stand in a header: readers of the original count a name's characters as bytes. */
+/** The last part of a path as a name for the header. It is ASCII, since the Rust library counts its characters as bytes. */
 function nameOf(path: string): string {
   const last = path.split(/[\\/]/).pop() ?? "";
   return last.replace(/[^\x20-\x7e]/gu, "_").slice(0, MAX_FILE_NAME);

@@ -1,15 +1,15 @@
-// What a program holds to read a file: iterating, seeking, following, closing. It must not know how bytes are laid out.
+// The public reader of a file: iterates, seeks, follows, closes.
 
 import { StreamerError } from "../../resp/errors.ts";
 import { abortable } from "../model/abortable.ts";
-import { FileDecoder, STEP } from "./decoder.ts";
-import { openDisk } from "./disk.ts";
-import { type Flaw, flawed, refused } from "./error.ts";
-import type { FileHeader } from "./layout.ts";
+import { type Check, FileCursor, WAIT } from "./cursor.ts";
+import { openDisk } from "./disk/disk.ts";
+import { refused } from "./error.ts";
+import type { FileHeader } from "./format/layout.ts";
 import type { FileMessage } from "./message.ts";
-import type { FilePort, OpenFile } from "./port.ts";
-import { FileReading } from "./reading.ts";
-import { type Beacons, findBeacon, lastBeginning, type Wanted } from "./search.ts";
+import type { FilePort, OpenFile } from "./disk/port.ts";
+import { FileReading } from "./disk/reading.ts";
+import { PollWait } from "./poll_wait.ts";
 import {
   checkPosition,
   type FilePosition,
@@ -20,24 +20,24 @@ import {
   wantedSequence,
   wantedTime,
 } from "./source_options.ts";
-import { Pause } from "./waiting.ts";
 
-/** Numbers of what a source has done. */
+/**
+ * Statistics of a {@linkcode MessageSource}.
+ *
+ * @category Files
+ */
 export interface MessageSourceStats {
-  /** Messages handed out. */
+  /** Returned messages. */
   readonly messages: number;
-  /** Places where bytes were wrong or missing. */
+  /** Corrupt or truncated places. */
   readonly corrupt: number;
-  /** Times that the system was asked for bytes. */
+  /** Read requests to the system. */
   readonly reads: number;
-  /** Bytes that came. */
+  /** Bytes that were read. */
   readonly bytesRead: number;
 }
 
-/** What a read came to at the end of a file that is followed. */
-const WAIT = Symbol();
-
-/** What a source is made of. */
+/** The parts of a source. */
 interface SourceParts {
   readonly port: FilePort;
   readonly reading: FileReading;
@@ -46,68 +46,72 @@ interface SourceParts {
 }
 
 /**
- * Reads a SeaStreamer file (`.ss`), message after message in their order in the file, of all streams that it holds.
+ * Reads the messages of a SeaStreamer file (`.ss`) in the order of the file, for all of its streams.
  *
- * It is read in pages of 256 KiB; no more is held than the page at hand and, where one is larger, the message at hand. The
- * file ends where its writer said so, or, which is no error, where a message ends; inside of a message it is torn, which is
- * told after all that stands before. What claims to be longer than the file, or than `maxPayload`, is never made room for.
+ * Reading ends at the mark of the end of the stream, or after the last complete message. A file that ends inside a message is
+ * truncated: that is reported after all complete messages.
  *
- * Source: the SeaStreamer file format, version 1; upstream `MessageSource`.
+ * The file is read in pages of 256 KiB. Memory holds the current page, or the current message if it is larger. No memory is
+ * allocated for a message that claims to exceed the file or `maxPayload`.
+ *
+ * Source: the SeaStreamer file format, version 1; `MessageSource` of the Rust library.
  *
  * @example
- * ```ts no-eval
- * import { MessageSource } from "@sea/streamer-redis/file";
+ * ```ts
+ * import { MessageSink, MessageSource } from "@sea/streamer-redis/file";
+ *
+ * const sink = await MessageSink.create("orders.ss");
+ * await sink.write({ streamKey: "orders", shardId: 0, sequence: 1n, timestamp: new Date(), payload: "paid" });
+ * await sink.close();
  *
  * await using source = await MessageSource.open("orders.ss");
  * await source.seek(new Date("2026-01-01"));
  * for await (const message of source) console.log(message.streamKey, message.sequence, message.text());
  * ```
+ *
+ * @category Files
  */
 export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposable {
   readonly #port: FilePort;
   readonly #reading: FileReading;
   readonly #header: FileHeader;
   readonly #settings: SourceSettings;
-  readonly #decoder: FileDecoder;
-  readonly #pause = new Pause();
-  #turns: Promise<unknown> = Promise.resolve(); // one reads or moves at a time
-  #waiting = 0; // those who do or will
-  #messages = 0;
-  #corrupt = 0;
-  #ended = false;
-  #tornAt = -1; // where a torn message was told of
+  readonly #cursor: FileCursor;
+  readonly #pollWait = new PollWait();
+  #last: Promise<unknown> = Promise.resolve(); // the last call that uses the cursor; calls run one at a time
+  #calls = 0; // calls that use the cursor or wait for it
   #closing: Promise<void> | undefined;
 
-  /** @internal Made by {@linkcode MessageSource.open}. */
+  /** @internal Use {@linkcode MessageSource.open}. */
   constructor({ port, reading, header, settings }: SourceParts) {
     this.#port = port;
     this.#reading = reading;
     this.#header = header;
     this.#settings = settings;
-    this.#decoder = new FileDecoder({ interval: header.beaconInterval, maxPayload: settings.maxPayload });
+    this.#cursor = new FileCursor({ reading, interval: header.beaconInterval, settings });
   }
 
   /**
    * Opens a file and reads its header.
    *
-   * @throws {FileError} `CONNECT` where the system refuses; `PROTOCOL` where it is no such file, or of another version.
-   * @throws {StreamerError} `INVALID_OPTION`; the signal's reason.
+   * @throws {FileError} `CONNECT` if the system refuses; `PROTOCOL` if the file is not a SeaStreamer file of version 1.
+   * @throws {StreamerError} `INVALID_OPTION`. Rejects with the signal's reason if it is aborted.
    */
   static async open(path: string, options: MessageSourceOptions = {}): Promise<MessageSource> {
     return await openSource(openDisk, path, options);
   }
 
-  /** The path it was opened by. */
+  /** The path with which it was opened. */
   get path(): string {
     return this.#reading.path;
   }
 
-  /** The name that stands in the header: that of the file when it was made, without its folder. */
+  /** The name in the header: the name of the file at its creation, without its folder. */
   get fileName(): string {
     return this.#header.fileName;
   }
 
-  /** When the file was made; outside of Date's range an Invalid Date. */
+  /** The creation time in the header; an Invalid Date if it is outside of Date's range. */
   get createdAt(): Date {
     return new Date(Number(this.#header.createdAt));
   }
@@ -117,24 +121,26 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
     return this.#header.beaconInterval;
   }
 
-  /** Whether the message that ends the stream was met. What stands behind it, if anything, is not read. */
+  /** Whether the mark of the end of the stream was reached. Data after the mark is not read. */
   get ended(): boolean {
-    return this.#ended;
+    return this.#cursor.ended;
   }
 
-  /** What has been done so far. */
+  /** The current statistics. */
   stats(): MessageSourceStats {
+    const { messages, corrupt } = this.#cursor;
     const { reads, bytesRead } = this.#reading;
-    return { messages: this.#messages, corrupt: this.#corrupt, reads, bytesRead };
+    return { messages, corrupt, reads, bytesRead };
   }
 
   /**
-   * Iterates from where the source stands. Leaving the loop ends only the loop: the next one goes on behind. Several loops
-   * share the messages. After the end of the file, or `close()`, it is done; a file that has grown since is gone on with by the
-   * next loop.
+   * Iterates over the messages from the current position.
    *
-   * While iterating it throws a `FileError`, as `onCorrupt` says: `PROTOCOL`, with the `offset` of what is wrong, and
-   * `DISCONNECTED` where the system refuses; and the signal's reason.
+   * Leaving the loop ends only the loop: the next loop continues after the last message. Several loops share the messages. The
+   * iteration is done at the end of the file, and after `close()`. If the file has grown since, the next loop continues.
+   *
+   * The iteration throws a `FileError`: `PROTOCOL` with the `offset` of invalid data, as `onCorrupt` specifies, and `DISCONNECTED`
+   * if the system refuses. It throws the signal's reason if the signal is aborted.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<FileMessage> {
     let done = false;
@@ -147,16 +153,16 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
     const iterator: AsyncIterableIterator<FileMessage> = {
       next: async () => {
         if (done) return end;
-        if (this.#waiting === 0 && this.#closing === undefined) {
-          const message = this.#step();
+        if (this.#calls === 0 && this.#closing === undefined) {
+          const message = this.#cursor.step();
           if (message !== undefined) return result(message);
         }
         for (;;) {
-          const { wakings } = this.#pause;
-          const read = await this.#inTurn(() => this.#read());
+          const { wakings } = this.#pollWait;
+          const read = await this.#inOrder(() => this.#cursor.read());
           if (read !== WAIT) return result(read);
-          // Not in turn, so that it can be moved meanwhile.
-          await this.#pause.for(this.#settings.pollInterval, wakings, this.#settings.signal);
+          // Outside of the order of calls, so that a seek can run meanwhile.
+          await this.#pollWait.for(this.#settings.pollInterval, wakings, this.#settings.signal);
         }
       },
       return: () => {
@@ -169,56 +175,65 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
   }
 
   /**
-   * Goes on with the first message of the file whose time is behind this one, the whole of its millisecond for a Date, and
-   * with all that stand after it in the file; with `streamKey` and `shardId` it is the first of that shard. Where there is
-   * none, at the end of the file.
+   * Moves to the first message after a time.
    *
-   * The beacons are searched, with a logarithm of their number in reads, and then what stands behind one of them. That takes
-   * for granted that the times of each shard ascend, as ids in Redis do. Without `shardId` it takes a file that holds fewer
-   * shards than a beacon has room for (127 at the default interval); of a file with more, everything before is
-   * read. So it is where the interval is below 1 KiB. (The original library forgets, when it appends to a file, what was in it
-   * before: such a file is expected to be in the order of time as a whole, or to be asked with `shardId`.)
+   * The next message is the first one in the file whose time is later than `time`, and reading continues from there. A Date stands
+   * for its whole millisecond. With `streamKey` and `shardId`, only messages of that shard are considered. Without such a message,
+   * the source moves to the end of the file. If this rejects, the position is unchanged.
    *
-   * @throws {FileError} `PROTOCOL` where corrupt bytes are on the way, as `onCorrupt` says; then, and where it rejects
-   * otherwise, nothing has changed. `DISCONNECTED` where the system refuses.
-   * @throws {StreamerError} `INVALID_OPTION`, `INVALID_STREAM_KEY`, `CONSUMER_ENDED`; the signal's reason.
+   * A binary search over the beacons needs few reads. The search relies on the times of each shard being in order, as ids in Redis
+   * are. It scans the file from its beginning in two cases:
+   *
+   * - `shardId` is left out, and the file has more shards than fit into a beacon (127 at the default interval).
+   * - The beacon interval is below 1 KiB.
+   *
+   * The Rust library does not keep the existing shards in beacons when it appends to a file. Give `shardId` for such a file, unless
+   * all of its messages are in the order of time.
+   *
+   * @throws {FileError} `PROTOCOL` for corrupt bytes during the search, as `onCorrupt` specifies. `DISCONNECTED` if the system
+   * refuses.
+   * @throws {StreamerError} `INVALID_OPTION`; `INVALID_STREAM_KEY`. `CONSUMER_ENDED` after `close()`. Rejects with the signal's
+   * reason if it is aborted.
    */
   async seek(time: Date | bigint, options: FileSeekOptions = {}): Promise<void> {
     const wanted = wantedTime(time, options);
-    await this.#move(options.signal, (check) => this.#find(wanted, check));
+    await this.#move(options.signal, (check) => this.#cursor.toMessage(wanted, check));
   }
 
   /**
-   * Goes on at the beginning, at the end (behind the last whole message), or with the first message of the file whose
-   * sequence is above this one; everything else as of {@linkcode seek}. (The original library goes on *with* the sequence.)
+   * Moves to the beginning, to the end, or after a sequence.
    *
-   * @throws {FileError} As of {@linkcode seek}.
-   * @throws {StreamerError} As of {@linkcode seek}.
+   * The end is after the last complete message. With a sequence, the next message is the first one whose sequence is higher. The
+   * search works as in {@linkcode seek}. In the Rust library, the message with the given sequence is the next one.
+   *
+   * @throws {FileError} As in {@linkcode seek}.
+   * @throws {StreamerError} As in {@linkcode seek}.
    */
   async rewind(position: FilePosition, options: FileSeekOptions = {}): Promise<void> {
     checkPosition(position);
     const wanted = wantedSequence(typeof position === "bigint" ? position : 0n, options);
     await this.#move(options.signal, async (check) => {
-      if (position === "beginning") this.#decoder.moveToBeacon(0);
-      else if (position === "end") await this.#toEnd(check);
-      else await this.#find(wanted, check);
+      if (position === "beginning") await this.#cursor.toBeginning(check);
+      else if (position === "end") await this.#cursor.toEnd(check);
+      else await this.#cursor.toMessage(wanted, check);
     });
   }
 
-  /** Ends reading and gives the file back; loops finish quietly. A second call does nothing. */
+  /** Ends reading and closes the file. Loops finish without an error. A second call does nothing. */
   async close(): Promise<void> {
     this.#closing ??= this.#close();
     await this.#closing;
   }
 
-  /** The same as {@linkcode close}. */
+  /** Calls {@linkcode close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
   async #close(): Promise<void> {
-    this.#pause.end();
-    await this.#turns.catch(() => {}); // who reads is told
+    this.#cursor.close();
+    this.#pollWait.end();
+    await this.#last.catch(() => {}); // its caller gets the error
     try {
       await this.#port.close();
     } catch (cause) {
@@ -226,84 +241,16 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
     }
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    this.#waiting++;
-    const turn = this.#turns.then(work).finally(() => this.#waiting--);
-    this.#turns = turn.catch(() => {}); // told to whoever asked
-    return turn;
+  /** Runs calls in sequence. */
+  #inOrder<T>(work: () => Promise<T>): Promise<T> {
+    this.#calls++;
+    const result = this.#last.then(work).finally(() => this.#calls--);
+    this.#last = result.catch(() => {}); // the caller gets the error
+    return result;
   }
 
-  /** The next message if it is in memory. */
-  #step(): FileMessage | undefined {
-    const decoder = this.#decoder;
-    this.#settings.signal?.throwIfAborted();
-    while (!this.#ended) {
-      const step = decoder.locate();
-      if (step === STEP.need) return undefined;
-      if (step === STEP.flaw) {
-        this.#report(decoder.flaw);
-        continue;
-      }
-      const { special } = decoder;
-      const message = decoder.take();
-      if (message === undefined) this.#report(decoder.flaw);
-      else if (special === "end") this.#ended = true;
-      else if (special === undefined) {
-        this.#messages++;
-        return message;
-      }
-    }
-    return undefined;
-  }
-
-  /** The next message; `undefined` at the end, `WAIT` where more may come. */
-  async #read(): Promise<FileMessage | typeof WAIT | undefined> {
-    while (this.#closing === undefined) {
-      const message = this.#step();
-      if (message !== undefined) return message;
-      if (this.#ended) return undefined;
-      if (await this.#reading.fill(this.#decoder, this.#decoder.need)) continue;
-      if (await this.#isContradicted()) continue;
-      const { position, page } = this.#decoder;
-      const size = await this.#reading.size();
-      if (this.#settings.follow) {
-        if (size < position && position <= this.#reading.furthest) {
-          const why = "a file that is followed must not become shorter";
-          throw flawed(this.path, { kind: "torn", offset: size, why });
-        }
-        page.drop(position); // to be read anew: who appends to the file cuts off a torn end first
-        return WAIT;
-      }
-      if (position >= size || position === this.#tornAt) return undefined;
-      this.#tornAt = position;
-      this.#report({ kind: "torn", offset: position, why: "the file must not end inside of a message or beacon" });
-      return undefined;
-    }
-    return undefined;
-  }
-
-  /** Whether the message that seems to go past the end of the file is not as long as it says; then it is passed over. */
-  async #isContradicted(): Promise<boolean> {
-    const { expected } = this.#decoder;
-    if (expected === undefined) return false;
-    const beacon = await this.#reading.beacon(expected.boundary, this.beaconInterval);
-    if (beacon === undefined || beacon.remaining === expected.remaining) return false;
-    this.#decoder.giveUp();
-    this.#report(this.#decoder.flaw);
-    return true;
-  }
-
-  #report(flaw: Flaw): void {
-    this.#corrupt++;
-    const { onCorrupt } = this.#settings;
-    if (onCorrupt === "skip") return;
-    const error = flawed(this.path, flaw);
-    if (onCorrupt === "fail") throw error;
-    onCorrupt(error);
-  }
-
-  /** Moves in turn; `find` calls `check` before it reads, which throws where nobody waits for the outcome any more. */
-  async #move(signal: AbortSignal | undefined, find: (check: () => void) => Promise<void>): Promise<void> {
+  /** Moves the cursor in the order of calls. The check throws if the caller no longer waits for the outcome. */
+  async #move(signal: AbortSignal | undefined, move: (check: Check) => Promise<void>): Promise<void> {
     const { signal: own } = this.#settings;
     const check = () => {
       if (this.#closing !== undefined) throw closed();
@@ -312,75 +259,16 @@ export class MessageSource implements AsyncIterable<FileMessage>, AsyncDisposabl
     };
     own?.throwIfAborted();
     signal?.throwIfAborted();
-    const moving = this.#inTurn(async () => {
-      check(); // while others had their turn
-      const { state } = this.#decoder;
-      const ended = this.#ended;
-      try {
-        this.#ended = false;
-        await find(check);
-        check();
-        this.#tornAt = -1;
-        this.#pause.wake(); // there may be something to read now
-      } catch (error) {
-        this.#decoder.restore(state);
-        this.#ended = ended;
-        throw error;
-      }
+    const moving = this.#inOrder(async () => {
+      check(); // earlier calls may have taken a while
+      await move(check);
+      this.#pollWait.wake(); // there may be something to read now
     });
     await abortable(abortable(moving, signal), own);
   }
-
-  async #beacons(check: () => void): Promise<Beacons> {
-    const interval = this.beaconInterval;
-    const size = await this.#reading.size();
-    return {
-      interval,
-      last: Math.max(0, Math.floor((size - 1) / interval)),
-      read: async (number) => {
-        check();
-        return await this.#reading.beacon(number * interval, interval);
-      },
-    };
-  }
-
-  async #find(wanted: Wanted, check: () => void): Promise<void> {
-    const decoder = this.#decoder;
-    decoder.moveToBeacon(this.beaconInterval * await findBeacon(await this.#beacons(check), wanted));
-    await this.#scan(check, () =>
-      (wanted.streamKey === undefined || wanted.streamKey === decoder.streamKey) &&
-      (wanted.shardId === undefined || wanted.shardId === decoder.shardId) &&
-      decoder[wanted.by] > wanted.above);
-    // What the last beacon interrupts is torn: to go on where it begins, as who appends cuts it off.
-    const { resync, skip, position } = decoder.state;
-    if (resync || skip > 0 || position > await this.#reading.size()) await this.#toEnd(check);
-  }
-
-  async #toEnd(check: () => void): Promise<void> {
-    const last = await lastBeginning(await this.#beacons(check), await this.#reading.size());
-    this.#decoder.moveToBeacon(this.beaconInterval * last);
-    await this.#scan(check, () => false);
-  }
-
-  /** Passes over messages until one is found; that one, or the end, is then the next. */
-  async #scan(check: () => void, isFound: () => boolean): Promise<void> {
-    const decoder = this.#decoder;
-    for (;;) {
-      const step = decoder.locate();
-      if (step === STEP.flaw) this.#report(decoder.flaw);
-      else if (step === STEP.frame) {
-        const { special } = decoder;
-        if (special === "end" || (special === undefined && isFound())) return;
-        decoder.pass();
-      } else {
-        check();
-        if (!await this.#reading.fill(decoder, decoder.need) && !await this.#isContradicted()) return;
-      }
-    }
-  }
 }
 
-/** Opens a source on a disk of one's own. */
+/** Opens a source on a given disk. */
 export async function openSource(
   open: OpenFile,
   path: string,
@@ -406,5 +294,5 @@ export async function openSource(
 }
 
 function closed(): StreamerError {
-  return new StreamerError("CONSUMER_ENDED", "Cannot use a source that is closed");
+  return new StreamerError("CONSUMER_ENDED", "The source is closed");
 }

@@ -1,48 +1,63 @@
-// The options of reading a file: their defaults, checked once, at the edge. It must not know how they are carried out.
+// The options for reading a file and their defaults. Checked once, at the edge.
 
 import { StreamerError } from "../../resp/errors.ts";
 import { shown, unitsOf } from "../model/id.ts";
 import { checkBoolean, checkNames, checkNumber, invalidOption } from "../model/options.ts";
 import type { FileError } from "./error.ts";
 import { checkFileKey, checkSequence, checkShard } from "./message.ts";
-import type { Wanted } from "./search.ts";
+import type { Wanted } from "./format/search.ts";
 
-/** Options of {@linkcode MessageSource.open}. */
+/**
+ * Options of {@linkcode MessageSource.open}.
+ *
+ * @category Files
+ */
 export interface MessageSourceOptions {
   /**
-   * What is done about bytes that are not of the format, about a payload whose checksum is wrong, and about a file that ends
-   * inside of a message: `"fail"` makes the iteration throw a {@linkcode FileError}, after all that stands before, and the
-   * next iteration goes on behind; `"skip"` goes on by itself, and only counts them in the statistics; a function is
-   * told of each, and then it goes on. @default {"fail"}
+   * What to do with invalid bytes, wrong checksums, and a file that ends inside a message.
+   *
+   * - `"fail"`: the iteration throws a {@linkcode FileError} after all messages before it. The next iteration continues after it.
+   * - `"skip"`: reading continues; the place is counted in the statistics.
+   * - A function: it is called with each error, and reading continues.
+   *
+   * @default {"fail"}
    */
   readonly onCorrupt?: "fail" | "skip" | ((error: FileError) => void);
-  /** Largest payload in bytes, to 4,294,967,295; a message that claims more is taken for corrupt. @default {536870912} */
+  /** The largest payload in bytes, at most 4,294,967,295. A message that claims more is corrupt. @default {536870912} */
   readonly maxPayload?: number;
   /**
-   * Waits at the end of the file for what is written behind it, until the end of the stream is met, or it is closed or
-   * aborted. @default {false}
+   * Whether to wait at the end of the file for more messages. Waiting ends at the mark of the end of the stream, at `close`, and if
+   * the signal is aborted. @default {false}
    */
   readonly follow?: boolean;
-  /** Milliseconds between looks at a file that is followed; at least 1. @default {100} */
+  /** Milliseconds between reads of a file that is followed; at least 1. @default {100} */
   readonly pollInterval?: number;
-  /** Abandons the opening; later ends the waiting and reading: it rejects with the signal's reason. */
+  /** Cancels the opening, and later reading and waiting, which reject with its reason. @default {undefined} */
   readonly signal?: AbortSignal;
 }
 
-/** Whose messages a position is meant for. */
+/**
+ * Options of {@linkcode MessageSource.seek} and {@linkcode MessageSource.rewind}.
+ *
+ * @category Files
+ */
 export interface FileSeekOptions {
-  /** Only messages of this stream are looked at. @default {undefined} */
+  /** Consider only messages of this stream. @default {undefined} */
   readonly streamKey?: string;
-  /** Only messages of this shard are looked at; only together with `streamKey`. @default {undefined} */
+  /** Consider only messages of this shard; requires `streamKey`. @default {undefined} */
   readonly shardId?: number | bigint;
-  /** Ends the waiting. */
+  /** Ends the wait. @default {undefined} */
   readonly signal?: AbortSignal;
 }
 
-/** A position in a file: everything, only what comes, or behind a sequence. */
+/**
+ * A position in a file: its beginning, its end, or after a sequence.
+ *
+ * @category Files
+ */
 export type FilePosition = "beginning" | "end" | bigint;
 
-/** The same with every default filled in. */
+/** The options with all defaults. */
 export interface SourceSettings {
   readonly onCorrupt: "fail" | "skip" | ((error: FileError) => void);
   readonly maxPayload: number;
@@ -56,7 +71,7 @@ export function sourceSettings(options: MessageSourceOptions): SourceSettings {
   checkNames("options of a source", options, ["onCorrupt", "maxPayload", "follow", "pollInterval", "signal"]);
   const { onCorrupt = "fail", signal } = options;
   if (onCorrupt !== "fail" && onCorrupt !== "skip" && typeof onCorrupt !== "function") {
-    throw invalidOption("onCorrupt", onCorrupt, '"fail" or "skip" or a function');
+    throw invalidOption("onCorrupt", onCorrupt, '"fail", "skip" or a function');
   }
   return {
     onCorrupt,
@@ -71,22 +86,22 @@ export function sourceSettings(options: MessageSourceOptions): SourceSettings {
   };
 }
 
-/** What is looked for behind a time. */
+/** The message to find after a time. */
 export function wantedTime(time: Date | bigint, options: FileSeekOptions): Wanted {
   return { ...whose(options), by: "timestamp", above: unitsOf(time, "milliseconds") };
 }
 
-/** What is looked for behind a sequence. */
+/** The message to find after a sequence. */
 export function wantedSequence(position: bigint, options: FileSeekOptions): Wanted {
   return { ...whose(options), by: "sequence", above: checkSequence(position) };
 }
 
-/** A position as it was given. */
+/** Checks a position. */
 export function checkPosition(position: unknown): asserts position is FilePosition {
   if (position === "beginning" || position === "end" || typeof position === "bigint") return;
   throw new StreamerError(
     "INVALID_OPTION",
-    `Cannot use a position as it must be "beginning" or "end" or a bigint: current value is ${shown(position)}`,
+    `Cannot rewind: 'position' must be "beginning", "end" or a bigint, got ${shown(position)}`,
   );
 }
 

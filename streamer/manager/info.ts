@@ -1,37 +1,37 @@
-// What a stream, its groups and their consumers are like, of one key or of all shards together. It must not know which keys
-// are asked.
+// Information about streams, groups and consumers: of one key, or merged over all shards.
 
 import { type FullConsumer, type FullGroup, type FullInfo, xinfoFull } from "../commands/xinfo_full.ts";
-import { timeAt } from "../commands/time.ts";
+import { serverTime } from "../commands/time.ts";
 import { xrange } from "../commands/xrange.ts";
 import { compareIds, FIRST_ID, LAST_ID, type MessageId, nanosecondsOf, type TimestampFormat } from "../model/id.ts";
+import { shownName } from "../model/name.ts";
 import type { StreamConsumerInfo, StreamGroupInfo, StreamInfo } from "./options.ts";
-import type { ManagerHost } from "./shard_keys.ts";
+import type { ManagerContext } from "./shard_keys.ts";
 
-/** What one key holds. Its parts are asked for in one go: groups and length are of one moment, the last id may be newer by a hair. */
+/** Information about one key. Its parts are requested together: groups and length are of one moment, the last id may be slightly newer. */
 export async function keyInfo(
-  host: ManagerHost,
+  context: ManagerContext,
   redisKey: string,
   signal: AbortSignal | undefined,
 ): Promise<StreamInfo> {
   const options = { signal };
   const range = { redisKey, start: FIRST_ID, end: LAST_ID, count: 1, reverse: true };
   const [full, { lastId }, now] = await Promise.all([
-    host.read(xinfoFull(redisKey), options),
-    host.read(xrange(range), options), // behind it: what is then last and no newer has been so before
-    host.run(timeAt(redisKey), options),
+    context.read(xinfoFull(redisKey), options),
+    context.read(xrange(range), options), // after XINFO: a last entry that is not newer was the last one before, too
+    context.primaryOf(redisKey).run(serverTime(), options),
   ]);
   const stream = { ...full, lastId: lastEntry(full, lastId) };
-  const exact = countsLag(host.server());
+  const exact = countsLag(context.serverOf(redisKey));
   return {
     length: full.length,
     firstId: full.firstId ?? null,
     lastId: stream.lastId ?? null,
-    groups: full.groups.map((group) => groupInfo(group, stream, { now, format: host.timestampFormat, exact })),
+    groups: full.groups.map((group) => groupInfo(group, stream, { now, format: context.timestampFormat, exact })),
   };
 }
 
-/** The last entry's id. Where all have gone meanwhile it is not told any more; the one given last is as good. */
+/** The last entry's id. If all entries were removed meanwhile, the stream's last generated id takes its place. */
 function lastEntry({ firstId, lastGeneratedId }: FullInfo, found: MessageId | undefined): MessageId | undefined {
   if (firstId === undefined) return undefined;
   return found !== undefined && compareIds(found, firstId) >= 0 ? found : lastGeneratedId;
@@ -39,13 +39,13 @@ function lastEntry({ firstId, lastGeneratedId }: FullInfo, found: MessageId | un
 
 /** A stream of which also the last entry is known. */
 export interface KnownStream extends Pick<FullInfo, "length" | "firstId" | "lastGeneratedId" | "entriesAdded"> {
-  /** A hair newer than the rest, maybe. */
+  /** Possibly slightly newer than the rest. */
   readonly lastId: MessageId | undefined;
 }
 
 /**
- * Whether a server's count of what a group is still to be given holds also after entries were removed that it had not been
- * given. Older ones go on with a count that is too high by as many. Tried with Redis 7.0, 8.0, Valkey 8.0 and 9.1.
+ * Whether a server's lag of a group stays right after undelivered entries were removed. Older servers keep counting the removed
+ * entries. Tried with Redis 7.0, 8.0, Valkey 8.0 and 9.1.
  */
 export function countsLag(server: string | undefined): boolean {
   const match = /^(redis|valkey) (\d+)\./.exec(server ?? "");
@@ -53,8 +53,8 @@ export function countsLag(server: string | undefined): boolean {
 }
 
 /**
- * How many entries a group was not yet given. What follows from where it stands is known. In between only the server can know,
- * which counts what it delivers: it is believed where its count is exact, or where nothing was ever removed.
+ * How many entries a group has not received yet. At both ends of the stream the answer follows from the group's position. In
+ * between only the server can know. Its count is used if it is exact, or if nothing was ever removed.
  */
 export function lagOf(
   group: Pick<FullGroup, "lag" | "lastDeliveredId">,
@@ -65,7 +65,7 @@ export function lagOf(
   const { length, firstId, lastId, lastGeneratedId, entriesAdded } = stream;
   if (firstId === undefined || compareIds(lastDeliveredId, lastGeneratedId) >= 0) return 0;
   if (compareIds(lastDeliveredId, firstId) < 0) return length;
-  const isLast = lastId !== undefined && compareIds(lastId, lastGeneratedId) <= 0; // else it is newer than the rest
+  const isLast = lastId !== undefined && compareIds(lastId, lastGeneratedId) <= 0; // otherwise it is newer than the rest
   if (isLast && compareIds(lastDeliveredId, lastId) >= 0) return 0;
   const counted = exact || entriesAdded === length;
   return counted && lag !== undefined && lag >= 1 && lag <= length - 1 ? lag : null;
@@ -75,14 +75,14 @@ interface Moment {
   /** Milliseconds since 1970 by the server's clock. */
   readonly now: number;
   readonly format: TimestampFormat;
-  /** Whether the server's own lag holds. */
+  /** Whether the server's own lag is exact. */
   readonly exact: boolean;
 }
 
 function groupInfo(group: FullGroup, stream: KnownStream, moment: Moment): StreamGroupInfo {
   const { name, pending, lastDeliveredId, oldestPendingId, consumers } = group;
   return {
-    name,
+    name: shownName(name),
     lag: lagOf(group, stream, moment),
     pending,
     lastDeliveredId,
@@ -91,7 +91,7 @@ function groupInfo(group: FullGroup, stream: KnownStream, moment: Moment): Strea
   };
 }
 
-/** Milliseconds since the time in an id; of a time that is yet to come, 0. */
+/** Milliseconds since the time in an id; 0 for a time in the future. */
 function ageOf(id: MessageId, { now, format }: Moment): number {
   const age = BigInt(now) - nanosecondsOf(id, format) / 1_000_000n;
   return age < 0n ? 0 : Number(age);
@@ -99,14 +99,14 @@ function ageOf(id: MessageId, { now, format }: Moment): number {
 
 function consumerInfo({ name, pending, seenTime, activeTime }: FullConsumer, now: number): StreamConsumerInfo {
   return {
-    name,
+    name: shownName(name),
     pending,
     idle: Math.max(0, now - seenTime),
     inactive: activeTime === undefined ? null : Math.max(0, now - activeTime),
   };
 }
 
-/** What several shards hold together. */
+/** The information about several shards, merged. */
 export function mergeInfos(infos: readonly StreamInfo[]): StreamInfo {
   const groups = byName(infos.flatMap((info) => info.groups));
   const filled = infos.filter(({ length }) => length > 0);
@@ -117,7 +117,7 @@ export function mergeInfos(infos: readonly StreamInfo[]): StreamInfo {
     groups: groups.map((parts) => {
       const merged = mergeGroups(parts);
       const everywhere = filled.every((info) => info.groups.some(({ name }) => name === merged.name));
-      return everywhere ? merged : { ...merged, lag: null }; // it may be given all of a shard in which it is not there yet
+      return everywhere ? merged : { ...merged, lag: null }; // a shard without the group may be delivered to it as a whole
     }),
   };
 }
@@ -143,7 +143,7 @@ function mergeConsumers(parts: readonly StreamConsumerInfo[]): StreamConsumerInf
   };
 }
 
-/** Those with the same name together, in the order of their names. */
+/** Groups items by name, in the order of the names. */
 function byName<T extends { readonly name: string }>(all: readonly T[]): T[][] {
   const found = new Map<string, T[]>();
   for (const one of all) {

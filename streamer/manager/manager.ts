@@ -1,13 +1,15 @@
-// What a program holds to look at streams and their groups and to keep them in order: the verbs, their options checked. It must
-// not know connections.
+// The public manager: inspects and maintains streams and their groups. It checks the options of each method and runs it.
 
-import type { SeqPos } from "../model/id.ts";
+import type { MessageId, SeqPos } from "../model/id.ts";
 import { checkStreamKey } from "../model/key.ts";
 import type { Message } from "../model/message.ts";
-import { checkBoolean, checkNames } from "../model/options.ts";
+import type { WireName } from "../model/name.ts";
+import { checkFor } from "../model/option_error.ts";
+import { checkBoolean, checkNames, checkSignal } from "../model/options.ts";
 import { idOfPosition } from "../model/position.ts";
 import { type RangeBound, type RangeStart, spanOf } from "../model/span.ts";
 import { xlen } from "../commands/xlen.ts";
+import { checkIds, deleteEntries, deleteStream } from "./deletion.ts";
 import { createGroup, deleteConsumer, deleteGroup, moveGroup } from "./groups.ts";
 import { keyInfo, mergeInfos } from "./info.ts";
 import {
@@ -15,8 +17,6 @@ import {
   checkCount,
   type CheckedChoice,
   checkMatch,
-  checkMemberName,
-  checkSignal,
   checkTrimTarget,
   type CreateGroupOptions,
   type DeleteConsumerOptions,
@@ -29,332 +29,392 @@ import {
   type StreamInfo,
   type StreamsOptions,
 } from "./options.ts";
+import { checkMemberName, resolveConsumer, resolveGroup } from "./names.ts";
 import { PageIterator } from "./page_iterator.ts";
 import { collect, Range } from "./range.ts";
-import { type ManagerHost, type ShardKey, shardKeys } from "./shard_keys.ts";
+import { type ManagerContext, type ShardKey, shardKeys } from "./shard_keys.ts";
 import { scanPrimaries, StreamNames } from "./streams.ts";
 import { groupNames, trimKey } from "./trim.ts";
 
 /**
- * Looks at streams and their groups, and keeps them in order.
+ * Inspects and maintains streams and their consumer groups.
  *
- * A stream's name is taken as the Redis key it is, unless `shardId` names one of its shards or `sharded: true` means all of
- * them: then what is found is merged or summed up, and what is done is done to each, which is not one step. Shards are looked
- * for at each call; where there are none, the plain key is meant.
+ * - **Keys.** A stream key is the Redis key itself. With `shardId` it is one shard of the stream, and with `sharded: true` all
+ *   shards, which are looked for at each call. For a stream without shards it is the plain key. Results of several shards are merged or
+ *   summed. Changes of several shards are not one atomic step: each shard is tried, and then the first failure rejects.
+ * - **Retries.** While the server cannot be reached or is not ready (it is loading, busy, or a replica), a method waits and
+ *   retries. After the `timeout` of `connect` it rejects with the server's last answer, or with `DISCONNECTED`. If the connection
+ *   is lost before the reply, reads and idempotent changes are sent again. Other changes reject with `DISCONNECTED`, and may
+ *   have been executed.
+ * - **Connections.** The manager uses the streamer's own connection, and a second one for replies that may be large. You do not
+ *   have to close it.
  *
- * It owns nothing that has to be closed: it uses the streamer's own connection, and another of the streamer's for what may be
- * answered with large replies, and waits while they are being taken up again.
- * What only looks, and what may be done twice, is sent again then; what may not rejects with `DISCONNECTED`, and may have been
- * carried out. After `disconnect` everything rejects with that code.
+ * All methods reject with `INVALID_STREAM_KEY` or `INVALID_OPTION` for invalid arguments, and with a `RedisError` if the server
+ * refuses a command. After `disconnect` they reject with `DISCONNECTED`, and on an aborted signal with its reason.
  *
- * All of it rejects with `INVALID_STREAM_KEY` and `INVALID_OPTION` for what cannot be meant, with what the server answers as a
- * `RedisError`, and with the signal's reason.
- *
- * @example
- * ```ts no-eval
+ * @example Show the lag of all groups
+ * ```ts
  * import { connect } from "@sea/streamer-redis";
  *
- * await using streamer = await connect("redis://localhost");
+ * await using streamer = await connect();
  * const manager = await streamer.createManager();
  * for await (const key of manager.streams({ match: "orders*" })) {
  *   const { length, groups } = await manager.info(key);
- *   for (const { name, lag, pending } of groups) console.log(key, length, name, lag ?? "?", pending);
+ *   for (const { name, lag, pending } of groups) console.log(key, length, name, lag ?? "unknown", pending);
  * }
  * ```
+ *
+ * @category Managing
  */
 export class Manager {
-  readonly #host: ManagerHost;
+  readonly #context: ManagerContext;
 
-  /** @internal Made by a streamer. */
-  constructor(host: ManagerHost) {
-    this.#host = host;
+  /** @internal Created by a streamer. */
+  constructor(context: ManagerContext) {
+    this.#context = context;
   }
 
   /**
-   * Gives some of the Redis keys of type stream, and where to go on: until the cursor is `"0"` again, all that were there from
-   * the beginning to the end have come at least once. A page may be empty, and may repeat names. Of a cluster one primary is
-   * asked at a time.
+   * Returns one page of the Redis keys of type stream, and the cursor of the next page.
+   *
+   * Start with the cursor `"0"`, and stop when the returned cursor is `"0"` again. Keys that exist during the whole scan are
+   * returned at least once. A page may be empty, and keys may be repeated. {@linkcode streams} iterates without repetition.
    *
    * Source: SCAN with TYPE, Redis 6.0.
    *
-   * @throws {StreamerError} `INVALID_OPTION`; what the server answers; the signal's reason.
-   *
-   * @example
-   * ```ts no-eval
-   * import { connect } from "@sea/streamer-redis";
-   *
-   * await using streamer = await connect("redis://localhost");
-   * const manager = await streamer.createManager();
-   * let cursor = "0";
-   * do {
-   *   const page = await manager.scan(cursor, { match: "orders*" });
-   *   console.log(page.streams);
-   *   cursor = page.cursor;
-   * } while (cursor !== "0");
-   * ```
+   * @throws {StreamerError} `INVALID_OPTION` for invalid options or an unknown cursor.
    */
   async scan(cursor = "0", options: ScanStreamsOptions = {}): Promise<ScannedStreams> {
-    checkNames("options of scan", options, ["count", "match", "signal"]);
-    const { signal } = options;
-    checkSignal(signal);
-    const [count, match] = [checkCount("count", options.count), checkMatch(options.match)];
-    return await scanPrimaries(this.#host.primaries(), cursor, { count, match, signal });
+    const [count, match] = checkFor("scan streams", () => {
+      checkNames("options of scan", options, ["count", "match", "signal"]);
+      checkSignal(options.signal);
+      return [checkCount("count", options.count), checkMatch(options.match)] as const;
+    });
+    return await scanPrimaries(this.#context.primaries(), cursor, { count, match, signal: options.signal });
   }
 
   /**
-   * All Redis keys of type stream, on every primary, in no order. What is made or deleted meanwhile may or may not come. A name
-   * comes once, unless more than 65,536 others came since; so memory stays bounded. Each loop begins anew.
+   * Iterates over all Redis keys of type stream, in no particular order. Keys that are added or removed meanwhile may be included.
+   *
+   * A key is returned once, unless more than 65,536 other keys were returned since, so that memory stays bounded.
    *
    * Source: SCAN with TYPE, Redis 6.0.
    *
-   * @throws {StreamerError} `INVALID_OPTION`, at the call; the loop throws what the server answers, or the signal's reason.
+   * @throws {StreamerError} `INVALID_OPTION`, when it is called. The loop throws other errors.
    */
   streams(options: StreamsOptions = {}): AsyncIterable<string> {
-    checkNames("options of streams", options, ["match", "signal"]);
     const { signal } = options;
-    checkSignal(signal);
-    const match = checkMatch(options.match);
-    const { primaries } = this.#host;
+    const match = checkFor("list streams", () => {
+      checkNames("options of streams", options, ["match", "signal"]);
+      checkSignal(signal);
+      return checkMatch(options.match);
+    });
+    const { primaries } = this.#context;
     return { [Symbol.asyncIterator]: () => new PageIterator(new StreamNames(primaries, match, signal)) };
   }
 
   /**
-   * Gives the messages of a range, oldest first, or newest first with `reverse`; both bounds belong to it.
+   * Reads the messages of a range, oldest first, or newest first with `reverse`. Both bounds are inclusive.
    *
-   * A Date stands for its whole millisecond, a bigint is a time in the stream's own unit, `{ after: date }` begins behind all of
-   * it. Where the start is behind the end, and of a missing stream, there are none. They are read page by page, so that what is
-   * written meanwhile may be among them. The messages are those a consumer gives, with `deliveries` 1, as in real time; no group
-   * is touched. With `sharded: true` they are merged in the order of their ids.
+   * No group is affected, and `deliveries` of the messages is 1. The range is read in pages, so entries that are added meanwhile may be
+   * included. A missing stream, and a start after the end, give an empty array. With `sharded: true` the shards are merged in the
+   * order of their ids. For large ranges use {@linkcode rangeAll}.
    *
    * Source: XRANGE and XREVRANGE, Redis 5.0.
    *
-   * @throws {StreamerError} `INVALID_STREAM_KEY`, `INVALID_OPTION`; `PROTOCOL` where a single entry is larger than the limits;
-   * `DISCONNECTED`; what the server answers; the signal's reason.
+   * @throws {StreamerError} `INVALID_OPTION` for invalid bounds or options. `PROTOCOL` if one entry exceeds the `limits` of `connect`.
    *
    * @example
-   * ```ts no-eval
+   * ```ts
    * import { connect } from "@sea/streamer-redis";
    *
-   * await using streamer = await connect("redis://localhost");
+   * await using streamer = await connect();
    * const manager = await streamer.createManager();
    * const lastTen = await manager.range("orders", "-", "+", { count: 10, reverse: true });
-   * const sinceNoon = await manager.range("orders", new Date("2026-01-01T12:00Z"), "+");
+   * const lastHour = await manager.range("orders", new Date(Date.now() - 3_600_000), "+");
+   * console.log(lastTen.length, lastHour.length);
    * ```
    */
   async range(key: string, start: RangeStart, end: RangeBound, options: RangeOptions = {}): Promise<Message[]> {
-    const choice = checkChoice("options of range", options, ["count", "reverse"]);
-    const limit = checkCount("count", options.count) ?? Infinity;
-    const reverse = checkBoolean("reverse", options.reverse, false);
-    const span = spanOf(start, end, this.#host.timestampFormat);
-    const request = { streamKey: checkStreamKey(key), choice, span, reverse, limit, pageSize: undefined };
-    return await collect(new Range(this.#host, { ...request, signal: options.signal }), limit);
+    const request = checkFor("read the range", () => ({
+      choice: checkChoice("options of range", options, ["count", "reverse"]),
+      limit: checkCount("count", options.count) ?? Infinity,
+      reverse: checkBoolean("reverse", options.reverse, false),
+      span: spanOf(start, end, this.#context.timestampFormat),
+      streamKey: checkStreamKey(key),
+    }));
+    const { signal } = options;
+    return await collect(new Range(this.#context, { ...request, pageSize: undefined, signal }), request.limit);
   }
 
   /**
-   * The messages of a range of any size, oldest first, in constant memory: the next page is asked for while one is handed out.
-   * It goes on where it was after a lost connection. A page over the limit on replies is asked for again with half as many.
-   * Each loop begins anew; leaving it ends what is under way. What else there is to know is told by {@linkcode range}.
+   * Iterates over the messages of a range of any size, oldest first, in constant memory. It continues after a lost connection.
    *
-   * Of a page at most about 2 MiB are asked for, of all shards of a stream together 16 MiB are kept, as far as that can be told
-   * from the sizes seen; a single larger message comes alone, and then none ahead. The first message is asked for alone, to see
-   * its size. Holding a message holds its page: hold its `copy()`.
+   * One page is read ahead. A page has about 2 MiB at most, and the pages of all shards together about 16 MiB. These sizes are
+   * estimated from the entries seen before: a larger message is read alone. A page that exceeds the limits for replies is
+   * requested again with half the entries. A message keeps its page in memory: store its `copy()`. See {@linkcode range} for bounds
+   * and shards.
    *
    * Source: XRANGE, Redis 5.0.
    *
-   * @throws {StreamerError} `INVALID_STREAM_KEY` and `INVALID_OPTION`, at the call; the loop throws what {@linkcode range} does.
+   * @throws {StreamerError} `INVALID_STREAM_KEY` or `INVALID_OPTION`, when it is called. The loop throws other errors.
    *
    * @example
-   * ```ts no-eval
+   * ```ts
    * import { connect } from "@sea/streamer-redis";
    *
-   * await using streamer = await connect("redis://localhost");
+   * await using streamer = await connect();
    * const manager = await streamer.createManager();
    * for await (const message of manager.rangeAll("orders", "-", "+", { sharded: true })) {
    *   console.log(message.shardId, message.id, message.text());
    * }
    * ```
    */
-  rangeAll(
-    key: string,
-    start: RangeStart,
-    end: RangeBound,
-    options: RangeAllOptions = {},
-  ): AsyncIterable<Message> {
-    const choice = checkChoice("options of rangeAll", options, ["pageSize"]);
-    const pageSize = checkCount("pageSize", options.pageSize);
-    const span = spanOf(start, end, this.#host.timestampFormat);
-    const { signal } = options;
-    const request = {
+  rangeAll(key: string, start: RangeStart, end: RangeBound, options: RangeAllOptions = {}): AsyncIterable<Message> {
+    const request = checkFor("read the range", () => ({
+      choice: checkChoice("options of rangeAll", options, ["pageSize"]),
+      pageSize: checkCount("pageSize", options.pageSize),
+      span: spanOf(start, end, this.#context.timestampFormat),
       streamKey: checkStreamKey(key),
-      choice,
-      span,
-      reverse: false,
-      limit: Infinity,
-      pageSize,
-      signal,
-    };
-    return { [Symbol.asyncIterator]: () => new PageIterator(new Range(this.#host, request)) };
+    }));
+    const all = { ...request, reverse: false, limit: Infinity, signal: options.signal };
+    return { [Symbol.asyncIterator]: () => new PageIterator(new Range(this.#context, all)) };
   }
 
   /**
-   * Tells what a stream holds, how far its groups are, and who is in them.
+   * Returns the length of a stream, its groups with their lag and pending entries, and the consumers of the groups.
    *
-   * A group's `lag` follows from where it stands, or is the server's count: `null` where that is not known (a group that was made
-   * in the middle, deleted entries that were not read), or not to be relied on: before Redis 8 and Valkey 9, for a group that
-   * stands in the middle of a stream of which entries were ever deleted or trimmed. `oldestPendingAge` is the time since the lowest id that is pending, in milliseconds by the
-   * server's clock, and never below 0; ids that are no times give no sensible age. The length and the groups are of one moment.
+   * - **Lag.** `lag` is `null` if it is unknown: for a group that was created in the middle of the stream, or if undelivered
+   *   entries were deleted. Before Redis 8 and Valkey 9 it is also `null` for a group in the middle of a stream of which entries
+   *   were ever deleted or trimmed.
+   * - **Age.** `oldestPendingAge` is the time since the timestamp of the lowest pending id, by the server's clock.
+   * - **Names.** In a name that is not valid UTF-8, each backslash and each byte that is not printable ASCII is escaped as `\x`
+   *   and two hexadecimal digits. Other names are returned unchanged.
+   * - **Shards.** With `sharded: true`, `length`, `pending` and `lag` are sums. `lag` is `null` if it is `null` in one shard, or if
+   *   one shard has entries but not the group. `firstId`, `lastDeliveredId`, `idle` and `inactive` are the lowest values. `lastId` and
+   *   `oldestPendingAge` are the highest values.
    *
-   * With `sharded: true`, lengths, `pending` and `lag` are summed up (`lag` is `null` where any is, or where the group is not in a shard that has entries); `firstId` is the lowest,
-   * `lastId` the highest, `lastDeliveredId` the lowest; `oldestPendingAge` the highest; groups and consumers with the same name
-   * are one, `idle` and `inactive` the lowest.
+   * Length and groups are from the same moment.
    *
-   * Source: XINFO STREAM with FULL (Redis 6.0; lag 7.0), XREVRANGE, TIME. All of them must be allowed.
+   * Source: XINFO STREAM with FULL (Redis 6.0; lag 7.0), XREVRANGE and TIME. All of them must be allowed.
    *
-   * @throws {StreamerError} `INVALID_STREAM_KEY`, `INVALID_OPTION`, `DISCONNECTED`; `ERR` for a missing stream and whatever else
-   * the server answers; the signal's reason.
+   * @throws {RedisError} `ERR` for a missing stream.
    */
   async info(key: string, options: ShardChoice = {}): Promise<StreamInfo> {
-    const choice = checkChoice("options of info", options);
+    const choice = checkFor("inspect the stream", () => checkChoice("options of info", options));
     const { signal } = options;
-    const infos = await this.#each(key, { choice, signal }, ({ redisKey }) => keyInfo(this.#host, redisKey, signal));
+    const infos = await this.#each(key, { choice, signal }, ({ redisKey }) => keyInfo(this.#context, redisKey, signal));
     return infos.length === 1 ? infos[0] : mergeInfos(infos);
   }
 
   /**
-   * Counts the entries of a stream; 0 where it is missing.
+   * Returns the number of entries of a stream. It is 0 for a missing stream.
    *
    * Source: XLEN, Redis 5.0.
-   *
-   * @throws {StreamerError} `INVALID_STREAM_KEY`, `INVALID_OPTION`, `DISCONNECTED`; what the server answers; the signal's reason.
    */
   async length(key: string, options: ShardChoice = {}): Promise<number> {
-    const choice = checkChoice("options of length", options);
+    const choice = checkFor("count entries", () => checkChoice("options of length", options));
     const { signal } = options;
-    return sum(await this.#each(key, { choice, signal }, ({ redisKey }) => this.#host.run(xlen(redisKey), { signal })));
+    const run = ({ redisKey }: ShardKey) => this.#context.run(xlen(redisKey), { signal });
+    return sum(await this.#each(key, { choice, signal }, run));
   }
 
   /**
-   * Cuts a stream and gives how many entries were removed; 0 where it is missing. It is approximate unless `exact`: a few more
-   * may stay, never fewer.
+   * Removes the oldest entries of a stream and returns how many were removed. It is 0 for a missing stream.
    *
-   * `maxLength` is that of each shard. `acknowledged: true` removes only what stands in front of the first entry that any group
-   * has not acknowledged or was not yet given; without groups nothing. With `sharded: true` a shard in which a group of the others
-   * is not there yet stays whole, as that is given all of it once it is; a key that is named alone knows of its own groups only.
-   * That is one step, which no reading, claiming or
-   * making of groups can come in between; where scripts are forbidden it is several, which are safe too, except for a group
-   * that is made, or set back, in between behind where the others are. Cut off and sent again, it gives only what the second
-   * time removed.
+   * Trimming is approximate by default: slightly more entries may stay, never fewer. With shards, `maxLength` applies to each shard.
    *
-   * Source: XTRIM, Redis 5.0; `minTimestamp` and `acknowledged` 6.2, the latter by EVAL.
+   * `acknowledged: true` removes only entries that every group has received and acknowledged. Without groups, no entries are
+   * removed. With `sharded: true`, a shard without one of the groups is not trimmed, since that group will receive all of it. The
+   * check and the removal are one atomic step. If scripts are forbidden they are several steps, and a group that is created or
+   * moved back in between may miss entries.
    *
-   * @throws {StreamerError} `INVALID_STREAM_KEY`, `INVALID_OPTION`, `DISCONNECTED`; what the server answers; the signal's reason.
+   * If the connection is lost and the command is sent again, only the entries of the second attempt are counted.
+   *
+   * Source: XTRIM, Redis 5.0. `minTimestamp`: 6.2. `acknowledged`: 6.2, with EVAL.
+   *
+   * @throws {StreamerError} `INVALID_OPTION` unless exactly one of `maxLength`, `minTimestamp` and `acknowledged` is given.
    *
    * @example
-   * ```ts no-eval
+   * ```ts
    * import { connect } from "@sea/streamer-redis";
    *
-   * await using streamer = await connect("redis://localhost");
+   * await using streamer = await connect();
    * const manager = await streamer.createManager();
    * await manager.trim("orders", { minTimestamp: new Date(Date.now() - 86_400_000) });
    * await manager.trim("orders", { acknowledged: true, sharded: true });
    * ```
    */
   async trim(key: string, options: ManagerTrimOptions): Promise<number> {
-    const choice = checkChoice("options of trim", options, ["maxLength", "minTimestamp", "acknowledged", "exact"]);
-    const target = checkTrimTarget(options, this.#host.timestampFormat);
-    const exact = checkBoolean("exact", options.exact, false);
+    const { choice, target, exact } = checkFor("trim the stream", () => ({
+      choice: checkChoice("options of trim", options, ["maxLength", "minTimestamp", "acknowledged", "exact"]),
+      target: checkTrimTarget(options, this.#context.timestampFormat),
+      exact: checkBoolean("exact", options.exact, false),
+    }));
     const { signal } = options;
-    let asked: Promise<string[]> | undefined; // the groups of all shards, asked for once
+    let wanted: Promise<WireName[]> | undefined; // the groups of all shards, requested once
     const trimmed = await this.#each(key, { choice, signal }, async ({ redisKey }, shards) => {
-      const several = target === "acknowledged" && shards.length > 1;
-      asked ??= several
-        ? groupNames(this.#host, shards.map((shard) => shard.redisKey), { signal })
-        : Promise.resolve([]);
-      return await trimKey(this.#host, redisKey, { target, exact, groups: await asked, signal });
+      const keys = target === "acknowledged" && shards.length > 1 ? shards.map((shard) => shard.redisKey) : [];
+      wanted ??= groupNames(this.#context, keys, { signal });
+      return await trimKey(this.#context, redisKey, { target, exact, groups: await wanted, signal });
     });
     return sum(trimmed);
   }
 
   /**
-   * Makes a group that begins at a position: `"beginning"`, `"end"` (what is added from now on), behind a sequence or behind an
-   * id. A missing stream is refused unless `mkstream`. In several shards it is tried in each, and the first refusal is told.
+   * Deletes entries by their ids and returns how many existed. With `sharded: true`, they are deleted in each shard.
+   *
+   * Groups keep deleted entries in their pending lists. A consumer that should deliver one skips and acknowledges it, with a `gap`
+   * event. If the connection is lost and the command is sent again, only the entries of the second attempt are counted.
+   *
+   * Source: XDEL, Redis 5.0. One command has up to 1,000 ids.
+   *
+   * @throws {StreamerError} `INVALID_OPTION` for an invalid id: no entry is deleted then. `WRONGTYPE` if the key is not a stream.
+   *
+   * @example
+   * ```ts
+   * import { connect } from "@sea/streamer-redis";
+   *
+   * await using streamer = await connect();
+   * const manager = await streamer.createManager();
+   * const [first] = await manager.range("orders", "-", "+", { count: 1 });
+   * if (first !== undefined) console.log(await manager.delete("orders", [first.id])); // 1
+   * ```
+   */
+  async delete(key: string, ids: readonly MessageId[], options: ShardChoice = {}): Promise<number> {
+    const { choice, checked } = checkFor("delete entries", () => ({
+      choice: checkChoice("options of delete", options),
+      checked: checkIds(ids),
+    }));
+    const { signal } = options;
+    const run = ({ redisKey }: ShardKey) => deleteEntries(this.#context, { redisKey, ids: checked }, { signal });
+    return sum(await this.#each(key, { choice, signal }, run));
+  }
+
+  /**
+   * Deletes a stream with its entries and groups, and returns whether it existed. With `sharded: true`, all shards are deleted.
+   *
+   * The type of the key is checked in the same atomic step, so that no key of another type is ever deleted. This takes EVAL or, if
+   * scripts are forbidden, WATCH, MULTI and EXEC on a connection of their own.
+   *
+   * Running producers recreate the stream with their next message. Running consumers notice the deletion, as `onStreamReset` and
+   * `onGroupLost` say.
+   *
+   * Source: UNLINK, Redis 4.0, or DEL, with XLEN.
+   *
+   * @throws {StreamerError} `WRONGTYPE` if the key is not a stream. `DISCONNECTED` if the connection is lost before the reply: the
+   * stream may be deleted. `UNSUPPORTED` if neither scripts nor transactions are allowed. `CONFLICT` if a transaction fails 100
+   * times, since the stream is written to all the time.
+   *
+   * @example
+   * ```ts
+   * import { connect } from "@sea/streamer-redis";
+   *
+   * await using streamer = await connect();
+   * const manager = await streamer.createManager();
+   * console.log(await manager.deleteStream("orders-2025")); // true if it existed
+   * ```
+   */
+  async deleteStream(key: string, options: ShardChoice = {}): Promise<boolean> {
+    const choice = checkFor("delete the stream", () => checkChoice("options of deleteStream", options));
+    const { signal } = options;
+    const run = ({ redisKey }: ShardKey) => deleteStream(this.#context, redisKey, { signal });
+    return (await this.#each(key, { choice, signal }, run)).includes(true);
+  }
+
+  /**
+   * Creates a group that starts after a position. A missing stream is refused, unless `mkstream` is true.
    *
    * Source: XGROUP CREATE, Redis 5.0.
    *
-   * @throws {StreamerError} `BUSYGROUP` where the group is there, and whatever else the server answers; `INVALID_STREAM_KEY`,
-   * `INVALID_OPTION`; `DISCONNECTED`; the signal's reason.
+   * @throws {RedisError} `BUSYGROUP` if the group exists. `ERR` for a missing stream.
    */
-  async createGroup(key: string, group: string, position: SeqPos, options: CreateGroupOptions = {}): Promise<void> {
-    const choice = checkChoice("options of createGroup", options, ["mkstream"]);
-    const mkstream = checkBoolean("mkstream", options.mkstream, false);
-    const name = checkMemberName("group", group);
-    const id = idOfPosition(position);
+  async createGroup(
+    key: string,
+    group: string | Uint8Array,
+    position: SeqPos,
+    options: CreateGroupOptions = {},
+  ): Promise<void> {
+    const { choice, mkstream, name, id } = checkFor("create the group", () => ({
+      choice: checkChoice("options of createGroup", options, ["mkstream"]),
+      mkstream: checkBoolean("mkstream", options.mkstream, false),
+      name: checkMemberName("group", group),
+      id: idOfPosition(position),
+    }));
     const { signal } = options;
-    await this.#each(
-      key,
-      { choice, signal },
-      ({ redisKey }) => createGroup(this.#host, { redisKey, group: name }, { id, mkstream, signal }),
-    );
+    const run = ({ redisKey }: ShardKey) =>
+      createGroup(this.#context, { redisKey, group: name.name }, { id, mkstream, signal });
+    await this.#each(key, { choice, signal }, run);
   }
 
   /**
-   * Moves a group: what is behind the position is delivered next, also if it was before. What is pending stays pending, until
-   * it is delivered again. `"end"` is the end as of this call.
+   * Moves a group: its next new messages are the entries after the position. Pending entries stay pending. `"end"` is the end of
+   * the stream at the time of this call.
    *
-   * Source: XGROUP SETID, Redis 5.0; where the end is meant, its lag is made known by ENTRIESREAD (7.0) and XINFO STREAM.
+   * Source: XGROUP SETID, Redis 5.0. For `"end"` also XINFO STREAM and ENTRIESREAD (7.0), so that the lag stays known.
    *
-   * @throws {StreamerError} `NOGROUP` where there is no such group, and whatever else the server answers; `INVALID_STREAM_KEY`,
-   * `INVALID_OPTION`; `DISCONNECTED`; the signal's reason.
+   * @throws {RedisError} `NOGROUP` for a missing group. `ERR` for a missing stream.
    */
-  async setGroupPosition(key: string, group: string, position: SeqPos, options: ShardChoice = {}): Promise<void> {
-    const choice = checkChoice("options of setGroupPosition", options);
-    const name = checkMemberName("group", group);
-    const id = idOfPosition(position);
+  async setGroupPosition(
+    key: string,
+    group: string | Uint8Array,
+    position: SeqPos,
+    options: ShardChoice = {},
+  ): Promise<void> {
+    const { choice, name, id } = checkFor("move the group", () => ({
+      choice: checkChoice("options of setGroupPosition", options),
+      name: checkMemberName("group", group),
+      id: idOfPosition(position),
+    }));
     const { signal } = options;
-    await this.#each(
-      key,
-      { choice, signal },
-      ({ redisKey }) => moveGroup(this.#host, { redisKey, group: name }, { id, signal }),
-    );
+    await this.#each(key, { choice, signal }, async ({ redisKey }) => {
+      const found = await resolveGroup(this.#context, redisKey, name, { signal });
+      await moveGroup(this.#context, { redisKey, group: found }, { id, signal });
+    });
   }
 
   /**
-   * Deletes a group with everything that is pending in it, and tells whether there was one (in any shard).
+   * Deletes a group with its pending entries and returns whether it existed, in any shard.
    *
    * Source: XGROUP DESTROY, Redis 5.0.
    *
-   * @throws {StreamerError} `ERR` for a missing stream, and whatever else the server answers; `INVALID_STREAM_KEY`,
-   * `INVALID_OPTION`; `DISCONNECTED`; the signal's reason.
+   * @throws {RedisError} `ERR` for a missing stream.
    */
-  async deleteGroup(key: string, group: string, options: ShardChoice = {}): Promise<boolean> {
-    const choice = checkChoice("options of deleteGroup", options);
-    const name = checkMemberName("group", group);
+  async deleteGroup(key: string, group: string | Uint8Array, options: ShardChoice = {}): Promise<boolean> {
+    const { choice, name } = checkFor("delete the group", () => ({
+      choice: checkChoice("options of deleteGroup", options),
+      name: checkMemberName("group", group),
+    }));
     const { signal } = options;
-    const deleted = await this.#each(
-      key,
-      { choice, signal },
-      ({ redisKey }) => deleteGroup(this.#host, { redisKey, group: name }, { signal }),
-    );
+    const deleted = await this.#each(key, { choice, signal }, async ({ redisKey }) => {
+      const found = await resolveGroup(this.#context, redisKey, name, { signal });
+      return await deleteGroup(this.#context, { redisKey, group: found }, { signal });
+    });
     return deleted.includes(true);
   }
 
   /**
-   * Deletes a consumer from its group, only if it holds nothing, which is looked at in the same step. With `force` also if it
-   * does: what was pending for it is then never delivered again, unless the group is set back. Gives how many entries that
-   * were; 0 also where there is no such consumer. One that still reads comes back with its next message.
+   * Deletes a consumer from its group and returns how many pending entries were dropped.
    *
-   * Source: XGROUP DELCONSUMER, Redis 5.0; without `force` by EVAL.
+   * A consumer with pending entries is refused, unless `force` is true. Dropped entries are not delivered again, unless the group
+   * is moved back. The check and the deletion are one atomic step. A consumer that still reads is created again with its next
+   * message.
    *
-   * @throws {StreamerError} `CONFLICT` where it holds entries, `UNSUPPORTED` where scripts are forbidden, both only without
-   * `force`; `NOGROUP`, `ERR` for a missing stream, and whatever else the server answers; `INVALID_STREAM_KEY`,
-   * `INVALID_OPTION`; `DISCONNECTED`; the signal's reason.
+   * Groups and consumers can be named by text or by bytes. A text that {@linkcode info} has escaped stands for the name that is not
+   * valid UTF-8. If a text fits two names, the method rejects with `CONFLICT`: pass the bytes then.
    *
-   * @example
-   * ```ts no-eval
+   * Source: XGROUP DELCONSUMER, Redis 5.0. Without `force` with EVAL.
+   *
+   * @throws {StreamerError} `CONFLICT` if the consumer has pending entries, or if the text fits two names. `UNSUPPORTED` without
+   * `force` if scripts are forbidden. `NOGROUP` for a missing group.
+   *
+   * @example Remove consumers that have been inactive for a day
+   * ```ts
    * import { connect } from "@sea/streamer-redis";
    *
-   * await using streamer = await connect("redis://localhost");
+   * await using streamer = await connect();
    * const manager = await streamer.createManager();
+   * await manager.createGroup("orders", "billing", "end", { mkstream: true });
    * for (const { name, consumers } of (await manager.info("orders")).groups) {
    *   for (const { name: consumer, idle, pending } of consumers) {
    *     if (idle > 86_400_000 && pending === 0) await manager.deleteConsumer("orders", name, consumer);
@@ -364,29 +424,32 @@ export class Manager {
    */
   async deleteConsumer(
     key: string,
-    group: string,
-    consumer: string,
+    group: string | Uint8Array,
+    consumer: string | Uint8Array,
     options: DeleteConsumerOptions = {},
   ): Promise<number> {
-    const choice = checkChoice("options of deleteConsumer", options, ["force"]);
-    const force = checkBoolean("force", options.force, false);
-    const member = { group: checkMemberName("group", group), consumer: checkMemberName("consumer", consumer) };
+    const { choice, force, givenGroup, given } = checkFor("delete the consumer", () => ({
+      choice: checkChoice("options of deleteConsumer", options, ["force"]),
+      force: checkBoolean("force", options.force, false),
+      givenGroup: checkMemberName("group", group),
+      given: checkMemberName("consumer", consumer),
+    }));
     const { signal } = options;
-    const dropped = await this.#each(
-      key,
-      { choice, signal },
-      ({ redisKey }) => deleteConsumer(this.#host, { redisKey, ...member }, { force, signal }),
-    );
+    const dropped = await this.#each(key, { choice, signal }, async ({ redisKey }) => {
+      const named = { redisKey, group: await resolveGroup(this.#context, redisKey, givenGroup, { signal }) };
+      const found = await resolveConsumer(this.#context, named, given, { signal });
+      return await deleteConsumer(this.#context, { ...named, consumer: found }, { force, signal });
+    });
     return sum(dropped);
   }
 
-  /** Does something with each key that is meant, with all of them; rejects with the first refusal, when all are done. */
+  /** Runs `work` for each chosen key. Rejects with the first failure when all are done. */
   async #each<T>(
     key: string,
     { choice, signal }: { readonly choice: CheckedChoice; readonly signal: AbortSignal | undefined },
     work: (shard: ShardKey, all: readonly ShardKey[]) => Promise<T>,
   ): Promise<T[]> {
-    const shards = await shardKeys(this.#host, checkStreamKey(key), { choice, signal });
+    const shards = await shardKeys(this.#context, checkStreamKey(key), { choice, signal });
     const results = await Promise.allSettled(shards.map((shard) => work(shard, shards)));
     return results.map((result) => {
       if (result.status === "rejected") throw result.reason;

@@ -1,11 +1,11 @@
-// A range over all shards of a stream, merged in the order of the ids while it is read. It must not know how a shard is read.
+// Reads a range over all shards of a stream and merges it in the order of the ids.
 
 import { halves } from "../model/id.ts";
 import type { Message } from "../model/message.ts";
 import type { PageSource } from "./page_iterator.ts";
 import type { RangeReader } from "./range_reader.ts";
 
-/** A shard and the first of its messages that was not handed out. */
+/** A shard and the first of its messages that was not returned yet. */
 interface Head {
   readonly reader: RangeReader;
   readonly message: Message;
@@ -13,12 +13,12 @@ interface Head {
   readonly second: bigint;
 }
 
-/** Merges shards: of each the pages in hand are all that is kept. Messages with the same id come in the order of their shards. */
+/** Merges shards, with only the current pages of each in memory. Messages with the same id come in the order of their shards. */
 export class MergedRange implements PageSource<Message> {
   readonly #readers: readonly RangeReader[];
   readonly #sign: number;
-  readonly #heap: Head[] = []; // the next one of all is at 0, and those of its children at 2i + 1 and 2i + 2 are behind it
-  #dry: RangeReader[]; // of these the next message is not known
+  readonly #heap: Head[] = []; // a binary heap: the next message is at 0; the children of i, at 2i + 1 and 2i + 2, come after i
+  #dry: RangeReader[]; // their next message is not known
 
   constructor(readers: readonly RangeReader[], reverse: boolean) {
     this.#readers = readers;
@@ -52,7 +52,7 @@ export class MergedRange implements PageSource<Message> {
     for (const reader of this.#readers) reader.close();
   }
 
-  /** Puts a head in at the bottom, and up to its place. */
+  /** Inserts a head at the bottom and moves it up to its place. */
   #rise(head: Head): void {
     const heap = this.#heap;
     let at = heap.length;
@@ -65,7 +65,7 @@ export class MergedRange implements PageSource<Message> {
     heap[at] = head;
   }
 
-  /** Puts a head in place of the first one, and down to its place. */
+  /** Replaces the first head and moves the new one down to its place. */
   #sink(head: Head): void {
     const heap = this.#heap;
     let at = 0;

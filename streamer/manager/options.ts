@@ -1,156 +1,207 @@
-// The options of the manager's verbs and what they give, checked once, at the edge. It must not know how they are carried out.
+// The options of the manager's methods, their checks, and the types of their results.
 
 import type { TrimTarget } from "../commands/xtrim.ts";
 import { idOfTime, type MessageId, type TimestampFormat } from "../model/id.ts";
-import { checkBoolean, checkNames, checkNumber, invalidOption } from "../model/options.ts";
+import { OptionError } from "../model/option_error.ts";
+import { checkBoolean, checkNames, checkNumber, checkSignal, invalidOption } from "../model/options.ts";
 
-/** Ends the waiting. */
+/**
+ * The option with which a waiting call is cancelled.
+ *
+ * @category Managing
+ */
 export interface SignalOptions {
-  /** Ends the waiting: it rejects with the signal's reason. What was sent already may be carried out all the same. */
+  /** Cancels the call, which then rejects with the signal's reason. Commands that are already sent may still be executed. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Which Redis key a stream's name stands for. Without either of them the name is taken as it is.
+ * Chooses the Redis keys of a stream: the key itself by default, one shard, or all shards.
+ *
+ * @category Managing
  */
 export type ShardChoice =
   & SignalOptions
   & (
     | {
-      /** One shard of the stream, in the key `name:shardId`. @default {the name itself is the key} */
+      /** One shard of the stream, in the key `name:shardId`. @default {the key itself} */
       readonly shardId?: number;
-      /** Takes the name as it is. @default {false} */
+      /** Uses the key itself, or the shard of `shardId`. @default {false} */
       readonly sharded?: false;
     }
     | {
       readonly shardId?: undefined;
-      /** All shards that there are, found among the keys of every primary; the key of that name where there are none. */
+      /** Uses all shards, which are found by a scan. If there are none, the key itself is used. */
       readonly sharded: true;
     }
   );
 
-/** What `scan` looks at. */
+/**
+ * Options of {@linkcode Manager.scan}.
+ *
+ * @category Managing
+ */
 export interface ScanStreamsOptions extends SignalOptions {
-  /** About how many keys the server looks at. @default {the server's: 10} */
+  /** Approximate number of keys that the server examines. @default {the server's default, 10} */
   readonly count?: number;
-  /** A glob that the keys must match. @default {all} */
+  /** Glob pattern that keys must match, as in `"orders*"`. @default {all keys} */
   readonly match?: string;
 }
 
-/** A part of the streams there are. */
+/**
+ * One page of {@linkcode Manager.scan}.
+ *
+ * @category Managing
+ */
 export interface ScannedStreams {
-  /** Where to go on; `"0"` when all were seen. */
+  /** The cursor of the next page, or `"0"` after the last page. */
   readonly cursor: string;
-  /** Redis keys of type stream: maybe none, and maybe some that were seen before. */
+  /** Redis keys of type stream. The page may be empty or repeat keys. */
   readonly streams: string[];
 }
 
-/** What `streams` looks at. */
+/**
+ * Options of {@linkcode Manager.streams}.
+ *
+ * @category Managing
+ */
 export interface StreamsOptions extends SignalOptions {
-  /** A glob that the keys must match. @default {all} */
+  /** Glob pattern that keys must match, as in `"orders*"`. @default {all keys} */
   readonly match?: string;
 }
 
-/** What of a range is given. */
+/**
+ * Options of {@linkcode Manager.range}.
+ *
+ * @category Managing
+ */
 export type RangeOptions = ShardChoice & {
-  /** Most messages. @default {all} */
+  /** Maximum number of messages. @default {all} */
   readonly count?: number;
-  /** Whether the newest come first; `start` stays the lower bound. @default {false} */
+  /** Whether the newest messages come first. `start` is still the lower bound. @default {false} */
   readonly reverse?: boolean;
 };
 
-/** How a range is read. */
+/**
+ * Options of {@linkcode Manager.rangeAll}.
+ *
+ * @category Managing
+ */
 export type RangeAllOptions = ShardChoice & {
-  /** Most messages of each shard to ask for at once. @default {grows from 100 to 1,000, once a size was seen} */
+  /** Maximum number of messages in one page of each shard. @default {grows from 100 to 1,000} */
   readonly pageSize?: number;
 };
 
-/** To what a stream is cut: a number of entries, a time, or what its groups have acknowledged, one of them. */
+/**
+ * Options of {@linkcode Manager.trim}: exactly one of `maxLength`, `minTimestamp` and `acknowledged`.
+ *
+ * @category Managing
+ */
 export type ManagerTrimOptions =
   & ShardChoice
   & (
     | {
-      /** Entries that stay, the newest; in each shard. */
+      /** Number of newest entries that stay, in each shard. */
       readonly maxLength: number;
       readonly minTimestamp?: undefined;
       readonly acknowledged?: undefined;
     }
     | {
       readonly maxLength?: undefined;
-      /** The first instant whose entries stay. */
+      /** Entries from this time on stay. A bigint is in the unit of the stream. */
       readonly minTimestamp: Date | bigint;
       readonly acknowledged?: undefined;
     }
     | {
       readonly maxLength?: undefined;
       readonly minTimestamp?: undefined;
-      /** Removes what is in front of the first entry that any group has not acknowledged or not been given. */
+      /** Entries before the first one that a group has not received or not acknowledged are removed. */
       readonly acknowledged: true;
     }
   )
   & {
-    /** Whether to cut exactly there instead of at the next border of a node of about 100 entries. @default {false} */
+    /** Whether to trim exactly. Otherwise the server removes only whole nodes, of about 100 entries each. @default {false} */
     readonly exact?: boolean;
   };
 
-/** How a group is made. */
+/**
+ * Options of {@linkcode Manager.createGroup}.
+ *
+ * @category Managing
+ */
 export type CreateGroupOptions = ShardChoice & {
-  /** Whether a missing stream is made, without entries. @default {false} */
+  /** Whether a missing stream is created, without entries. @default {false} */
   readonly mkstream?: boolean;
 };
 
-/** How a consumer is deleted. */
+/**
+ * Options of {@linkcode Manager.deleteConsumer}.
+ *
+ * @category Managing
+ */
 export type DeleteConsumerOptions = ShardChoice & {
-  /** Also if it holds entries, which are then pending for nobody and never delivered again. @default {false} */
+  /** Whether to delete a consumer with pending entries, which are then not delivered again. @default {false} */
   readonly force?: boolean;
 };
 
-/** A stream. */
+/**
+ * Information about a stream, from {@linkcode Manager.info}.
+ *
+ * @category Managing
+ */
 export interface StreamInfo {
-  /** Entries there are. */
+  /** The number of entries. */
   readonly length: number;
-  /** The id of the first entry; `null` where there is none. */
+  /** The id of the first entry, or `null` if the stream is empty. */
   readonly firstId: MessageId | null;
-  /** The id of the last entry; `null` where there is none. */
+  /** The id of the last entry, or `null` if the stream is empty. */
   readonly lastId: MessageId | null;
-  /** Its groups, by name. */
+  /** The groups, sorted by name. */
   readonly groups: readonly StreamGroupInfo[];
 }
 
-/** A group of a stream. */
+/**
+ * Information about a group, from {@linkcode Manager.info}.
+ *
+ * @category Managing
+ */
 export interface StreamGroupInfo {
-  /** Its name. */
+  /** The name, escaped if it is not valid UTF-8. */
   readonly name: string;
-  /** Entries that were not yet delivered to it; `null` where the server does not know, or cannot be relied on. */
+  /** The number of entries that were not delivered to the group yet. `null` if it is unknown. */
   readonly lag: number | null;
-  /** Entries delivered to it and not acknowledged. */
+  /** The number of entries that were delivered and not acknowledged. */
   readonly pending: number;
-  /** The id up to which it was given everything; of several shards the lowest. */
+  /** The id of the last delivered entry. Of several shards it is the lowest. */
   readonly lastDeliveredId: MessageId;
-  /** Milliseconds since the time in the lowest id that is pending, by the server's clock; `null` where nothing is pending. */
+  /** Milliseconds since the time in the lowest pending id, by the server's clock, and at least 0. `null` without pending entries. */
   readonly oldestPendingAge: number | null;
-  /** Its consumers, by name. */
+  /** The consumers, sorted by name. */
   readonly consumers: readonly StreamConsumerInfo[];
 }
 
-/** A consumer of a group. */
+/**
+ * Information about a consumer of a group, from {@linkcode Manager.info}.
+ *
+ * @category Managing
+ */
 export interface StreamConsumerInfo {
-  /** Its name. */
+  /** The name, escaped if it is not valid UTF-8. */
   readonly name: string;
-  /** Entries delivered to it and not acknowledged. */
+  /** The number of entries that were delivered to this consumer and not acknowledged. */
   readonly pending: number;
-  /** Milliseconds since it last asked for something; before Redis 7.2, since it last got something. */
+  /** Milliseconds since the last request of the consumer. Before Redis 7.2, since it last received an entry. */
   readonly idle: number;
-  /** Milliseconds since it last got something; `null` before Redis 7.2, and if that never happened. */
+  /** Milliseconds since the consumer last received an entry. `null` before Redis 7.2, and if it never did. */
   readonly inactive: number | null;
 }
 
-/** Which keys are meant: one, with the number of the shard it is, or all shards. */
+/** The chosen keys: one key, with the number of its shard, or all shards. */
 export type CheckedChoice = { readonly shardId: number | undefined } | "all";
 
 const CHOICE_NAMES = ["shardId", "sharded", "signal"];
 
-/** Checks the choice of keys, and that there is nothing else but what is named. */
+/** Checks the choice of keys, and that there are no other options than these names. */
 export function checkChoice(what: string, options: ShardChoice, names: readonly string[] = []): CheckedChoice {
   checkNames(what, options, [...names, ...CHOICE_NAMES]);
   checkSignal(options.signal);
@@ -158,21 +209,9 @@ export function checkChoice(what: string, options: ShardChoice, names: readonly 
   const sharded = checkBoolean("sharded", options.sharded, false);
   if (shardId !== undefined) {
     checkNumber("shardId", shardId, 0, { min: 0, max: Number.MAX_SAFE_INTEGER, integer: true });
-    if (sharded) throw invalidOption("shardId", shardId, "left out when sharded is true");
+    if (sharded) throw invalidOption("shardId", shardId, "omitted if sharded is true");
   }
   return sharded ? "all" : { shardId };
-}
-
-/** Checks that a signal is one. */
-export function checkSignal(signal: unknown): void {
-  if (signal === undefined || signal instanceof AbortSignal) return;
-  throw invalidOption("signal", signal, "an AbortSignal");
-}
-
-/** A name of a group or a consumer. */
-export function checkMemberName(what: string, name: unknown): string {
-  if (typeof name === "string" && name.length > 0) return name;
-  throw invalidOption(what, name, "a string that is not empty");
 }
 
 /** A count of entries, or `undefined`. */
@@ -187,17 +226,18 @@ export function checkMatch(match: string | undefined): string | undefined {
   throw invalidOption("match", match, "a string");
 }
 
-/** To what is cut. */
+/** Checks the options of a trim. */
 export function checkTrimTarget(options: ManagerTrimOptions, format: TimestampFormat): TrimTarget | "acknowledged" {
   const { maxLength, minTimestamp, acknowledged } = options;
   const given = [maxLength, minTimestamp, acknowledged].filter((one) => one !== undefined);
   if (given.length !== 1) {
-    throw invalidOption("maxLength", maxLength, "the only one given of maxLength, minTimestamp and acknowledged");
+    const found = given.length === 0 ? "none" : "several";
+    throw new OptionError(`exactly one of maxLength, minTimestamp and acknowledged must be given, got ${found}`);
   }
   if (maxLength !== undefined) {
     return { maxLength: checkNumber("maxLength", maxLength, 0, { min: 0, max: 2 ** 53 - 1, integer: true }) };
   }
-  if (minTimestamp !== undefined) return { minId: idOfTime(minTimestamp, format) };
+  if (minTimestamp !== undefined) return { minId: idOfTime(minTimestamp, format, "minTimestamp") };
   if (acknowledged !== true) throw invalidOption("acknowledged", acknowledged, "true");
   return "acknowledged";
 }

@@ -1,20 +1,20 @@
-// A loop over what comes in pages: what is there is handed out without waiting, and leaving the loop ends what is under way. It
-// must not know what the pages hold.
+// Iterates over items that arrive in pages. Items of the current page are returned without a wait. Leaving the loop aborts the
+// pending read.
 
-/** What gives values page by page. */
+/** Returns values page by page. */
 export interface PageSource<T> {
-  /** The next value that is there. */
+  /** The next value of the current page, if any. */
   take(): T | undefined;
-  /** Resolves when there is one, with false when there will be none any more. Only while {@linkcode take} gives none. */
+  /** Resolves with true when there is another value, with false at the end. Only after {@linkcode take} returned `undefined`. */
   more(): Promise<boolean>;
-  /** Gives up what is under way: {@linkcode more} rejects. Twice is harmless. */
+  /** Aborts a read in progress: {@linkcode more} rejects. A second call does nothing. */
   close(): void;
 }
 
-/** Iterates over a source, which it closes when it is done, fails, or is left. Calls that overlap are answered in their order. */
+/** Iterates over a source and closes it at the end, on a failure, or on `return()`. Overlapping calls settle in their order. */
 export class PageIterator<T> implements AsyncIterableIterator<T> {
   readonly #source: PageSource<T>;
-  #waiting: Promise<unknown> | undefined; // the last call that is not answered yet
+  #waiting: Promise<unknown> | undefined; // the last call that has not settled yet
   #done = false;
 
   constructor(source: PageSource<T>) {
@@ -35,7 +35,7 @@ export class PageIterator<T> implements AsyncIterableIterator<T> {
     return result;
   }
 
-  /** Leaves the loop: a page that is under way is not waited for. */
+  /** Leaves the loop without waiting for a page in progress. */
   return(): Promise<IteratorResult<T, undefined>> {
     this.#finish();
     return Promise.resolve({ value: undefined, done: true });

@@ -1,4 +1,4 @@
-// A range of messages: of which keys, in pages of what size, merged or not. It must not know how a key is read.
+// Chooses how a range of messages is read: which keys, which page size, merged over shards or not.
 
 import type { Message } from "../model/message.ts";
 import type { Span } from "../model/span.ts";
@@ -6,40 +6,40 @@ import { MergedRange } from "./merged_range.ts";
 import type { CheckedChoice } from "./options.ts";
 import type { PageSource } from "./page_iterator.ts";
 import { RangeReader } from "./range_reader.ts";
-import { type ManagerHost, shardKeys } from "./shard_keys.ts";
+import { type ManagerContext, shardKeys } from "./shard_keys.ts";
 
-/** What is to be read. */
+/** A request for a range. */
 export interface RangeRequest {
   readonly streamKey: string;
   readonly choice: CheckedChoice;
-  /** Nothing, where it is left out. */
+  /** `undefined` for an empty range. */
   readonly span: Span | undefined;
   readonly reverse: boolean;
-  /** Most messages of all. */
+  /** Maximum number of messages. */
   readonly limit: number;
-  /** Most messages of a page of one shard; `undefined` where that grows. */
+  /** Maximum number of messages in a page of one shard. `undefined` if it grows. */
   readonly pageSize: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Bytes of a page: it travels on a connection that others wait for. */
+/** Maximum bytes of a page, since other commands wait for the same connection. */
 const PAGE_BYTES = 2 * 1024 * 1024;
-/** Bytes of the pages of all shards together, of which two are kept of each. */
+/** Maximum bytes of the pages of all shards together. Two pages of each shard are kept. */
 const ALL_PAGES_BYTES = 16 * 1024 * 1024;
-/** A page that is about as large as the limit on replies would often be over it. */
+/** Pages are smaller than the limit for replies by this factor, since their size is only estimated. */
 const REPLY_SHARE = 0.5;
-/** Messages of the pages of all shards together that follow the first message of each. */
+/** Messages in the second pages of all shards together, after the first message of each. */
 const FIRST_MESSAGES = 100;
 
-/** A range, which finds its shards when it is first asked for more. */
+/** A range. It finds its shards when the first message is requested. */
 export class Range implements PageSource<Message> {
-  readonly #host: ManagerHost;
+  readonly #context: ManagerContext;
   readonly #request: RangeRequest;
   readonly #closing = new AbortController();
   #source: PageSource<Message> | undefined;
 
-  constructor(host: ManagerHost, request: RangeRequest) {
-    this.#host = host;
+  constructor(context: ManagerContext, request: RangeRequest) {
+    this.#context = context;
     this.#request = request;
   }
 
@@ -64,21 +64,21 @@ export class Range implements PageSource<Message> {
     const { streamKey, choice, reverse, limit, pageSize, signal: given } = this.#request;
     const { signal: closing } = this.#closing;
     const signal = given === undefined ? closing : AbortSignal.any([given, closing]);
-    const shards = await shardKeys(this.#host, streamKey, { choice, signal });
+    const shards = await shardKeys(this.#context, streamKey, { choice, signal });
     signal.throwIfAborted();
     const pageBytes = Math.min(
       PAGE_BYTES,
       ALL_PAGES_BYTES / 2 / shards.length,
-      this.#host.replyLimit * REPLY_SHARE,
+      this.#context.replyLimit * REPLY_SHARE,
     );
     const firstPage = pageSize ?? Math.max(1, Math.floor(FIRST_MESSAGES / shards.length));
     const plan = { span, reverse, limit, pageSize, pageBytes, firstPage };
-    const readers = shards.map((shard) => new RangeReader(this.#host, shard, plan, signal));
+    const readers = shards.map((shard) => new RangeReader(this.#context, shard, plan, signal));
     return readers.length === 1 ? readers[0] : new MergedRange(readers, reverse);
   }
 }
 
-/** All of a range at once. */
+/** All messages of a range at once. */
 export async function collect(source: PageSource<Message>, limit: number): Promise<Message[]> {
   const messages: Message[] = [];
   try {

@@ -1,50 +1,51 @@
-// One Redis key's part of a range, page after page: while one is handed out the next is asked for. It must not know of other
-// shards.
+// Reads a range of one Redis key page by page, and requests the next page while the current one is returned.
 
-import { ProtocolError } from "../../resp/errors.ts";
+import { ProtocolError, RefusedReplyError } from "../../resp/errors.ts";
+import { refusalText } from "../../resp/connection/retry/suspicion.ts";
 import { type CountState, firstCount, halveCount, nextCount } from "../commands/page_count.ts";
 import { type RangePage, xrange } from "../commands/xrange.ts";
 import { type MessageId, nextId, previousId } from "../model/id.ts";
 import { Message, type MessageSource } from "../model/message.ts";
 import type { Span } from "../model/span.ts";
 import type { PageSource } from "./page_iterator.ts";
-import type { ManagerHost, ShardKey } from "./shard_keys.ts";
+import type { ManagerContext, ShardKey } from "./shard_keys.ts";
 
-/** How a key is read. */
+/** Options of {@linkcode RangeReader}. */
 export interface ReadingPlan {
   readonly span: Span;
   readonly reverse: boolean;
-  /** Most messages of all. */
+  /** Maximum number of messages. */
   readonly limit: number;
-  /** Most messages of a page; `undefined` where that grows. */
+  /** Maximum number of messages in a page. `undefined` if it grows. */
   readonly pageSize: number | undefined;
-  /** Bytes that a page should have at most. */
+  /** Intended maximum bytes of a page. */
   readonly pageBytes: number;
-  /** Messages of the first page of which the size can be guessed: the one behind the very first message. */
+  /** Messages of the second page. The first page has one message, which shows the size. */
   readonly firstPage: number;
 }
 
-/** As in real time: no group counts a message that is looked at. */
+/** The same as without a group: reading a range counts no delivery. */
 const DELIVERIES = 1;
 
 /** Reads one key. */
 export class RangeReader implements PageSource<Message> {
-  readonly #host: ManagerHost;
+  readonly #context: ManagerContext;
   readonly #shard: ShardKey;
   readonly #plan: ReadingPlan;
   readonly #signal: AbortSignal;
   readonly #closing = new AbortController();
-  #rest: Span | undefined; // what was not asked for yet
+  #rest: Span | undefined; // not requested yet
   #left: number;
   #count: CountState;
-  #source: MessageSource | undefined; // of the page in hand
+  #cut = false; // the connection was lost at each attempt to read the last page
+  #source: MessageSource | undefined; // of the current page
   #entries: Int32Array = new Int32Array(0);
   #at = 0;
-  #next: RangePage | undefined; // the page behind it, if it has come
-  #asking: Promise<void> | undefined; // the page that is on its way
+  #next: RangePage | undefined; // the page after it, once read
+  #asking: Promise<void> | undefined; // resolves once the requested page is read
 
-  constructor(host: ManagerHost, shard: ShardKey, plan: ReadingPlan, signal: AbortSignal | undefined) {
-    this.#host = host;
+  constructor(context: ManagerContext, shard: ShardKey, plan: ReadingPlan, signal: AbortSignal | undefined) {
+    this.#context = context;
     this.#shard = shard;
     this.#plan = plan;
     this.#signal = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
@@ -59,7 +60,7 @@ export class RangeReader implements PageSource<Message> {
 
   take(): Message | undefined {
     if (this.#signal.aborted) return undefined;
-    if (this.#at === this.#entries.length) this.#turn();
+    if (this.#at === this.#entries.length) this.#nextPage();
     if (this.#source === undefined || this.#at === this.#entries.length) return undefined;
     return new Message(this.#source, this.#entries[this.#at++], DELIVERIES);
   }
@@ -78,21 +79,21 @@ export class RangeReader implements PageSource<Message> {
     this.#next = undefined;
   }
 
-  /** Takes the page that has come into hand, and has the one behind it asked for, unless single messages are large. */
-  #turn(): void {
+  /** Makes the page that was read the current one and requests the page after it, unless single messages are large. */
+  #nextPage(): void {
     const page = this.#next;
     if (page === undefined) return;
-    const { timestampFormat, field } = this.#host;
+    const { timestampFormat, field } = this.#context;
     const { streamKey, shardId } = this.#shard;
     this.#next = undefined;
     this.#source = { frame: page.frame, streamKey, shardId, timestampFormat, field };
     this.#entries = page.entries;
     this.#at = 0;
     if (page.frame.byteLength > this.#plan.pageBytes) return; // two such pages would be too much
-    this.#ask().catch(() => {}); // whoever asks for more is told
+    this.#ask().catch(() => {}); // the next call of `more` rejects
   }
 
-  /** Asks for a page, if there may be one; it is then `#next`. */
+  /** Requests a page, if there may be one, and stores it in `#next`. */
   #ask(): Promise<void> {
     const asking = this.#fetch().then((page) => {
       this.#asking = undefined;
@@ -107,11 +108,14 @@ export class RangeReader implements PageSource<Message> {
     for (;;) {
       const span = this.#rest;
       if (span === undefined || this.#left <= 0) return undefined;
-      const sized = this.#count.entryBytes > 0; // else a hundred of the largest could come
+      const sized = this.#count.entryBytes > 0; // otherwise a hundred of the largest entries could be returned
       const asked = Math.min(sized ? this.#count.count : 1, this.#left);
       try {
         const command = xrange({ redisKey: this.#shard.redisKey, ...span, count: asked, reverse });
-        const page = await this.#host.read(command, { signal: this.#signal });
+        // One lost connection means nothing. After a second one in a row, less is requested. The lane decides whether one entry is refused.
+        const mostCuts = asked === 1 ? Infinity : this.#cut ? 1 : 2;
+        const page = await this.#context.read(command, { signal: this.#signal, mostCuts });
+        this.#cut = false;
         const { entries, lastId, frame } = page;
         const full = entries.length === asked;
         this.#rest = full && lastId !== undefined ? behind(span, lastId, reverse) : undefined;
@@ -121,17 +125,23 @@ export class RangeReader implements PageSource<Message> {
         this.#count = nextCount(this.#count, size, { batchSize: pageSize, pageBytes });
         return page;
       } catch (error) {
-        const halved = error instanceof ProtocolError && error.tooLarge
-          ? halveCount({ ...this.#count, count: asked })
-          : undefined;
-        if (halved === undefined) throw error; // a single entry may be larger than the limits
-        this.#count = halved;
+        this.#cut = error instanceof RefusedReplyError;
+        const tooLarge = this.#cut || (error instanceof ProtocolError && error.tooLarge);
+        const halved = tooLarge ? halveCount({ ...this.#count, count: asked }) : undefined;
+        if (halved !== undefined) this.#count = halved;
+        else if (!this.#cut) throw error; // a single entry may exceed the limits
+        else throw new RefusedReplyError(this.#refusal(span), { cause: error });
       }
     }
   }
+
+  #refusal({ start, end }: Span): string {
+    const { reverse } = this.#plan;
+    return refusalText(`read the entry of ${this.#shard.redisKey} ${reverse ? `up to ${end}` : `from ${start} on`}`);
+  }
 }
 
-/** What is left of a span behind an id. */
+/** The rest of a span after an id. */
 function behind({ start, end }: Span, id: MessageId, reverse: boolean): Span | undefined {
   const next = reverse ? previousId(id) : nextId(id);
   if (next === undefined || id === (reverse ? start : end)) return undefined;

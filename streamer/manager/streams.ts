@@ -1,4 +1,4 @@
-// The streams there are, on one primary after the other. It must not know what they are for.
+// Lists the streams of a server, or of several primaries one after the other.
 
 import { type ScanOptions, scanStreams } from "../commands/scan.ts";
 import { invalidOption } from "../model/options.ts";
@@ -6,21 +6,21 @@ import type { ScannedStreams } from "./options.ts";
 import type { PageSource } from "./page_iterator.ts";
 import type { Primary } from "./shard_keys.ts";
 
-/** Keys that a server looks at in one go, about: well below a millisecond of its time. */
+/** Approximate number of keys that a server examines in one command. It takes well below a millisecond. */
 const SCAN_COUNT = 1_000;
 
-/** Names that are remembered at least, so that one which is listed again soon comes once. */
+/** Minimum number of names that are remembered, so that a repeated name is returned once. */
 const REMEMBERED = 65_536;
 
-/** What is looked at. */
+/** Options of a scan. */
 export interface ScanRequest extends ScanOptions {
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * The next streams from a cursor on. Where there are several primaries they are asked in the order of their names, and a
- * cursor says whose it is: `"17@host:port"`. If that one is gone since, all are begun anew: who has its streams now may have a
- * name that was passed already.
+ * The next streams from a cursor on. Several primaries are scanned in the order of their names, and a cursor names its primary:
+ * `"17@host:port"`, unless there is no other. If that primary is gone, or is one of several by now and not named, the scan
+ * restarts at the first one: the primary that has its streams now may have a name that the scan has passed.
  */
 export async function scanPrimaries(
   primaries: readonly Primary[],
@@ -29,7 +29,7 @@ export async function scanPrimaries(
 ): Promise<ScannedStreams> {
   const { cursor: from, name } = placeOf(cursor);
   const sorted = [...primaries].sort(({ name: one }, { name: other }) => one < other ? -1 : one > other ? 1 : 0);
-  const found = name === undefined ? 0 : sorted.findIndex((primary) => primary.name === name);
+  const found = name === undefined && sorted.length === 1 ? 0 : sorted.findIndex((primary) => primary.name === name);
   const index = Math.max(0, found);
   const primary = sorted[index];
   if (primary === undefined) return { cursor: "0", streams: [] };
@@ -41,20 +41,15 @@ export async function scanPrimaries(
   return { cursor: next === undefined ? "0" : `0@${next.name}`, streams };
 }
 
-/** Whose cursor it is, if it says so, and the server's own. */
+/** The server's own cursor, and the name of its primary if the cursor contains one. */
 function placeOf(cursor: unknown): { readonly cursor: string; readonly name: string | undefined } {
   if (cursor === "") return { cursor: "0", name: undefined };
   const match = typeof cursor === "string" ? /^(\d{1,20})(?:@(.+))?$/s.exec(cursor) : null;
-  if (match === null) throw invalidOption("cursor", cursor, `"0", or what scan has given`);
+  if (match === null) throw invalidOption("cursor", cursor, `"0" or a cursor that scan has returned`);
   return { cursor: match[1], name: match[2] };
 }
 
-/** Checks that a cursor is one. */
-export function checkCursor(cursor: unknown): void {
-  placeOf(cursor);
-}
-
-/** All streams. A name that a server lists again is left out, unless very many others came in between. */
+/** All streams. A repeated name is skipped, unless very many others were returned in between. */
 export class StreamNames implements PageSource<string> {
   readonly #primaries: () => readonly Primary[];
   readonly #match: string | undefined;

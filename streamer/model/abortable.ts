@@ -1,6 +1,6 @@
-// Waiting that a signal ends. It must not know what is waited for.
+// Waits for a promise until a signal aborts.
 
-/** The promise's outcome, or the signal's reason if that comes first; what comes later is then told to nobody. */
+/** Settles like the promise, or rejects with the signal's reason if that comes first. A later outcome is ignored. */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {

@@ -1,133 +1,91 @@
-// Codecs: what turns a program's values into payloads and back. It must not know who sends or reads them.
+// Codecs: the interface between a program's values and the entries of a stream.
 
-import { StreamerError } from "../../resp/errors.ts";
+import type { CodecMessage } from "./message.ts";
 import { invalidOption } from "./options.ts";
 
 /**
- * Turns values into payloads and back, on behalf of a producer or a consumer.
+ * Headers of a message to be sent: an object, or pairs of a name and a value in the order in which they are stored. Text is
+ * stored as UTF-8.
  *
- * Both methods are called synchronously. `decode` may keep the bytes it is given only as a copy: they are a view of a page.
+ * The `headers` of a received message are such pairs too.
  *
- * @example
- * ```ts no-eval
- * import type { Codec } from "@sea/streamer-redis";
- *
- * const seconds: Codec<number> = {
- *   encode: (value) => String(value),
- *   decode: (payload) => Number(new TextDecoder().decode(payload)),
- * };
- * ```
+ * @category Producing
  */
-export interface Codec<T> {
-  /** The payload of a value: text, sent as UTF-8, or bytes. What it throws fails that one message. */
-  encode(value: T): string | Uint8Array;
-  /** The value of a payload. What it throws says that this is none. */
-  decode(payload: Uint8Array): T;
-}
-
-/** What becomes of a message whose payload does not decode. */
-export type OnDecodeError = "fail" | "skip" | "dead-letter";
-
-/** A schema as described by Standard Schema, version 1: of Zod, Valibot, ArkType and others. */
-export interface StandardSchema<Output = unknown> {
-  /** What the standard asks for. */
-  readonly "~standard": {
-    /** The standard's version. */
-    readonly version: 1;
-    /** Whose schema it is. */
-    readonly vendor: string;
-    /** The value, maybe changed, or what is wrong with it. */
-    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
-    /** Types only. */
-    readonly types?: { readonly input: unknown; readonly output: Output } | undefined;
-  };
-}
-
-/** What a Standard Schema says of a value. */
-export type StandardResult<Output> =
-  | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly StandardIssue[] };
-
-/** What is wrong with a value. */
-export interface StandardIssue {
-  /** In words. */
-  readonly message: string;
-  /** Where in the value. */
-  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
-}
-
-/** Issues that an error names; the rest are counted. */
-const MOST_ISSUES = 3;
+export type HeadersInput =
+  | Readonly<Record<string, string | Uint8Array>>
+  | Iterable<readonly [string, string | Uint8Array]>;
 
 /**
- * A codec of JSON, in UTF-8. Without a schema the type is the caller's word; with one, what is read is what the schema
- * says it is. What is sent is not checked: its type is known, and a schema may change values on their way in.
+ * The fields of one entry, as returned by {@linkcode Codec.encode}.
  *
- * Encoding throws for what JSON has no text for (`undefined`, a function, a bigint, a cycle). Decoding throws a SyntaxError
- * for what is no JSON, a TypeError for what is no UTF-8, and a {@linkcode StreamerError} of code `INVALID_OPTION` for what the
- * schema refuses (its issues are the cause) or for a schema that answers later: reading does not wait for one.
+ * Every name must be different, also from the names of the `headers` that are given to `send`.
  *
- * Source: ECMA-404; Standard Schema 1.0.
- *
- * @example
- * ```ts no-eval
- * import { connect, jsonCodec } from "@sea/streamer-redis";
- *
- * await using streamer = await connect("redis://localhost");
- * const codec = jsonCodec<{ id: number }>();
- * const producer = await streamer.createProducer("orders", { codec });
- * producer.send({ id: 7 });
- * const consumer = await streamer.createConsumer("orders", { mode: "real-time", codec });
- * for await (const message of consumer) console.log(message.value.id);
- * ```
+ * @category Typed values
  */
-export function jsonCodec<T = unknown>(schema?: StandardSchema<T>): Codec<T> {
-  if (schema !== undefined) checkSchema(schema);
-  const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  return {
-    encode(value) {
-      const text = JSON.stringify(value);
-      if (text === undefined) throw invalidOption("payload", value, "a value that JSON has a text for");
-      return text;
-    },
-    decode(payload) {
-      const value: T = JSON.parse(utf8.decode(payload));
-      return schema === undefined ? value : validated(schema, value);
-    },
-  };
+export interface EncodedMessage {
+  /**
+   * The value of the payload field: text, stored as UTF-8, or bytes.
+   *
+   * Without a payload the entry consists of the headers only. A header may then have the name of the payload field.
+   */
+  readonly payload?: string | Uint8Array | undefined;
+  /** Other fields of the entry, stored after the payload and before the headers that are given to `send`. */
+  readonly headers?: HeadersInput | undefined;
 }
 
-function checkSchema(schema: StandardSchema): void {
-  // A schema may be a function, as ArkType's are.
-  const able = (typeof schema === "object" && schema !== null) || typeof schema === "function";
-  const standard = able ? schema["~standard"] : undefined;
-  if (standard?.version !== 1 || typeof standard.validate !== "function") {
-    throw invalidOption("schema", schema, "one with the ~standard of Standard Schema 1");
-  }
+/**
+ * Converts the values of a program to entries of a stream, and back.
+ *
+ * The same codec works for producers, for consumers and for the outputs of `process`. Producers call `encode` within `send`.
+ * Consumers call `decode` at the first read of `message.value`, or before they return the message if `onDecodeError` is
+ * `"skip"` or `"dead-letter"`. Both methods are synchronous.
+ *
+ * @example A codec with a version in a header
+ * ```ts
+ * import { type Codec, jsonCodec } from "@sea/streamer-redis";
+ *
+ * interface Order {
+ *   readonly id: number;
+ * }
+ * const json = jsonCodec<Order>();
+ * const versioned: Codec<Order> = {
+ *   encode: (order) => ({ payload: json.encode(order), headers: { version: "2" } }),
+ *   decode(payload, { headers }) {
+ *     if (headers.get("version") !== "2") throw new Error("This is not an order of version 2");
+ *     return json.decode(payload);
+ *   },
+ * };
+ * console.log(versioned.encode({ id: 7 }));
+ * ```
+ *
+ * @category Typed values
+ */
+export interface Codec<T> {
+  /**
+   * Encodes a value to a payload, or to a payload and headers. The bytes are copied before `send` returns.
+   *
+   * If it throws, only this send rejects: with code `INVALID_OPTION`, outcome `"not-written"`, and the thrown error as its cause.
+   */
+  encode(value: T): string | Uint8Array | EncodedMessage;
+  /**
+   * Decodes the payload of an entry. The payload is empty if the entry has no payload field.
+   *
+   * The payload is a view of the receive buffer. Copy the bytes to keep them. If it throws, `onDecodeError` decides what
+   * happens to the message.
+   */
+  decode(payload: Uint8Array, message: CodecMessage): T;
 }
 
-function validated<T>(schema: StandardSchema<T>, value: unknown): T {
-  const result = schema["~standard"].validate(value);
-  if ("then" in result) {
-    result.then(undefined, () => {}); // nobody waits for it
-    throw invalidOption("schema", schema["~standard"].vendor, "one that answers at once");
-  }
-  if (result.issues === undefined) return result.value;
-  const named = result.issues.slice(0, MOST_ISSUES).map(sentence).join(", ");
-  const more = result.issues.length - MOST_ISSUES;
-  throw new StreamerError(
-    "INVALID_OPTION",
-    `Cannot decode a payload as it must be what its schema says: ${named}${more > 0 ? ` and ${more} more` : ""}`,
-    { cause: result.issues },
-  );
-}
+/**
+ * What a consumer does with a message that its codec cannot decode. `"fail"`: it returns the message, and reading `value`
+ * throws. `"skip"`: it skips the message and, in a group, acknowledges it. `"dead-letter"`: it moves the message to the
+ * `deadLetter` stream.
+ *
+ * @category Typed values
+ */
+export type OnDecodeError = "fail" | "skip" | "dead-letter";
 
-function sentence({ message, path }: StandardIssue): string {
-  const keys = path?.map((part) => String(typeof part === "object" ? part.key : part)).join(".");
-  return keys ? `${message} at ${keys}` : message;
-}
-
-/** A codec, or `undefined` where there is none. */
+/** Checks the option `codec`. */
 export function checkCodec<T>(codec: Codec<T> | undefined): Codec<T> | undefined {
   if (codec === undefined) return undefined;
   if (typeof codec?.encode === "function" && typeof codec.decode === "function") return codec;

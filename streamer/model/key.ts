@@ -1,37 +1,40 @@
-// Stream keys: which names are allowed, and the Redis keys that stand behind their shards. It must not know urls.
+// Stream keys: the names that are allowed, and the Redis keys of shards.
 
 import { StreamerError } from "../../resp/errors.ts";
 import { shown } from "./id.ts";
 
-/** One shard of a stream. An unsharded stream has the shard 0. */
+/**
+ * One shard of a stream. A stream without shards is reported as shard 0.
+ *
+ * @category Sharding
+ */
 export interface StreamShard {
-  /** The stream's name. */
+  /** The name of the stream. */
   readonly streamKey: string;
-  /** Its number; 0 for a stream without shards. */
+  /** The number of the shard. 0 for a stream without shards. */
   readonly shardId: number;
 }
 
-/** Longest stream key. */
+/** Maximum length of a stream key, in characters. */
 export const MAX_STREAM_KEY = 249;
-/** Most shards of one stream. */
+/** Maximum number of shards of one stream. */
 export const MAX_SHARDS = 1_024;
 
 const ALLOWED = /^[A-Za-z0-9._\-:/{}]{1,249}$/;
-/** The original library takes a message to this stream for a command to itself. */
+/** The Rust library treats a message to this stream as a command to itself. */
 const RESERVED = "SEA_STREAMER_INTERNAL";
 
 /**
- * Gives the key back when it is one.
+ * Returns the key if it is valid.
  *
  * @throws {StreamerError} `INVALID_STREAM_KEY`
  */
 export function checkStreamKey(key: unknown): string {
   if (typeof key !== "string" || !ALLOWED.test(key) || key === RESERVED) {
-    throw new StreamerError(
-      "INVALID_STREAM_KEY",
-      `Cannot use a stream key as it must be 1 to ${MAX_STREAM_KEY} characters of A–Z a–z 0–9 . _ - : / { } and not ${RESERVED}: ` +
-        `current value is ${shown(key)}`,
-    );
+    const why = key === RESERVED
+      ? "this name is reserved"
+      : `use 1 to ${MAX_STREAM_KEY} characters of A–Z a–z 0–9 . _ - : / { }`;
+    throw new StreamerError("INVALID_STREAM_KEY", `Invalid stream key ${shown(key)}: ${why}`);
   }
   return key;
 }
@@ -41,7 +44,7 @@ export function shardRedisKey(streamKey: string, shardId: number): string {
   return `${streamKey}:${shardId}`;
 }
 
-/** The number of the shard that a Redis key is of this stream, as {@linkcode shardRedisKey} writes it; `undefined` for any other key. */
+/** The shard number in a Redis key of this stream, in the form of {@linkcode shardRedisKey}. `undefined` for any other key. */
 export function shardOfKey(redisKey: string, streamKey: string): number | undefined {
   if (!redisKey.startsWith(`${streamKey}:`)) return undefined;
   const suffix = redisKey.slice(streamKey.length + 1);

@@ -1,17 +1,15 @@
-// Checks of options at the edge, each with the same sentence when one fails. It must not know what an option is for.
+// Checks of options. All of them fail with the same sentence.
 
-import { StreamerError } from "../../resp/errors.ts";
+import type { StreamerError } from "../../resp/errors.ts";
 import { shown } from "./id.ts";
+import { OptionError } from "./option_error.ts";
 
-/** The error of an option that cannot be used. */
-export function invalidOption(name: string, value: unknown, allowed: string): StreamerError {
-  return new StreamerError(
-    "INVALID_OPTION",
-    `Cannot use option ${name} as it must be ${allowed}: current value is ${shown(value)}`,
-  );
+/** The error of an invalid option. Its text is `Cannot <action>: '<name>' must be <rule>, got <value>`. */
+export function invalidOption(name: string, value: unknown, rule: string, action?: string): StreamerError {
+  return new OptionError(`'${name}' must be ${rule}, got ${shown(value)}`, action);
 }
 
-/** What a number may be. */
+/** The numbers that an option accepts. */
 export interface NumberRange {
   readonly min: number;
   readonly max?: number;
@@ -19,7 +17,7 @@ export interface NumberRange {
   readonly integer?: boolean;
 }
 
-/** A number within its range, or the fallback for `undefined`. */
+/** Returns a number within its range, or the fallback for `undefined`. */
 export function checkNumber(name: string, value: number | undefined, fallback: number, range: NumberRange): number {
   if (value === undefined) return fallback;
   const { min, max = Infinity, integer = false } = range;
@@ -30,14 +28,20 @@ export function checkNumber(name: string, value: number | undefined, fallback: n
   return value;
 }
 
-/** True or false, or the fallback for `undefined`. */
+/** Returns true or false, or the fallback for `undefined`. */
 export function checkBoolean(name: string, value: boolean | undefined, fallback: boolean): boolean {
   if (value === undefined) return fallback;
   if (typeof value !== "boolean") throw invalidOption(name, value, "true or false");
   return value;
 }
 
-/** One of a few words, or the fallback for `undefined`. */
+/** Returns a signal, or `undefined`. */
+export function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw invalidOption("signal", signal, "an AbortSignal");
+}
+
+/** Returns one of a few words, or the fallback for `undefined`. */
 export function checkOneOf<T extends string>(
   name: string,
   value: T | undefined,
@@ -50,16 +54,14 @@ export function checkOneOf<T extends string>(
 }
 
 /**
- * An object of options: nothing else than the names listed. A misspelt one is refused rather than ignored; its value is
+ * Refuses an object of options with any other name than those listed, so that a misspelt option is not ignored. Its value is
  * not shown, since it may be a secret.
  */
 export function checkNames(what: string, options: object, allowed: readonly string[]): void {
   if (typeof options !== "object" || options === null) throw invalidOption(what, options, "an object");
   for (const name of Object.keys(options)) {
     if (allowed.includes(name)) continue;
-    throw new StreamerError(
-      "INVALID_OPTION",
-      `Cannot use option ${shown(name)} as ${what} are only ${allowed.join(", ")}`,
-    );
+    const known = allowed.length === 1 ? `'${allowed[0]}' only` : allowed.join(", ");
+    throw new OptionError(`unknown option ${shown(name)}. The ${what} are ${known}`, "use these options");
   }
 }

@@ -1,12 +1,12 @@
-// What a position in a stream is as an id. It must not know what is positioned.
+// Converts a position in a stream to an id.
 
 import { FIRST_ID, halves, idOfSequence, type MessageId, type SeqPos } from "./id.ts";
 import { invalidOption } from "./options.ts";
 
 /**
- * The id behind which to go on; `undefined` for the end.
+ * The id after which reading starts, or `undefined` for the end.
  *
- * @throws {StreamerError} `INVALID_OPTION` for what is no position.
+ * @throws {StreamerError} `INVALID_OPTION` for an invalid position.
  */
 export function idOfPosition(position: SeqPos): MessageId | undefined {
   if (position === "end") return undefined;

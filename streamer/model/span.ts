@@ -1,4 +1,4 @@
-// The bounds of a range of entries, and what they are as ids. It must not know what is read between them.
+// The bounds of a range of entries, converted to ids.
 
 import {
   compareIds,
@@ -15,12 +15,22 @@ import {
 import { checkNames, invalidOption } from "./options.ts";
 
 /**
- * Where a range begins or ends, itself included: a time (a Date stands for its whole millisecond, a bigint is in the stream's
- * own unit), an id, `"-"` for the first of all, `"+"` for the last.
+ * The start or end of a range. Both bounds are inclusive.
+ *
+ * - a `Date`: its whole millisecond.
+ * - a `bigint`: a time in the unit of the stream (`timestampFormat` of `connect`).
+ * - a {@linkcode MessageId}: the entry with this id.
+ * - `"-"`: the first entry of the stream. `"+"`: the last one.
+ *
+ * @category Positions and ids
  */
 export type RangeBound = Date | bigint | MessageId | "-" | "+";
 
-/** Where a range begins: at a bound, or behind all of a time. */
+/**
+ * The start of a range: a {@linkcode RangeBound}, or `{ after: time }` for an exclusive start after all ids of that time.
+ *
+ * @category Positions and ids
+ */
 export type RangeStart = RangeBound | { readonly after: Date | bigint };
 
 /** The first and the last id of a range. */
@@ -30,9 +40,9 @@ export interface Span {
 }
 
 /**
- * The ids between which a range lies; `undefined` where there can be nothing.
+ * The first and last id of a range, or `undefined` if the range is empty.
  *
- * @throws {StreamerError} `INVALID_OPTION` for what is no bound.
+ * @throws {StreamerError} `INVALID_OPTION` for an invalid bound.
  */
 export function spanOf(start: RangeStart, end: RangeBound, format: TimestampFormat): Span | undefined {
   const first = startId(start, format);
@@ -45,7 +55,7 @@ const ALLOWED = `a Date, a bigint, a message id, "-" or "+"`;
 
 function startId(start: RangeStart, format: TimestampFormat): MessageId | undefined {
   if (typeof start === "object" && start !== null && !(start instanceof Date)) {
-    checkNames("start", start, ["after"]);
+    checkNames("options of 'start'", start, ["after"]);
     return nextId(lastIdOf(checkTime("start.after", start.after), format));
   }
   const fixed = fixedId("start", start, `${ALLOWED} or { after: Date }`);
@@ -58,7 +68,7 @@ function endId(end: RangeBound, format: TimestampFormat): MessageId {
   return fixedId("end", end, ALLOWED) ?? lastIdOf(checkTime("end", end), format);
 }
 
-/** The id of a bound that is no time. */
+/** The id of a bound, or `undefined` if the bound is a time. */
 function fixedId(name: string, bound: unknown, allowed: string): MessageId | undefined {
   if (bound === "-") return FIRST_ID;
   if (bound === "+") return LAST_ID;

@@ -1,14 +1,16 @@
-// Server and stream urls: parsed once, strictly, and shown without their password. It must not know how to connect.
+// Server URLs and stream URLs. They are parsed strictly, and shown without the password.
 
 import { StreamerError } from "../../resp/errors.ts";
+import { shown } from "./id.ts";
 import { checkStreamKey } from "./key.ts";
+import { printAs } from "./printing.ts";
 
-/** One server of a url. */
+/** The address of one server. */
 export type UrlNode =
   | { readonly kind: "tcp"; readonly hostname: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
 
-/** A server url taken apart. */
+/** The parts of a server URL. */
 export interface StreamerUrl {
   readonly tls: boolean;
   readonly nodes: readonly UrlNode[];
@@ -18,26 +20,30 @@ export interface StreamerUrl {
 }
 
 const DEFAULT_PORT = 6379;
+const START = "the URL must start with redis://, rediss:// or redis+unix://";
 const HIDDEN = "***";
 
 /**
- * Parses one url with one or several nodes, or several urls with one protocol and the same credentials.
+ * Parses one URL with one or several nodes, or several URLs with the same protocol, credentials and database.
  *
- * @throws {StreamerError} `INVALID_URL`, or `UNSUPPORTED` for what is reserved.
+ * @throws {StreamerError} `INVALID_URL`, or `UNSUPPORTED` for Sentinel.
  */
 export function parseStreamerUrl(uri: string | readonly string[]): StreamerUrl {
   const urls = typeof uri === "string" ? [uri] : uri;
   if (!Array.isArray(urls) || urls.length === 0 || urls.some((url) => typeof url !== "string")) {
-    throw invalid("it must be a string or a non-empty array of strings", String(uri));
+    throw new UrlError(shown(uri), "pass a string, or a non-empty array of strings");
   }
   const parsed = urls.map(parseOne);
   const [first, ...others] = parsed;
   for (const other of others) {
-    const kinds = first.nodes[0].kind === "tcp" && other.nodes[0].kind === "tcp"; // a unix socket leads to one server only
+    const kinds = first.nodes[0].kind === "tcp" && other.nodes[0].kind === "tcp"; // a unix socket is one server
     const same = kinds && other.tls === first.tls && other.db === first.db && other.username === first.username &&
       other.password === first.password;
     if (!same) {
-      throw invalid("all urls must have the same protocol, credentials and database", urls.map(hidePassword).join(" "));
+      throw new UrlError(
+        shortened(urls.map(hidePassword).join(" ")),
+        "all URLs need the same protocol, credentials and database",
+      );
     }
   }
   return { ...first, nodes: parsed.flatMap((url) => url.nodes) };
@@ -45,7 +51,7 @@ export function parseStreamerUrl(uri: string | readonly string[]): StreamerUrl {
 
 function parseOne(url: string): StreamerUrl {
   const protocol = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(url);
-  if (protocol === null) throw invalid("it must start with redis://, rediss:// or redis+unix://", url);
+  if (protocol === null) throw invalid(START, url);
   const rest = url.slice(protocol[0].length);
   switch (protocol[1].toLowerCase()) {
     case "redis":
@@ -55,19 +61,19 @@ function parseOne(url: string): StreamerUrl {
     case "redis+unix":
       return parseUnix(url, rest);
     case "redis+sentinel":
-      throw new StreamerError("UNSUPPORTED", "Cannot connect to redis+sentinel as it is not built yet");
+      throw new StreamerError("UNSUPPORTED", "redis+sentinel:// URLs are not supported yet");
     default:
-      throw invalid("its protocol must be redis, rediss or redis+unix", url);
+      throw invalid(START, url);
   }
 }
 
 function parseTcp(url: string, rest: string, tls: boolean): StreamerUrl {
-  if (rest.includes("#")) throw invalid("it must have no fragment", url);
-  if (rest.includes("?")) throw invalid("it must have no query", url);
+  if (rest.includes("#")) throw invalid("a fragment (#) is not allowed", url);
+  if (rest.includes("?")) throw invalid("a query (?) is not allowed", url);
   const slash = rest.indexOf("/");
   const authority = slash < 0 ? rest : rest.slice(0, slash);
   const path = slash < 0 ? "" : rest.slice(slash + 1);
-  if (path !== "" && !/^[0-9]{1,9}$/.test(path)) throw invalid("its path must be the number of a database", url);
+  if (path !== "" && !/^[0-9]{1,9}$/.test(path)) throw invalid("the path must be a database number", url);
   const { credentials, hosts } = splitAuthority(url, authority);
   return {
     tls,
@@ -78,14 +84,14 @@ function parseTcp(url: string, rest: string, tls: boolean): StreamerUrl {
 }
 
 function parseUnix(url: string, rest: string): StreamerUrl {
-  if (rest.includes("#")) throw invalid("it must have no fragment", url);
+  if (rest.includes("#")) throw invalid("a fragment (#) is not allowed", url);
   const [location, query, ...more] = rest.split("?");
   const { credentials, hosts: path } = splitAuthority(url, location);
-  if (!path.startsWith("/") || path.length < 2) throw invalid("it must name the absolute path of a socket", url);
+  if (!path.startsWith("/") || path.length < 2) throw invalid("the path of the socket must be absolute", url);
   let db: number | undefined;
   if (query !== undefined) {
     const match = /^db=([0-9]{1,9})$/.exec(query);
-    if (match === null || more.length > 0) throw invalid("its only query may be db=<number>", url);
+    if (match === null || more.length > 0) throw invalid("the only allowed query is db=<number>", url);
     db = Number(match[1]);
   }
   return {
@@ -118,9 +124,9 @@ function parseHost(url: string, host: string): UrlNode {
   const match = /^(?:\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]|([^:[\]@\s/\\%]+))(?::([0-9]*))?$/.exec(host);
   if (match === null) throw invalid("each node must be a host, or a host and a port", url);
   const hostname = match[1] ?? match[2];
-  if (match[1] !== undefined && !match[1].includes(":")) throw invalid("only an IPv6 address stands in brackets", url);
+  if (match[1] !== undefined && !match[1].includes(":")) throw invalid("only an IPv6 address may be in brackets", url);
   const port = match[3] === undefined ? DEFAULT_PORT : Number(match[3]);
-  if (match[3] === "" || port < 1 || port > 65535) throw invalid("its port must be from 1 to 65535", url);
+  if (match[3] === "" || port < 1 || port > 65535) throw invalid("the port must be from 1 to 65535", url);
   return { kind: "tcp", hostname, port };
 }
 
@@ -128,15 +134,35 @@ function decode(url: string, text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw invalid("its percent-encoding must be that of UTF-8", url);
+    throw invalid("the percent-encoding is not valid UTF-8", url);
   }
 }
 
+/** The error of an invalid URL. */
+class UrlError extends StreamerError {
+  static override readonly name = "StreamerError";
+  readonly #shown: string;
+  readonly #rule: string;
+
+  /** `shown` is the URL without its password. `source` says where the URL comes from. */
+  constructor(shown: string, rule: string, source = "") {
+    super("INVALID_URL", `Invalid URL ${shown}${source}: ${rule}`);
+    this.#shown = shown;
+    this.#rule = rule;
+  }
+
+  static from(source: string, error: unknown): unknown {
+    return error instanceof UrlError ? new UrlError(error.#shown, error.#rule, ` in ${source}`) : error;
+  }
+}
+
+/** The same error as one that names the source of the URL, such as an environment variable. Other errors are returned as they are. */
+export function urlErrorFrom(source: string, error: unknown): unknown {
+  return UrlError.from(source, error);
+}
+
 function invalid(rule: string, url: string): StreamerError {
-  return new StreamerError(
-    "INVALID_URL",
-    `Cannot use the url as ${rule}: current value is ${shortened(hidePassword(url))}`,
-  );
+  return new UrlError(shortened(hidePassword(url)), rule);
 }
 
 function shortened(text: string): string {
@@ -144,12 +170,12 @@ function shortened(text: string): string {
   return quoted.length > 200 ? `${quoted.slice(0, 199)}…` : quoted;
 }
 
-/** What may stand in front of a url's path without being a secret: hosts, with or without ports. */
+/** An authority that contains no secret: hosts, with or without ports. */
 const PLAIN_AUTHORITY = /^(?:\[[^\]@]*\]|[^:@[\]]*)(?::[0-9]*)?(?:,(?:\[[^\]@]*\]|[^:@[\]]*)(?::[0-9]*)?)*$/;
 
 /**
- * A url with everything between `://` and the last `@` hidden but the user name. Where there is no `@`, what cannot be a
- * host and a port is hidden too: it may be credentials behind which the host was forgotten.
+ * A URL in which everything between `://` and the last `@` is hidden, except the user name. Without an `@`, text that cannot be
+ * a host and a port is hidden too, since it may be credentials without a host.
  */
 export function hidePassword(url: string): string {
   const start = url.indexOf("://");
@@ -167,7 +193,7 @@ export function hidePassword(url: string): string {
   return `${url.slice(0, from)}${colon < 0 ? userinfo : `${userinfo.slice(0, colon)}:${HIDDEN}`}${url.slice(at)}`;
 }
 
-/** A url made of its parts again, its password hidden. */
+/** Formats the parts of a URL, with the password hidden. */
 export function formatStreamerUrl(url: StreamerUrl): string {
   const user = url.username === undefined ? "" : encodeURIComponent(url.username);
   const userinfo = url.password === undefined ? (user && `${user}@`) : `${user}:${HIDDEN}@`;
@@ -183,19 +209,23 @@ function formatHost(hostname: string, port: number): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
-/** A stream url taken apart. */
+/**
+ * The parts of a stream URL.
+ *
+ * @category Connecting
+ */
 export interface ParsedStreamUrl {
-  /** The url without its streams, to be given to `connect`. It holds the password, if the url had one. */
+  /** The URL without its streams, for `connect`. It contains the password, if the URL has one. */
   readonly uri: string;
-  /** The streams, in their order; none where the part behind the last `/` is empty. */
+  /** The stream keys, in their order. Empty if nothing follows the last `/`. */
   readonly streamKeys: readonly string[];
 }
 
 /**
- * A server url with streams behind it: `redis://host/orders,payments`.
+ * Parses stream URLs, such as `redis://host/orders,payments`.
  *
- * After the nodes comes `/[db/]streams`: a database is the first of two segments, and numeric; so `redis://host/0` is a
- * stream named `0`. Names are separated by commas and percent-decoded after that, so that a `/` in a name is written `%2F`.
+ * The part after the nodes is `/[db/]streams`. A database is the first of two segments and numeric, so `redis://host/0` is
+ * a stream named `0`. Stream keys are separated by commas and then percent-decoded: write a `/` in a key as `%2F`.
  *
  * @example
  * ```ts
@@ -204,30 +234,39 @@ export interface ParsedStreamUrl {
  * const { uri, streamKeys } = StreamUrl.parse("redis://localhost/2/orders,payments");
  * console.log(uri, streamKeys); // redis://localhost/2 [ "orders", "payments" ]
  * ```
+ *
+ * @category Connecting
  */
 export class StreamUrl {
   /**
-   * Takes a url apart.
+   * Splits a stream URL into the server URL and the stream keys.
    *
-   * @throws {StreamerError} `INVALID_URL` where there is no stream part or the rest is no server url;
-   * `INVALID_STREAM_KEY` for a name that is none.
+   * @throws {StreamerError} `INVALID_URL` if the stream part is missing or the rest is no valid server URL.
+   * `INVALID_STREAM_KEY` for an invalid key.
    */
   static parse(url: string): ParsedStreamUrl {
-    if (typeof url !== "string") throw invalid("it must be a string", String(url));
+    if (typeof url !== "string") throw new UrlError(shown(url), "pass a string");
     const scheme = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.exec(url)?.[0];
-    if (scheme === undefined) throw invalid("it must start with a protocol", url);
-    if (/[?#]/.test(url)) throw invalid("it must have no query and no fragment", url);
+    if (scheme === undefined) throw invalid(START, url);
+    if (/[?#]/.test(url)) throw invalid("a query (?) or a fragment (#) is not allowed", url);
     const slash = url.indexOf("/", Math.max(scheme.length, url.lastIndexOf("@") + 1));
-    if (slash < 0) throw invalid("it must have a / and streams behind its nodes", url);
+    if (slash < 0) throw invalid("stream keys are missing, as in redis://host/orders", url);
     const segments = url.slice(slash + 1).split("/");
-    if (segments.length > 2) throw invalid("it must have at most a database and streams behind its nodes", url);
+    if (segments.length > 2) throw invalid("the path must be /streams or /database/streams", url);
     const streams = segments[segments.length - 1];
     if (segments.length === 2 && !/^[0-9]{1,9}$/.test(segments[0])) {
-      throw invalid("the first of two segments must be the number of a database", url);
+      throw invalid("the first of two path segments must be a database number", url);
     }
     const uri = url.slice(0, slash) + (segments.length === 2 ? `/${segments[0]}` : "");
     parseStreamerUrl(uri);
     const names = streams === "" ? [] : streams.split(",");
-    return { uri, streamKeys: names.map((name) => checkStreamKey(decode(url, name))) };
+    return guarded({ uri, streamKeys: names.map((name) => checkStreamKey(decode(url, name))) });
   }
+}
+
+/** A parsed URL that hides its password in `console.log` and in JSON. */
+function guarded(parsed: ParsedStreamUrl): ParsedStreamUrl {
+  const shown = () => ({ ...parsed, uri: hidePassword(parsed.uri) });
+  printAs(parsed, "StreamUrl", shown);
+  return Object.defineProperty(parsed, "toJSON", { value: shown });
 }

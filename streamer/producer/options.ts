@@ -1,50 +1,93 @@
-// The producer's options: their defaults, checked once, at the edge. It must not know how they are carried out.
+// The options of producers and their defaults. They are checked once, when a producer is created.
 
 import { StreamerError } from "../../resp/errors.ts";
-import { checkCodec, type Codec } from "../model/codec.ts";
-import { checkNames, checkNumber, checkOneOf, invalidOption } from "../model/options.ts";
-import { makeSharder, type Sharder, type SharderFactory } from "./sharder.ts";
+import { checkCodec, type Codec, type HeadersInput } from "../model/codec.ts";
+import { checkNames, checkNumber, checkOneOf, checkSignal, invalidOption } from "../model/options.ts";
+import { makeSharder, type Sharder, type SharderFactory } from "./sharding/sharder.ts";
 
-/** What is done about a message whose answer was lost with the connection. */
+/**
+ * The delivery guarantee of a producer, for messages whose connection was lost before the reply. See
+ * {@linkcode ProducerOptions.delivery}.
+ *
+ * @category Producing
+ */
 export type Delivery = "at-least-once" | "at-most-once" | "exactly-once";
 
-/** Options of a producer of values of type `T`. Sizes are in bytes, times in milliseconds. */
+/**
+ * Options of a producer of values of type `T`. Sizes are in bytes, times in milliseconds.
+ *
+ * @category Producing
+ */
 export interface ProducerOptions<T = Payload> {
   /**
-   * What is done about a message whose answer was lost: `"at-least-once"` sends it again, in order, after the old
-   * connection has been killed, so that it can stand twice in the stream; `"at-most-once"` rejects with `AMBIGUOUS`.
-   * `"exactly-once"` is not built yet: `UNSUPPORTED`. @default {"at-least-once"}
+   * The reaction to a lost connection, for messages whose reply is outstanding.
+   *
+   * - `"at-least-once"` kills the old connection on the server, then sends the messages again, in order. A message can be stored
+   *   twice.
+   * - `"at-most-once"` rejects the messages with code `AMBIGUOUS` and outcome `"unknown"`.
+   * - `"exactly-once"` is not supported yet. Creating the producer rejects with `UNSUPPORTED`.
+   *
+   * If the connection closes each time the same message is sent alone, this message rejects with `DISCONNECTED` after eight
+   * attempts. The server or a proxy may limit the size of a request. The other messages are stored.
+   *
+   * @default {"at-least-once"}
    */
   readonly delivery?: Delivery;
-  /** Time from the call after which a send rejects with `TIMEOUT` and is not sent later; `null` for none. @default {120000} */
+  /**
+   * Milliseconds from the call of `send` until it rejects with code `TIMEOUT`. The message is not sent after that. `null` disables
+   * the timeout.
+   *
+   * @default {120000}
+   */
   readonly sendTimeout?: number | null;
-  /** Bytes accepted and not settled from which on `ready` is pending; at most `maxBuffered`. @default {16777216} */
+  /**
+   * Bytes accepted and not settled at which `ready` becomes pending. At most `maxBuffered`.
+   *
+   * Each message counts its bytes on the wire and 256 more for bookkeeping. The default holds about 3,600 messages of 256 bytes.
+   * Raise it if round trips take longer than 20 ms.
+   *
+   * @default {2097152}
+   */
   readonly highWaterMark?: number;
   /**
-   * Bytes accepted and not settled past which a send fails with `BUFFER_FULL`. Counted as they go over the wire; each
-   * message costs about 200 bytes more of bookkeeping. @default {268435456}
+   * Bytes accepted and not settled above which `send` fails with code `BUFFER_FULL` and outcome `"not-written"`. They are counted
+   * as for `highWaterMark`.
+   *
+   * @default {268435456}
    */
   readonly maxBuffered?: number;
   /**
-   * Trims the stream to about this many entries with each write; where it has shards, each of them. Not together with
-   * `maxAge`. @default {undefined}
+   * Trims the stream, or each of its shards, to about this many entries with each write. Cannot be combined with `maxAge`.
+   *
+   * @default {undefined}
    */
   readonly maxLength?: number;
-  /** Trims entries older than about this with each write. Redis 6.2. @default {undefined} */
+  /**
+   * Trims entries older than about so many milliseconds with each write. Requires Redis 6.2.
+   *
+   * @default {undefined}
+   */
   readonly maxAge?: number;
-  /** What makes payloads of the values that are sent; without one, payloads are sent. @default {undefined} */
+  /**
+   * Encodes the values that are sent. Without a codec, values are strings and `Uint8Array`s.
+   *
+   * @default {undefined}
+   */
   readonly codec?: Codec<T>;
   /**
-   * Splits streams in shards, and chooses the shard of each message: one for `orders` then goes to the Redis key `orders:0`,
-   * `orders:1` or so on, and its receipt says which. The order of the calls is kept within a shard. A factory, such as
-   * `roundRobinSharder(8)` gives, is called once for this producer. @default {undefined: `orders` is one Redis key}
+   * Splits streams into shards and chooses the shard of each message. The shards of the stream `orders` are the Redis keys
+   * `orders:0`, `orders:1` and so on. The receipt contains the shard. Messages of one shard are stored in the order of the calls.
+   *
+   * Pass a sharder, or a factory such as `roundRobinSharder(8)`, which is called once for this producer.
+   *
+   * @default {undefined: the stream `orders` is the Redis key `orders`}
    */
   readonly sharder?: SharderFactory | Sharder;
-  /** Abandons the creation. */
+  /** Aborts the creation of the producer, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** The same with every default filled in. */
+/** The options with their defaults filled in. */
 export interface ProducerSettings {
   readonly delivery: "at-least-once" | "at-most-once";
   readonly sendTimeout: number;
@@ -56,34 +99,54 @@ export interface ProducerSettings {
   readonly sharder: Sharder | undefined;
 }
 
-/** What a message is made of: text, sent as UTF-8, or bytes. */
+/**
+ * The payload of a message: text, sent as UTF-8, or bytes.
+ *
+ * @category Producing
+ */
 export type Payload = string | Uint8Array;
 
-/** Whether a value can be sent as it is. */
+/** Whether a value can be sent without a codec. */
 export function isPayload(value: unknown): value is Payload {
   return typeof value === "string" || value instanceof Uint8Array;
 }
 
-/** Options of one message. */
+/**
+ * Options of one message.
+ *
+ * @category Producing
+ */
 export interface SendOptions {
   /**
-   * What the first half of the id holds: a Date, or a bigint in the stream's own unit. Redis 7.0, else `UNSUPPORTED`. The
-   * server takes no time before that of the stream's last entry; so one that is sent again after a cut, and was stored
-   * already, rejects with `AMBIGUOUS`.
+   * The time in the id of the message: a `Date`, or a bigint in the stream's own unit. Requires Redis 7.0, otherwise the send
+   * rejects with `UNSUPPORTED`.
+   *
+   * The server refuses times before that of the last entry. So a message that was stored, and is sent again after a lost
+   * connection, rejects with `AMBIGUOUS`.
    */
   readonly timestamp?: Date | bigint;
-  /** By which the producer's sharder may choose the shard; it is not stored. Without a sharder it means nothing. */
+  /** A key for the producer's sharder. It is not stored, and ignored without a sharder. */
   readonly key?: string;
-  /** Further fields of the entry, in their order. None may be named like the payload's field. */
-  readonly headers?: Readonly<Record<string, string | Uint8Array>> | Iterable<readonly [string, string | Uint8Array]>;
-  /** Takes the message back while it is not written; once it is, ends only the waiting for its receipt. */
+  /**
+   * Other fields of the entry, stored in this order. None of them can have the name of the payload field.
+   *
+   * If reading the headers throws an error, the send rejects with that error. Its `outcome` is set to `"not-written"`. If it cannot
+   * be set, the send rejects with an `INVALID_OPTION` whose cause is the error.
+   */
+  readonly headers?: HeadersInput;
+  /**
+   * Cancels the message if it is not written yet. A message that is written stays in flight, and only its receipt rejects.
+   *
+   * The send rejects with the signal's reason. If the reason is an object, its `outcome` is set to `"not-written"`, or to
+   * `"unknown"` if it aborted a written message. Many sends can share one reason. The `outcome` of a receipt is always its own.
+   */
   readonly signal?: AbortSignal;
 }
 
-/** Lengths to which a stream can be cut. */
+/** Lengths to which a stream can be trimmed. */
 export const TRIM_LENGTHS = { min: 0, max: Number.MAX_SAFE_INTEGER, integer: true } as const;
 
-const HIGH_WATER_MARK = 16 * 1024 * 1024;
+const HIGH_WATER_MARK = 2 * 1024 * 1024;
 
 const NAMES = [
   "delivery",
@@ -100,17 +163,18 @@ const NAMES = [
 /** Checks options and fills in defaults. */
 export function producerSettings<T>(options: ProducerOptions<T>): ProducerSettings {
   checkNames("producer options", options, NAMES);
+  checkSignal(options.signal);
   const delivery = checkOneOf("delivery", options.delivery, "at-least-once", [
     "at-least-once",
     "at-most-once",
     "exactly-once",
   ]);
   if (delivery === "exactly-once") {
-    throw new StreamerError("UNSUPPORTED", "Cannot deliver exactly once as it is not built yet");
+    throw new StreamerError("UNSUPPORTED", `delivery: "exactly-once" is not supported yet`);
   }
   const { sendTimeout, maxLength, maxAge } = options;
   if (maxLength !== undefined && maxAge !== undefined) {
-    throw invalidOption("maxAge", maxAge, "left out when maxLength is given");
+    throw invalidOption("maxAge", maxAge, "omitted if 'maxLength' is given");
   }
   const maxBuffered = checkNumber("maxBuffered", options.maxBuffered, 256 * 1024 * 1024, { min: 1 });
   return {
@@ -123,7 +187,7 @@ export function producerSettings<T>(options: ProducerOptions<T>): ProducerSettin
     maxBuffered,
     maxLength: maxLength === undefined ? undefined : checkNumber("maxLength", maxLength, 0, TRIM_LENGTHS),
     maxAge: maxAge === undefined ? undefined : checkNumber("maxAge", maxAge, 0, { min: 0 }),
-    // What is sent is a T by the producer's type, and else fails as the codec says.
+    // The type of the producer ensures that values are of type T. Other values fail in the codec.
     codec: checkCodec(options.codec) as Codec<unknown> | undefined,
     sharder: makeSharder(options.sharder), // last: a factory is called only where all else is right
   };

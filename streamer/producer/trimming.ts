@@ -1,27 +1,37 @@
-// Cutting a stream: which Redis keys that means, all of them at once, and the sum. It must not know producers.
+// Trims a stream: finds its Redis keys, trims all of them concurrently, and sums up the removed entries.
 
-import { findShards, type RunCommand, type ShardServers } from "../cluster/shards.ts";
+import type { FindShards } from "../cluster/shard_walks.ts";
+import { type RunCommand, shardsIn } from "../cluster/shards.ts";
 import { trimInPasses } from "../commands/trim_passes.ts";
 import { xlen } from "../commands/xlen.ts";
 import { type TrimTarget, xtrim } from "../commands/xtrim.ts";
 import { shardRedisKey } from "../model/key.ts";
 
-/** How a stream is cut. */
+/** How a stream is trimmed. */
 export interface Cut {
-  /** To what each of its Redis keys is cut. */
+  /** The length or the first id of each Redis key after trimming. */
   readonly target: TrimTarget;
   readonly exact: boolean;
-  /** Whether the stream is split in shards, as far as there are any; else it is its plain key, whatever looks like shards of it. */
+  /** Whether to trim the shards of the stream, if it has any. Otherwise only the plain key is trimmed. */
   readonly sharded: boolean;
 }
 
+/** Runs commands for the keys of a stream. */
+export interface TrimServers {
+  readonly run: RunCommand;
+  /** Finds the shards of streams. */
+  readonly findShards: FindShards;
+  /** Aborts the search. */
+  readonly signal: AbortSignal | undefined;
+}
+
 /**
- * Cuts a stream, or every shard of it; gives how many entries were removed.
+ * Trims a stream or all of its shards. Returns the number of removed entries.
  *
- * Rejects with what a server refuses, once all has been tried; and, where the shards cannot be looked for, with that: to cut
- * nothing and say that nothing was to be removed would be a lie.
+ * Rejects with the first error reply, after all keys were tried. Rejects, too, if the server does not allow to search for shards: a
+ * result of 0 would be wrong then.
  */
-export async function trimStream(streamKey: string, servers: ShardServers, cut: Cut): Promise<number> {
+export async function trimStream(streamKey: string, servers: TrimServers, cut: Cut): Promise<number> {
   const { target, exact, sharded } = cut;
   const keys = sharded ? await keysOf(streamKey, servers) : [streamKey];
   const trims = await Promise.allSettled(keys.map((key) => trimKey(servers.run, key, { target, exact })));
@@ -40,8 +50,8 @@ async function trimKey(run: RunCommand, key: string, { target, exact }: Omit<Cut
   return await trimInPasses({ pass, length: () => run(xlen(key)), keep });
 }
 
-async function keysOf(streamKey: string, servers: ShardServers): Promise<readonly string[]> {
-  const { numbers, forbidden } = await findShards(streamKey, servers);
+async function keysOf(streamKey: string, servers: TrimServers): Promise<readonly string[]> {
+  const { numbers, forbidden } = shardsIn(await servers.findShards([streamKey], servers.signal), streamKey);
   if (forbidden !== undefined) throw forbidden;
   return numbers.length === 0 ? [streamKey] : numbers.map((number) => shardRedisKey(streamKey, number));
 }

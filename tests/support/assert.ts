@@ -1,10 +1,10 @@
-// Owns the stand-in for `@std/assert`: the part of it that the tests use, with the same signatures, over node:assert.
-// Must not offer what the real one lacks: the tests also run with the real one (`deno task test:jsr`).
+// Replaces `@std/assert` in the tests: the functions that the tests use, with the same signatures, on node:assert. It
+// offers nothing that the real package lacks, since the tests also run with that (`deno task test:jsr`).
 
 import nodeAssert from "node:assert/strict";
 import { inspect } from "node:util";
 
-/** What a failed assertion throws. */
+/** The error of a failed assertion. */
 export class AssertionError extends Error {
   override name = "AssertionError";
 }
@@ -174,7 +174,7 @@ export function assertIsError<E extends Error = Error>(
   if (matches === false) failed(`Expected ${show(error.message)} to match ${show(msgMatches)}`, msg);
 }
 
-/** Fails unless the function throws; returns what it threw. */
+/** Fails unless the function throws. Returns the error. */
 export function assertThrows(fn: () => unknown, msg?: string): unknown;
 /** Fails unless the function throws an error of the class; returns it. */
 export function assertThrows<E extends Error = Error>(
@@ -200,7 +200,7 @@ export function assertThrows(
   return failed("Expected the function to throw", typeof classOrMsg === "string" ? classOrMsg : msg);
 }
 
-/** Fails unless the function's promise rejects; resolves to what it rejected with. */
+/** Fails unless the function's promise rejects. Resolves to the error. */
 export function assertRejects(fn: () => PromiseLike<unknown>, msg?: string): Promise<unknown>;
 /** Fails unless the function's promise rejects with an error of the class; resolves to it. */
 export function assertRejects<E extends Error = Error>(

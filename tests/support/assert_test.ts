@@ -1,4 +1,4 @@
-// Owns the proof that the adapters judge as the real @std packages do: `deno task test:jsr` runs these lines with those.
+// Tests that the adapters judge as the real @std packages do: `deno task test:jsr` runs these lines with those.
 
 import {
   assert,
@@ -71,7 +71,7 @@ test("equality is deep, for bytes, maps, sets, dates and bigints too", () => {
   }
 });
 
-test("simple assertions refuse what they must and let the rest pass", () => {
+test("simple assertions accept and refuse the values they should", () => {
   assert(1);
   refuses(() => assert(0));
   assertFalse(0);
@@ -110,7 +110,7 @@ test("simple assertions refuse what they must and let the rest pass", () => {
   refuses(() => unreachable());
 });
 
-test("errors are judged by class and text, and handed back", async () => {
+test("errors are compared by class and text, and returned", async () => {
   const error = new TypeError("the text");
   const thrower = () => {
     throw error;
@@ -145,7 +145,7 @@ test("a delay ends with its signal's reason", async () => {
   assertStrictEquals(await assertRejects(() => delay(1, { signal: AbortSignal.abort(reason) })), reason);
 });
 
-test("a deadline and an abort end the waiting, not what is waited for", async () => {
+test("a deadline and an abort end the wait, and not the work", async () => {
   assertEquals(await deadline(Promise.resolve(1), 60_000), 1);
   const never = new Promise<never>(() => {});
   const late = await assertRejects(() => deadline(never, 1), DOMException);

@@ -1,5 +1,5 @@
-// Owns the stand-in for `@std/async`: the part of it that the tests use, with the same signatures, over
-// node:timers/promises. Must not offer what the real one lacks.
+// Replaces `@std/async` in the tests: the functions that the tests use, with the same signatures, on
+// node:timers/promises. It offers nothing that the real package lacks.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -21,7 +21,7 @@ export async function delay(ms: number, options: DelayOptions = {}): Promise<voi
   }
 }
 
-/** Gives the promise's result, or rejects with the signal's reason if that comes first. */
+/** Resolves to the promise's result, or rejects with the signal's reason if the signal aborts first. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   const { promise: aborted, reject } = Promise.withResolvers<never>();
@@ -52,7 +52,7 @@ export async function deadline<T>(promise: Promise<T>, ms: number, options: Dead
   }
 }
 
-/** Maps with at most `poolLimit` calls under way; yields the results in the order of the input. */
+/** Maps with at most `poolLimit` calls in progress. Yields the results in the order of the input. */
 export async function* pooledMap<T, R>(
   poolLimit: number,
   array: Iterable<T> | AsyncIterable<T>,

@@ -1,4 +1,4 @@
-// Owns how tests wait for something to happen: with a limit, and without sleeping for a guessed time.
+// Waits for conditions in tests: with a limit, and without sleeping for a guessed time.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 export interface WaitOptions {
   /** Milliseconds after which it rejects. @default {10_000} */
   readonly timeout?: number;
-  /** What was waited for, for the error. */
+  /** The condition in words, for the error. */
   readonly what?: string;
 }
 

@@ -1,4 +1,4 @@
-// Owns the names under which tests store things. Must not know what is stored.
+// Generates the names under which tests store data.
 
 const run = crypto.randomUUID().slice(0, 8);
 let count = 0;

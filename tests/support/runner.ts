@@ -1,11 +1,10 @@
-// Owns `test` and `afterAll`, made out of what the running runtime offers, so that one file runs on Deno, Bun and Node.
-// Must not know what is tested.
+// Provides `test` and `afterAll` on top of the test runner of Deno, Bun or Node, so that one file runs on all of them.
 
 /** Options of one test. */
 export interface TestOptions {
   /** Milliseconds after which the test fails. @default {30_000} */
   readonly timeout?: number;
-  /** Leaves the test out (a runtime or server that lacks what it needs). @default {false} */
+  /** Skips the test, on a runtime or server that lacks a feature. @default {false} */
   readonly ignore?: boolean;
 }
 
@@ -52,7 +51,7 @@ async function chooseBackend(): Promise<Backend> {
     const name: string = "bun:test";
     const bun: BunTest = await import(name);
     return {
-      // Our own limit speaks first; Bun's own (5 s unless told) must stay behind it.
+      // The limit of this runner must be reached first, so Bun's own limit (5 s by default) is longer.
       test: (name, body, { timeout, ignore }) => (ignore ? bun.test.skip : bun.test)(name, body, timeout + 5_000),
       afterAll: (body) => bun.afterAll(body),
     };

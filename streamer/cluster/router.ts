@@ -1,0 +1,69 @@
+// The router: finds the node of a key, and runs commands there. Producers, consumers and managers use a router and keep no node. For a
+// standalone server it is a router with one node, which owns every slot.
+
+import type { Clock } from "../../resp/connection/clock.ts";
+import type { ReconnectOptions } from "../../resp/connection/reconnect/backoff.ts";
+import type { Command } from "../../resp/connection/command.ts";
+import type { Destination } from "../../resp/connection/destination.ts";
+import type { RunOptions } from "../../resp/connection/lane.ts";
+import type { OpenConnection } from "../../resp/connection/node.ts";
+import type { Waits } from "../../resp/connection/retry/waiting.ts";
+import type { RedisError } from "../../resp/errors.ts";
+import type { RespLimits } from "../../resp/limits.ts";
+
+/** The address of a node, without credentials. It identifies the node to its router. */
+export type NodeName = string;
+
+/** Options of a command. */
+export interface RouteOptions extends RunOptions {
+  /**
+   * Whether the reply may exceed the limits. Such a reply ends the connection with all commands that wait on it, so these commands
+   * have a separate connection. @default {false}
+   */
+  readonly large?: boolean;
+}
+
+/** The node to use instead of the one that has answered. */
+export interface Redirect {
+  readonly node: NodeName;
+  /** Whether only this command goes there, after an ASKING: the slot is being migrated, and its owner is still the old node. */
+  readonly asking: boolean;
+}
+
+/** Slots whose node has changed. `nodeOf` returns the new node before listeners are called. */
+export interface RouteChange {
+  readonly slots: readonly number[] | "all";
+}
+
+/** Finds the node of a key, and runs commands there. */
+export interface Router {
+  readonly clock: Clock;
+  /** Milliseconds for one attempt to connect, and the longest silence of a server that has to answer. */
+  readonly timeout: number;
+  readonly reconnect: Required<ReconnectOptions>;
+  readonly limits: Required<RespLimits>;
+  /** Reports commands that are retried for long. */
+  readonly waits: Waits;
+  /** The slot of a key. It is computed once for a shard or target, and stored with it. */
+  slotOf(redisKey: string): number;
+  /** The node that owns a slot now. */
+  nodeOf(slot: number): NodeName;
+  /** All nodes that own slots now. */
+  primaries(): readonly NodeName[];
+  /** The destination of connections to a node. */
+  destination(node: NodeName): Destination;
+  /** Runs a command on the node that owns its key, following redirects. One without a key goes to any primary. */
+  run<T>(command: Command<T>, options?: RouteOptions): Promise<T>;
+  /** Runs a command on this node. */
+  runOn<T>(node: NodeName, command: Command<T>, options?: RouteOptions): Promise<T>;
+  /** Returns the connection of this node on which commands never block, now or after a reconnect. */
+  connection(node: NodeName, options: { readonly signal: AbortSignal }): Promise<OpenConnection>;
+  /** The target of a refusal of the class `redirect`. `undefined` if it has no valid target: the same node is used again. */
+  redirected(slot: number, refusal: RedisError): Redirect | undefined;
+  /** Adds a listener, which is called after each change. Returns a function that removes it. */
+  onChange(listener: (change: RouteChange) => void): () => void;
+  /** The name and version of a node's server, as in `"redis 8.0.6"`, of its latest connection. `undefined` if it does not report it. */
+  serverOf(node: NodeName): string | undefined;
+  /** Closes the connections on which commands run. A second call does nothing. */
+  close(): void;
+}

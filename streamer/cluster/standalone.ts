@@ -1,0 +1,79 @@
+// The router of one server, which owns every slot.
+
+import type { ReconnectOptions } from "../../resp/connection/reconnect/backoff.ts";
+import type { Clock } from "../../resp/connection/clock.ts";
+import type { Command } from "../../resp/connection/command.ts";
+import type { Destination } from "../../resp/connection/destination.ts";
+import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
+import type { Waits } from "../../resp/connection/retry/waiting.ts";
+import type { RespLimits } from "../../resp/limits.ts";
+import { NodeLanes } from "./node_lanes.ts";
+import type { NodeName, RouteOptions, Router } from "./router.ts";
+
+/** Routes everything to one server. */
+export class StandaloneRouter implements Router {
+  readonly clock: Clock;
+  readonly timeout: number;
+  readonly reconnect: Required<ReconnectOptions>;
+  readonly limits: Required<RespLimits>;
+  readonly waits: Waits;
+  readonly #node: RedisNode;
+  readonly #lanes: NodeLanes;
+
+  /** Takes over an open connection. */
+  constructor(node: RedisNode, opened: OpenConnection, reconnect: Required<ReconnectOptions>) {
+    this.clock = node.clock;
+    this.timeout = node.timeout;
+    this.reconnect = reconnect;
+    this.limits = node.limits;
+    this.waits = node.waits;
+    this.#node = node;
+    this.#lanes = new NodeLanes(node, opened);
+  }
+
+  slotOf(): number {
+    return 0;
+  }
+
+  nodeOf(): NodeName {
+    return this.#node.name;
+  }
+
+  primaries(): readonly NodeName[] {
+    return [this.#node.name];
+  }
+
+  destination(): Destination {
+    return this.#node;
+  }
+
+  run<T>(command: Command<T>, options?: RouteOptions): Promise<T> {
+    return this.#lanes.run(command, options);
+  }
+
+  runOn<T>(_node: NodeName, command: Command<T>, options?: RouteOptions): Promise<T> {
+    return this.run(command, options);
+  }
+
+  connection(_node: NodeName, options: { readonly signal: AbortSignal }): Promise<OpenConnection> {
+    return this.#lanes.connection(options);
+  }
+
+  /** A single server that redirects is a cluster node with `cluster: false`, or behind a proxy. The command is sent to it again. */
+  redirected(): undefined {
+    return undefined;
+  }
+
+  onChange(): () => void {
+    return () => {}; // the node never changes
+  }
+
+  serverOf(): string | undefined {
+    return this.#node.server;
+  }
+
+  close(): void {
+    this.#lanes.close();
+    this.#node.waits.close();
+  }
+}

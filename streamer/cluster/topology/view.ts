@@ -1,0 +1,95 @@
+// What one node of a cluster says about the cluster, checked: hosts filled in, nodes counted once, slots assigned.
+
+import type { AnnouncedNode, SlotRange } from "../../commands/cluster_slots.ts";
+import { isHost, isPort } from "./redirect.ts";
+import { SLOTS } from "./slot.ts";
+
+/** A node of a cluster. */
+export interface ClusterNode {
+  /** Its id, or its address if the server gives no ids. Two views speak of the same node if this is the same. */
+  readonly id: string;
+  /** What the cluster wants clients to dial. */
+  readonly host: string;
+  readonly port: number;
+  /** Other hosts by which a redirect may name it: its IP address, its host name. */
+  readonly aliases: readonly string[];
+}
+
+/** What one node says about its cluster. */
+export interface ClusterView {
+  /** Each node once: those that own slots and their replicas. */
+  readonly nodes: readonly ClusterNode[];
+  /** For each slot, the index of its owner in `nodes`, or {@linkcode NO_OWNER}. */
+  readonly owners: Uint16Array;
+  /** How many slots have an owner. */
+  readonly covered: number;
+}
+
+/** A slot without an owner. */
+export const NO_OWNER = 0xffff;
+
+/** Most nodes of a cluster. Redis recommends 1,000 at most. */
+export const MAX_NODES = 4_096;
+
+/**
+ * Checks what a node has answered. `answeredBy` is the host it was reached by, for nodes that announce none. `undefined` if the answer
+ * contradicts itself: slots out of range or with two owners, or too many nodes.
+ */
+export function viewOf(ranges: readonly SlotRange[], answeredBy: string): ClusterView | undefined {
+  const nodes = new NodeTable(answeredBy);
+  const owners = new Uint16Array(SLOTS).fill(NO_OWNER);
+  let covered = 0;
+  for (const { first, last, nodes: [primary, ...replicas] } of ranges) {
+    if (!isSlot(first) || !isSlot(last) || first > last) return undefined;
+    const owner = nodes.add(primary);
+    for (const replica of replicas) nodes.add(replica);
+    if (nodes.size > MAX_NODES) return undefined;
+    if (owner === undefined) continue; // nobody can dial it
+    for (let slot = first; slot <= last; slot++) {
+      if (owners[slot] !== NO_OWNER) return undefined;
+      owners[slot] = owner;
+    }
+    covered += last - first + 1;
+  }
+  return { nodes: nodes.list, owners, covered };
+}
+
+/** Nodes by id, in the order in which they were met. */
+class NodeTable {
+  readonly list: ClusterNode[] = [];
+  readonly #answeredBy: string;
+  readonly #indexes = new Map<string, number>();
+
+  constructor(answeredBy: string) {
+    this.#answeredBy = answeredBy;
+  }
+
+  get size(): number {
+    return this.list.length;
+  }
+
+  /** The index of a node; `undefined` if it announces nothing that can be dialled. */
+  add(announced: AnnouncedNode): number | undefined {
+    const host = hostOf(announced, this.#answeredBy);
+    const { port } = announced;
+    if (!isHost(host) || !isPort(port)) return undefined;
+    const id = announced.id ?? `${host}:${port}`;
+    const known = this.#indexes.get(id);
+    if (known !== undefined) return known;
+    const names = ["ip", "hostname"].map((name) => announced.metadata.get(name) ?? "");
+    const aliases = names.filter((name) => name !== host && isHost(name) && name !== "?");
+    this.#indexes.set(id, this.list.length);
+    this.list.push({ id, host, port, aliases });
+    return this.list.length - 1;
+  }
+}
+
+/** An endpoint that is null or empty is the host that has answered. `?` is a host name that the node does not know. */
+function hostOf({ endpoint, metadata }: AnnouncedNode, answeredBy: string): string {
+  if (endpoint === "?") return metadata.get("ip") || answeredBy;
+  return endpoint || answeredBy;
+}
+
+function isSlot(slot: number): boolean {
+  return Number.isInteger(slot) && slot >= 0 && slot < SLOTS;
+}

@@ -1,0 +1,298 @@
+// Reads some shards through the group from one node: first the entries that are pending for this consumer, then new ones, and
+// after a lost connection those that were delivered but never received.
+
+import { sleep } from "../../../resp/connection/clock.ts";
+import { wrongShape } from "../../../resp/connection/command.ts";
+import type { OpenConnection } from "../../../resp/connection/node.ts";
+import { classOf } from "../../../resp/connection/server_errors.ts";
+import type { RespDecoder } from "../../../resp/decoder.ts";
+import { ProtocolError, RedisError, RefusedReplyError, StreamerError } from "../../../resp/errors.ts";
+import type { Router } from "../../cluster/router.ts";
+import { isGroupMissing } from "../../commands/scripts.ts";
+import { checkPage, findPage } from "../../commands/xread.ts";
+import { type GroupMember, xreadgroup } from "../../commands/xreadgroup.ts";
+import type { PrefetchQueue } from "../delivery/prefetch_queue.ts";
+import type { GroupSettings } from "../group_options.ts";
+import type { Intake } from "../pending/intake.ts";
+import type { Place, Placement } from "../server/placement.ts";
+import { type LostConnection, ReadUnit } from "../server/read_unit.ts";
+import { isFatal, type ServerAccess } from "../server/server.ts";
+import type { GroupShard } from "../shards/group_shard.ts";
+import type { Groups } from "./groups.ts";
+import type { ReadAheadController } from "./read_ahead.ts";
+import type { Replay } from "./replay.ts";
+
+/** What reading through a group needs. */
+export interface GroupReaderPorts {
+  readonly router: Router;
+  readonly settings: GroupSettings;
+  readonly server: ServerAccess;
+  readonly member: GroupMember;
+  readonly queue: PrefetchQueue;
+  readonly intake: Intake;
+  readonly groups: Groups;
+  readonly replay: Replay;
+  /** The shards that are read now. */
+  readonly shards: () => readonly GroupShard[];
+  readonly pace: ReadAheadController;
+  readonly onFenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
+  readonly onFatal: (error: StreamerError) => void;
+}
+
+/** What a reader of one node shares with those of the other nodes. */
+export interface NodeGroupReaderPorts {
+  readonly shared: GroupReaderPorts;
+  readonly place: Place;
+  readonly placement: Placement;
+  /** Whether nothing new may be read now. */
+  readonly isPaused: () => boolean;
+  /** Whether nothing is read through the group any more. */
+  readonly isRetired: () => boolean;
+  /** These shards were redirected: those that another node has are taken from this reader. False if none are, or were before. */
+  readonly onRedirected: (reader: NodeGroupReader, shards: readonly GroupShard[], refusal: RedisError) => boolean;
+  /** The connection was lost: shards whose slots another node owns by now are taken from this reader. */
+  readonly onLost: (reader: NodeGroupReader) => void;
+}
+
+/** A shard, and what its reader has done of it. */
+export interface Seat {
+  readonly shard: GroupShard;
+  /** Whether all entries that were pending for this consumer have been brought in, so that new ones may be read. */
+  isReady: boolean;
+  /** Whether that still holds over the next connection, since no read has been sent over one of this node. */
+  isCarried: boolean;
+  /** The preparation in progress, if any: it ends before another node reads the shard. */
+  preparing: Promise<unknown> | undefined;
+}
+
+/** A read that waits for its answer. */
+interface Read {
+  readonly shards: readonly GroupShard[];
+  readonly count: number;
+  /** Most requested entries of each since the last answer. */
+  readonly most: number;
+  readonly at: number;
+}
+
+/** Keeps the queue filled with the entries that the group delivers from one node. */
+export class NodeGroupReader {
+  readonly #ports: NodeGroupReaderPorts;
+  readonly #unit: ReadUnit;
+  readonly #noAck: boolean;
+  readonly #seats = new Map<GroupShard, Seat>();
+  #prepared: OpenConnection | undefined; // the latest connection whose preparation has begun
+  #stalled = 0; // reads in flight at the last cut: each may block on the server for as long as it may
+
+  constructor(ports: NodeGroupReaderPorts) {
+    const { shared: { router, server, settings, onFatal }, place } = ports;
+    this.#ports = ports;
+    this.#noAck = settings.commit.autoCommit === "immediate";
+    this.#unit = new ReadUnit({ router, place, server, onFatal }, {
+      prepare: (open) => this.#prepare(open),
+      fill: () => this.fill(),
+      lost: (connection) => this.#lost(connection),
+    });
+  }
+
+  /** The connection: to start and close it, and to end and await its reads. */
+  get unit(): ReadUnit {
+    return this.#unit;
+  }
+
+  get seats(): ReadonlyMap<GroupShard, Seat> {
+    return this.#seats;
+  }
+
+  /** Reads this shard, too. If entries of it may be pending for this consumer, they are brought in first. */
+  admit(seat: Seat): void {
+    this.#seats.set(seat.shard, seat);
+    seat.isCarried = seat.isReady && this.#unit.connected === undefined;
+  }
+
+  /** Reads this shard no more. */
+  dismiss(shard: GroupShard): void {
+    this.#seats.delete(shard);
+  }
+
+  /** Other shards are to be read: new ones are prepared, and the blocked read is ended. */
+  changed(): void {
+    this.#unit.endReads();
+    if (this.#nextToPrepare() !== undefined) this.#unit.prepare();
+    else this.fill();
+  }
+
+  /** A shard of this reader became ready while a read may block: that read is ended. */
+  joined(): void {
+    const last = this.#unit.sent;
+    this.fill();
+    this.#unit.endReads(last);
+  }
+
+  /** Reads the next pages if there is room for them and nothing prevents it. */
+  fill(): void {
+    const { shared: { pace }, isPaused } = this.#ports;
+    const unit = this.#unit;
+    if (unit.phase !== "reading" || isPaused()) return;
+    const shards: GroupShard[] = [];
+    for (const { shard, isReady } of this.#seats.values()) if (isReady && shard.hasGroup) shards.push(shard);
+    if (shards.length === 0) return;
+    const isIdle = unit.inFlight === 0;
+    while (pace.hasRoom(unit.inFlight)) this.#send(shards);
+    // The server works on the next page while the last one is returned. If it has another read to work on, the write can wait:
+    // reads of one tick go in one write, which costs more than everything else of a small page.
+    if (isIdle && unit.inFlight > 0) unit.flush();
+  }
+
+  #nextToPrepare(): Seat | undefined {
+    for (const seat of this.#seats.values()) if (seat.shard.hasGroup && !seat.isReady) return seat;
+    return undefined;
+  }
+
+  /** Before new entries are read, lost connections are killed, and pending entries are brought in. */
+  async #prepare(open: OpenConnection): Promise<boolean> {
+    const { shared: { onFenceUnavailable }, onRedirected } = this.#ports;
+    const unit = this.#unit;
+    for (const seat of this.#seats.values()) {
+      if (seat.isCarried) seat.isCarried = false;
+      else if (this.#prepared !== open) seat.isReady = false;
+    }
+    this.#prepared = open;
+    let isSilenced = true;
+    try {
+      isSilenced = await unit.silence(open, (node, cause) => onFenceUnavailable({ node, cause }));
+      for (let seat = this.#nextToPrepare(); seat !== undefined; seat = this.#nextToPrepare()) {
+        try {
+          const isBroughtIn = await this.#bringIn(open, seat);
+          if (isBroughtIn && seat.shard.isRead) seat.isReady = true; // it may have been released since
+        } catch (error) {
+          if (!isRedirect(error) || !onRedirected(this, [seat.shard], error)) throw error;
+        }
+      }
+    } catch (error) {
+      this.#unprepared(open, error);
+      return false;
+    }
+    if (open.pipeline.ending !== undefined || unit.signal.aborted) return false;
+    if (!isSilenced) this.#bringInAgain();
+    return true;
+  }
+
+  #unprepared({ pipeline }: OpenConnection, error: unknown): void {
+    const { onFatal } = this.#ports.shared;
+    if (this.#unit.signal.aborted) return;
+    if (error instanceof RefusedReplyError) return onFatal(error);
+    if (pipeline.ending !== undefined) { // there will be another connection, or none
+      if (pipeline.ending.code === "PROTOCOL" && error === pipeline.ending) this.#unit.unreadable(pipeline.ending);
+      return;
+    }
+    if (error instanceof StreamerError) return this.#refused(error, { shards: [], isPreparing: true });
+    onFatal(new StreamerError("PROTOCOL", "Reading pending messages failed", { cause: error }));
+  }
+
+  #bringIn({ pipeline }: OpenConnection, seat: Seat): Promise<boolean> {
+    const { replay, pace } = this.#ports.shared;
+    const bringing = replay.bring(seat.shard, pipeline, () => pace.room());
+    seat.preparing = bringing;
+    return bringing;
+  }
+
+  /**
+   * A lost connection that could not be killed may still block on the server, and be delivered entries. When its reads must have
+   * ended, those entries are brought in.
+   */
+  async #bringInAgain(): Promise<void> {
+    const unit = this.#unit;
+    try {
+      await sleep(this.#ports.shared.router.clock, this.#stalled * unit.heartbeat, unit.signal);
+      for (const seat of this.#seats.values()) {
+        const open = unit.connected;
+        if (open !== undefined && unit.phase === "reading" && seat.shard.hasGroup) await this.#bringIn(open, seat);
+      }
+    } catch {
+      // The end, or another lost connection, after which they are brought in all the same.
+    }
+  }
+
+  #lost({ cause, open, inFlight }: LostConnection): void {
+    const { shared: { pace }, isPaused, onLost } = this.#ports;
+    const unit = this.#unit;
+    if (inFlight > 0) {
+      unit.fence(open);
+      this.#stalled = inFlight;
+      for (const seat of this.#seats.values()) seat.isReady = seat.isCarried = false;
+    }
+    pace.cut(inFlight);
+    if (cause.code !== "PROTOCOL" && inFlight > 0 && !isPaused()) {
+      // Entries that the server had delivered are pending. They are brought in next, which shows whether a single one is refused.
+      unit.suspicion.cut({ alone: false, heard: undefined });
+      if (unit.suspicion.isSuspect) pace.halve();
+    }
+    const isTooLarge = cause instanceof ProtocolError && cause.tooLarge;
+    if (isTooLarge && !pace.halve()) unit.unreadable(cause); // a single entry is larger than the limits
+    onLost(this);
+  }
+
+  #send(shards: readonly GroupShard[]): void {
+    const { member, router, pace: { count } } = this.#ports.shared;
+    const unit = this.#unit;
+    const read: Read = { shards, count, most: unit.mostOf(count), at: router.clock.now() };
+    const redisKeys = shards.map(({ redisKey }) => redisKey);
+    const block = unit.mayBlock ? unit.heartbeat : undefined;
+    unit.read(xreadgroup(member, { redisKeys, count, block, noAck: this.#noAck }), {
+      page: (decoder) => this.#arrived(decoder, read),
+      refused: (error) => this.#refused(error, { shards, isPreparing: false }),
+    });
+  }
+
+  #arrived(decoder: RespDecoder, read: Read): void {
+    const { shared: { queue, intake, pace }, placement } = this.#ports;
+    const lent = decoder.borrow();
+    const found = findPage(lent, read.most);
+    placement.answered(read.shards);
+    const asked = new Map(read.shards.map((shard) => [shard.redisKey, shard]));
+    const arrived = found.map(({ redisKey, entries, lastId }) => {
+      const shard = asked.get(redisKey);
+      if (shard === undefined || !asked.delete(redisKey)) {
+        throw wrongShape("XREADGROUP", "entries of the requested keys");
+      }
+      return { shard, entries, lastId };
+    });
+    const total = arrived.reduce((sum, { entries }) => sum + entries.length, 0);
+    const most = arrived.reduce((max, { entries }) => Math.max(max, entries.length), 0);
+    pace.arrived({ entries: most, total, bytes: lent.byteLength, streams: read.shards.length }, read.count);
+    this.fill(); // the server works on the next page while this one is copied and returned
+    pace.settled();
+    checkPage(lent, found);
+    if (total > 0) {
+      const frame = decoder.detach();
+      for (const { shard, lastId } of arrived) shard.advance(lastId);
+      const bytesOf = (entries: Int32Array) => Math.ceil(frame.byteLength * entries.length / total);
+      const deliveries = arrived.map(({ shard, entries }) => ({ shard, frame, entries, bytes: bytesOf(entries) }));
+      intake.add(deliveries, { acknowledged: this.#noAck, readAt: read.at });
+    }
+    queue.serve();
+    if (total === 0) this.fill();
+  }
+
+  /** A refusal: follows a redirect, looks for a lost group, waits, or ends. */
+  #refused(
+    error: StreamerError,
+    { shards, isPreparing }: { readonly shards: readonly GroupShard[]; readonly isPreparing: boolean },
+  ): void {
+    const { shared: { groups, onFatal }, isRetired, onRedirected } = this.#ports;
+    if (isRetired()) return;
+    if (isRedirect(error) && onRedirected(this, shards, error)) return this.fill();
+    const isLost = isGroupMissing(error);
+    if (!isLost && (!(error instanceof RedisError) || isFatal(error.code, error.message))) return onFatal(error);
+    const ready = () => [...this.#seats.keys()].filter(({ hasGroup }) => hasGroup);
+    this.#unit.refused(error, {
+      isPreparing,
+      isNoted: !isLost, // recreating the group is noted by itself
+      before: isLost ? () => groups.lookFor(ready(), error) : undefined,
+    });
+  }
+}
+
+function isRedirect(error: unknown): error is RedisError {
+  return error instanceof RedisError && classOf(error) === "redirect";
+}

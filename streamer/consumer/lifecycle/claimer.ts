@@ -1,0 +1,169 @@
+// Claims entries of other consumers of the group that have been idle for too long.
+
+import { StreamerError } from "../../../resp/errors.ts";
+import { sleep } from "../../../resp/connection/clock.ts";
+import { Suspicion } from "../../../resp/connection/retry/suspicion.ts";
+import { isGroupMissing, SCRIPT_IDS } from "../../commands/scripts.ts";
+import { isStreamMissing } from "../../commands/xgroup.ts";
+import { xpendingSummary } from "../../commands/xpending.ts";
+import { FIRST_ID, type MessageId, nextId } from "../../model/id.ts";
+import { shownName, type WireName } from "../../model/name.ts";
+import { isAway } from "../server/server.ts";
+import { ConsumerExpiry } from "./consumer_expiry.ts";
+import type { ClaimedDetail } from "../events.ts";
+import { type GroupShard, shardName } from "../shards/group_shard.ts";
+import { type ClaimingPorts, type ClaimRequest, PendingClaims } from "./pending_claims.ts";
+import { retryWhileUnavailable } from "../../../resp/connection/retry/retry.ts";
+
+/** What a claimer needs, and its listeners. */
+export interface ClaimerPorts extends ClaimingPorts {
+  /** Claimed entries were lost with their connection again and again: fewer are to be claimed at once. */
+  readonly onTooMuch: () => void;
+  /** Takes back entries that are pending for this consumer, and not tracked; `pending` is how many are listed. */
+  readonly takeBack: (shard: GroupShard, pending: number) => Promise<void>;
+  readonly onClaimed: (detail: ClaimedDetail) => void;
+}
+
+/** Claims at intervals. */
+export class Claimer {
+  readonly #ports: ClaimerPorts;
+  readonly #stopping = new AbortController();
+  readonly #pending: PendingClaims;
+  readonly #suspicion = new Suspicion(); // of cuts in a row with a claim in flight
+  #claimed = 0;
+
+  constructor(ports: ClaimerPorts) {
+    this.#ports = ports;
+    this.#pending = new PendingClaims(ports, {
+      onLost: () => this.#lost(),
+      onAnswered: () => this.#suspicion.clear(),
+    });
+  }
+
+  /** Messages that were claimed. */
+  get claimed(): number {
+    return this.#claimed;
+  }
+
+  /** Starts claiming; the first scan is after one interval. */
+  start(): void {
+    const { autoClaimInterval, consumerExpiry } = this.#ports.settings;
+    if (autoClaimInterval !== undefined) this.#every(autoClaimInterval, (shard) => this.#claimFromAll(shard));
+    if (consumerExpiry === undefined) return;
+    const expiry = new ConsumerExpiry(this.#ports, consumerExpiry);
+    this.#every(Math.min(consumerExpiry, LONGEST_EXPIRY_INTERVAL), (shard) => expiry.removeFrom(shard.redisKey));
+  }
+
+  /** Claims no more; a claim in flight is completed. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  async #every(interval: number, scan: (shard: GroupShard) => Promise<void>): Promise<void> {
+    const { server, onFatal } = this.#ports;
+    const signal = AbortSignal.any([this.#ports.signal, this.#stopping.signal]);
+    try {
+      for (;;) {
+        await sleep(server.clock, interval * (1 + JITTER * (server.clock.random() - 0.5)), signal);
+        await this.#forEach(scan);
+      }
+    } catch (error) {
+      if (signal.aborted) return; // the end
+      onFatal(
+        error instanceof StreamerError
+          ? error
+          : new StreamerError("PROTOCOL", "Claiming pending messages failed", { cause: error }),
+      );
+    }
+  }
+
+  /** Scans each shard. An unavailable server or a missing group is left for the next scan. */
+  async #forEach(scan: (shard: GroupShard) => Promise<void>): Promise<void> {
+    const { shards, signal, onFatal } = this.#ports;
+    for (const shard of shards()) {
+      if (!shard.hasGroup || !shard.isRead) continue;
+      try {
+        await scan(shard);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof StreamerError)) throw error;
+        if (isAway(error) || isGroupMissing(error) || isStreamMissing(error)) continue;
+        return onFatal(error);
+      }
+    }
+  }
+
+  async #claimFromAll(shard: GroupShard): Promise<void> {
+    const { member, settings, server, signal } = this.#ports;
+    if (!shard.isReplayed) return; // claimed entries must not be replayed
+    const summary = xpendingSummary(shard.redisKey, member.group);
+    const { total, consumers } = await retryWhileUnavailable(server, signal, () => server.run(summary, { signal }));
+    for (const { name, pending } of consumers) {
+      if (name === member.consumer) await this.#ports.takeBack(shard, pending);
+      else await this.#claimFrom(shard, name, settings.autoClaimIdle);
+    }
+    if (total > consumers.reduce((sum, { pending }) => sum + pending, 0)) await this.#claimFrom(shard, NOBODY, 0);
+  }
+
+  /** Claims all idle entries of one consumer: lists many at a time, and claims as there is room. */
+  async #claimFrom(shard: GroupShard, from: WireName, minIdle: number): Promise<void> {
+    // Entries that were returned to the group are in no consumer's list: the list of the whole group is scanned.
+    const whose = from === NOBODY ? {} : { consumer: from, idle: minIdle };
+    for (let start: MessageId | undefined = FIRST_ID; start !== undefined && shard.isRead;) {
+      const { rows, isTrimmed } = await this.#pending.list(shard, { ...whose, start, count: LISTED });
+      const left = rows.filter(({ consumer, idle }) => from === NOBODY ? consumer === NOBODY : idle >= minIdle);
+      const gone = left.filter(isTrimmed).map(({ id }) => id);
+      if (gone.length > 0) this.#ports.onGone(shard, gone);
+      await this.#claimAll(shard, { from, minIdle, rows: left.filter((row) => !isTrimmed(row)) });
+      start = rows.length < LISTED ? undefined : nextId(rows[rows.length - 1].id);
+    }
+  }
+
+  /** Claims listed entries, as many at a time as there is room for. */
+  async #claimAll(shard: GroupShard, { from, minIdle, rows }: ClaimRequest): Promise<void> {
+    const { room, count, exclusively } = this.#ports;
+    for (let at = 0; at < rows.length;) {
+      await room();
+      if (!shard.isRead) return;
+      const some = rows.slice(at, at + Math.min(count(), SCRIPT_IDS));
+      at += some.length;
+      await exclusively(() => this.#claim(shard, { from, minIdle, rows: some }));
+    }
+  }
+
+  async #claim(shard: GroupShard, listed: ClaimRequest): Promise<void> {
+    const { pendingEntries } = this.#ports;
+    const isUndeliverable = pendingEntries.undeliverable(shard); // handlers may still work on entries that another consumer has by now
+    const rows = listed.rows.filter(({ id }) => !isUndeliverable(id));
+    if (rows.length === 0) return;
+    await pendingEntries.redelivering(shard, rows.map(({ id }) => id), (settled) => {
+      return this.#claimUnsettled(shard, { ...listed, rows }, settled);
+    });
+  }
+
+  async #claimUnsettled(shard: GroupShard, request: ClaimRequest, settled: ReadonlySet<MessageId>): Promise<void> {
+    const { member, server, queue, intake, onClaimed, onGone } = this.#ports;
+    const readAt = server.clock.now();
+    const { found, ids, gone } = await this.#pending.claim(shard, request);
+    if (gone.length > 0) onGone(shard, gone);
+    if (ids.length === 0) return;
+    this.#claimed += ids.length;
+    onClaimed({ ...shardName(shard), group: member.group, from: shownName(request.from), ids });
+    intake.add(found, { readAt, settled });
+    queue.serve();
+  }
+
+  #lost(): void {
+    this.#suspicion.cut({ alone: false, heard: undefined });
+    if (this.#suspicion.isSuspect) this.#ports.onTooMuch();
+  }
+}
+
+/** The consumer of entries that were returned to the group. */
+const NOBODY = "";
+/** Share of the interval by which scans are spread, so that consumers that were started together do not scan together. */
+const JITTER = 0.2;
+/** Longest time between two scans for expired consumers. */
+const LONGEST_EXPIRY_INTERVAL = 600_000;
+/** Entries listed at once: a list is small, whatever the entries are. */
+const LISTED = 1_000;

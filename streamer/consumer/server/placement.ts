@@ -1,0 +1,85 @@
+// Which node each key is read from: the owner of its slot, or the node that a redirect points to.
+
+import type { NodeName, RouteChange, Router } from "../../cluster/router.ts";
+import type { RedisError } from "../../../resp/errors.ts";
+
+/** Where keys are read. */
+export interface Place {
+  /** Names the place: keys with the same name are read together. */
+  readonly name: string;
+  readonly node: NodeName;
+  /** Whether each command follows an ASKING, as the slot is migrating to the node. */
+  readonly asking: boolean;
+}
+
+/** Redirects in a row that are followed at once. After that, each one waits for a delay. */
+const MAX_HOPS = 16;
+
+/** The places of a consumer's keys. */
+export class Placement {
+  readonly #router: Router;
+  readonly #slots = new Map<string, number>(); // computed once for each key
+  readonly #redirected = new Map<string, Place>(); // keys that are not read from the owner of their slot
+  readonly #hops = new Map<string, number>(); // redirects in a row
+
+  constructor(router: Router) {
+    this.#router = router;
+  }
+
+  /** Where a key is read now. */
+  of(redisKey: string): Place {
+    return this.#redirected.get(redisKey) ?? placeOf(this.#router.nodeOf(this.#slotOf(redisKey)));
+  }
+
+  /** A place for a consumer that reads no key yet. */
+  anywhere(): Place {
+    return placeOf(this.#router.primaries()[0]);
+  }
+
+  /** A read of a key at this place was redirected. Returns false if the key is to be requested there again, after a delay. */
+  redirect(redisKey: string, from: Place, refusal: RedisError): boolean {
+    const slot = this.#slotOf(redisKey);
+    const redirect = this.#router.redirected(slot, refusal);
+    if (redirect !== undefined) {
+      const { node, asking } = redirect;
+      if (asking) this.#redirected.set(redisKey, { name: `${node} ${slot}`, node, asking });
+      else if (this.#router.nodeOf(slot) === node) this.#redirected.delete(redisKey);
+      else this.#redirected.set(redisKey, placeOf(node));
+    }
+    if (this.of(redisKey).name === from.name) return false;
+    const hops = (this.#hops.get(redisKey) ?? 0) + 1;
+    this.#hops.set(redisKey, hops);
+    if (hops <= MAX_HOPS) return true;
+    this.#hops.delete(redisKey);
+    this.#redirected.delete(redisKey);
+    return false;
+  }
+
+  /** A read of these keys was answered. */
+  answered(shards: readonly { readonly redisKey: string }[]): void {
+    if (this.#hops.size === 0) return;
+    for (const { redisKey } of shards) this.#hops.delete(redisKey);
+  }
+
+  /** These keys are requested from the owner of their slot again. */
+  forget(shards: readonly { readonly redisKey: string }[]): void {
+    for (const { redisKey } of shards) this.#redirected.delete(redisKey);
+  }
+
+  /** Slots have changed their node. */
+  changed({ slots }: RouteChange): void {
+    for (const redisKey of this.#redirected.keys()) {
+      if (slots === "all" || slots.includes(this.#slotOf(redisKey))) this.#redirected.delete(redisKey);
+    }
+  }
+
+  #slotOf(redisKey: string): number {
+    let slot = this.#slots.get(redisKey);
+    if (slot === undefined) this.#slots.set(redisKey, slot = this.#router.slotOf(redisKey));
+    return slot;
+  }
+}
+
+function placeOf(node: NodeName): Place {
+  return { name: node, node, asking: false };
+}

@@ -1,0 +1,44 @@
+// Checks the output of a handler and sends it.
+
+import type { StreamerError } from "../../resp/errors.ts";
+import { invalidOption } from "../model/options.ts";
+import { isPayload } from "../producer/options.ts";
+import type { SendReceipt } from "../producer/messages/receipt.ts";
+import type { OneOutput, Output, ProcessOutlet } from "./options.ts";
+
+const NOTHING: readonly SendReceipt[] = Object.freeze([]);
+
+/**
+ * Sends what a handler returned, and returns the receipts. If a part of it is invalid, nothing is sent.
+ *
+ * @throws {StreamerError} `INVALID_OPTION`
+ */
+export function sendOutput(producer: ProcessOutlet | undefined, output: Output): readonly SendReceipt[] {
+  if (output === undefined) return NOTHING;
+  const list = Array.isArray(output);
+  // A checked border: Array.isArray does not narrow readonly arrays.
+  const outputs = (list ? output : [output]) as readonly OneOutput[];
+  for (const one of outputs) checkOutput(one, producer?.encodes ?? false);
+  const messages = outputs.filter((one) => one !== undefined);
+  if (messages.length === 0) return NOTHING;
+  if (producer === undefined) throw noProducer();
+  return messages.map((one) => sendOne(producer, one));
+}
+
+function sendOne(producer: ProcessOutlet, output: Exclude<OneOutput, void>): SendReceipt {
+  if (isPayload(output)) return producer.send(output);
+  const { payload, key, headers, timestamp } = output;
+  return producer.send(payload, { key, headers, timestamp });
+}
+
+function checkOutput(output: OneOutput, encodes: boolean): void {
+  if (output === undefined || isPayload(output)) return;
+  const given = typeof output === "object" && output !== null && "payload" in output;
+  if (given && (encodes || isPayload(output.payload))) return;
+  const rule = "nothing, a string, a Uint8Array, { payload } or an array of these";
+  throw invalidOption("output", output, rule, "send the output of a handler");
+}
+
+function noProducer(): StreamerError {
+  return invalidOption("producer", undefined, "a producer with a stream of its own", "send the output of a handler");
+}

@@ -1,0 +1,33 @@
+// The source of the ids of entries without an own timestamp: the server, or this machine's clock. An id that changes with each
+// write is encoded as a placeholder, which is overwritten before the write.
+
+import type { TimestampFormat } from "../../model/id.ts";
+import { NanosecondClock, UNSTAMPED } from "./nanosecond_clock.ts";
+
+/** Creates ids of entries. */
+export interface IdSource {
+  /** The encoded id, or its placeholder. */
+  readonly encoded: string;
+  /** Whether {@linkcode write} must be called before each write of the entry. */
+  readonly stamped: boolean;
+  /** Overwrites the placeholder at index `at` with the id, or with the part of it that changes. */
+  write(bytes: Uint8Array, at: number): void;
+}
+
+const SERVER_IDS: IdSource = Object.freeze({ encoded: "*", stamped: false, write: () => {} });
+
+/** This machine's time in nanoseconds. The server adds the second half of the id. */
+class NanosecondIds implements IdSource {
+  readonly encoded = `${UNSTAMPED}-*`;
+  readonly stamped = true;
+  readonly #clock = new NanosecondClock();
+
+  write(bytes: Uint8Array, at: number): void {
+    this.#clock.stamp(bytes, at);
+  }
+}
+
+/** The id source of one producer: the server for milliseconds, this machine's clock at each write for nanoseconds. */
+export function idSource(format: TimestampFormat): IdSource {
+  return format === "milliseconds" ? SERVER_IDS : new NanosecondIds();
+}

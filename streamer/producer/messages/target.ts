@@ -1,0 +1,132 @@
+// One Redis key that a producer writes to: the template of its commands, the link of its messages, and the messages that wait
+// because a server refuses them or because their slot moves to another node.
+
+import type { NodeName, Redirect } from "../../cluster/router.ts";
+import type { Timer } from "../../../resp/connection/clock.ts";
+import type { EntryTemplate } from "../../commands/xadd.ts";
+import type { RespDecoder } from "../../../resp/decoder.ts";
+import type { StreamerError } from "../../../resp/errors.ts";
+import type { TimestampFormat } from "../../model/id.ts";
+import type { ChunkPool } from "./chunk.ts";
+import { RecordQueue, type Settling } from "./record_queue.ts";
+
+/** Sends records `R` to one node and receives their replies. */
+export interface Carrier<R extends Placed> {
+  readonly node: NodeName;
+  /** The buffers of messages for this node. */
+  readonly chunks: ChunkPool;
+  /** Why its last connection was lost. */
+  readonly lastCause: StreamerError | undefined;
+  /** Accepts a new record, which is written after all earlier ones. */
+  add(record: R): void;
+  /** Call this when a record fails before it was written. */
+  dropped(record: R): void;
+  /** Reads the reply to this record from the decoder. */
+  replied(record: R, decoder: RespDecoder): void;
+  /** Call this when the connection is lost before the reply to this record. */
+  lost(record: R, cause: StreamerError): void;
+  /** Moves the queued records of every target with a backlog into its backlog. */
+  withhold(): void;
+  /** Removes a target, of which no record is in flight, and returns the records of its backlog in the order of the calls. */
+  surrender(target: Target<R>): R[];
+  /** Accepts a target with the records that another link surrendered. They are written before later ones of this target. */
+  adopt(target: Target<R>, records: readonly R[]): void;
+  /** Lets a target's backlog be written again. */
+  release(target: Target<R>): void;
+}
+
+/** Identifies a target. */
+export interface TargetKey {
+  readonly streamKey: string;
+  readonly shardId: number;
+  readonly redisKey: string;
+  readonly slot: number;
+}
+
+/** A record with its position in the order of the calls. */
+export interface Placed extends Settling {
+  readonly serial: number;
+}
+
+/** One Redis key of a producer, to which it sends records `R`. */
+export class Target<R extends Placed> implements TargetKey {
+  readonly streamKey: string;
+  readonly shardId: number;
+  readonly redisKey: string;
+  /** The slot of the key, computed once. */
+  readonly slot: number;
+  /** The template of messages without headers and own timestamp. `undefined` if it differs from message to message. */
+  readonly template: EntryTemplate | undefined;
+  readonly timestampFormat: TimestampFormat;
+  /** The link of its messages, set at the first use. It changes only while no message of the target is in flight. */
+  link: Carrier<R> | undefined = undefined;
+  /** The node that redirected here with ASK, while the link's node imports the slot. Each command then needs its own ASKING. */
+  askedBy: NodeName | undefined = undefined;
+  /** The redirect to follow once no message of the target is in flight. */
+  next: Redirect | undefined = undefined;
+  /** Redirects followed since a message was last stored. */
+  redirects = 0;
+  /** Messages that were written and whose replies are outstanding. */
+  inFlight = 0;
+  /** Messages that were accepted and are not settled. */
+  unsettled = 0;
+  /** Set while messages wait. Later messages are queued after them. */
+  backlog: Backlog<R> | undefined = undefined;
+  /** The time of the first refusal, until the server stores a message again. */
+  refusingSince: number | undefined = undefined;
+
+  constructor(key: TargetKey, timestampFormat: TimestampFormat, template: EntryTemplate | undefined) {
+    this.streamKey = key.streamKey;
+    this.shardId = key.shardId;
+    this.redisKey = key.redisKey;
+    this.slot = key.slot;
+    this.timestampFormat = timestampFormat;
+    this.template = template;
+  }
+
+  /** Whether the target has no state, so that it can be dropped and recreated. */
+  get isIdle(): boolean {
+    return this.unsettled === 0 && this.inFlight === 0 && this.backlog === undefined;
+  }
+}
+
+/** The waiting messages of one target. All refused ones come before all of `later`. */
+export class Backlog<R extends Placed> {
+  /** Messages to be sent again after a temporary refusal or a lost connection, each with the reason. */
+  #refused: { readonly record: R; readonly cause: unknown }[] = [];
+  /** The messages to be written once the backlog is open. */
+  later: RecordQueue<R> = new RecordQueue<R>();
+  /** Whether the backlog can be written now. Not before all replies to messages in flight for the target have arrived. */
+  open = false;
+  /** The latest reason to wait. */
+  cause: unknown;
+  /** Opens the backlog when it expires. */
+  timer: Timer | undefined;
+
+  /** Adds a message that was refused or returned, and closes the backlog. */
+  refuse(record: R, cause: unknown): void {
+    this.#refused.push({ record, cause });
+    this.cause = cause;
+    this.open = false;
+  }
+
+  /** Removes and returns the refused messages. A later message was stored, so they can no longer be stored before it. */
+  overtaken(): { readonly record: R; readonly cause: unknown }[] {
+    return this.#refused.splice(0);
+  }
+
+  /** Opens the backlog. Its messages are written in the order of the calls. */
+  release(): void {
+    this.open = true;
+    if (this.#refused.length === 0) return;
+    const later = new RecordQueue<R>();
+    for (const record of this.drain()) later.push(record);
+    this.later = later;
+  }
+
+  /** Removes all messages and returns them in the order of the calls. */
+  drain(): R[] {
+    const refused = this.#refused.splice(0).map(({ record }) => record).sort((a, b) => a.serial - b.serial);
+    return refused.concat(this.later.drain());
+  }
+}

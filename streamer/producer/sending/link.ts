@@ -1,0 +1,281 @@
+// The messages for one node: a connection that reconnects, the messages that wait for it and those in flight on it. Decides when
+// bytes are written, and how many.
+
+import type { RespDecoder } from "../../../resp/decoder.ts";
+import { RedisError, StreamerError } from "../../../resp/errors.ts";
+import { isErrorReply, readErrorText } from "../../../resp/connection/command.ts";
+import type { Clock } from "../../../resp/connection/clock.ts";
+import { Connection } from "../../../resp/connection/connection.ts";
+import type { Destination } from "../../../resp/connection/destination.ts";
+import { Fence } from "../../../resp/connection/fence.ts";
+import type { OpenConnection } from "../../../resp/connection/node.ts";
+import type { Pipeline, Waiter } from "../../../resp/connection/pipeline/pipeline.ts";
+import { classify, endsReading, type ServerErrorClass } from "../../../resp/connection/server_errors.ts";
+import { SMALL_REPLY } from "../../../resp/reply_limits.ts";
+import type { NodeName } from "../../cluster/router.ts";
+import { readEntryId } from "../../commands/xadd.ts";
+import { CHUNK_BYTES, ChunkPool } from "../messages/chunk.ts";
+import type { SendEvent } from "../messages/delivery_policy.ts";
+import type { IdSource } from "../messages/id_source.ts";
+import { type SendRecord, STATE } from "../messages/receipt.ts";
+import { outcomeOf } from "../messages/send_errors.ts";
+import type { Carrier, Target } from "../messages/target.ts";
+import { Isolator } from "./isolator.ts";
+import { Outbox } from "./outbox.ts";
+import type { Tick } from "./tick.ts";
+import { ALONE_WINDOW, FIRST_WINDOW, MAX_WINDOW, widenWindow } from "./window.ts";
+
+/** Decides about the messages of a link. */
+export interface LinkOwner {
+  /** The server stored the message. */
+  stored(record: SendRecord): void;
+  /** The server refused the message. */
+  refused(record: SendRecord, error: RedisError, kind: ServerErrorClass): void;
+  /** The message got no reply. Returns true to send it again. Otherwise the message failed. */
+  lost(record: SendRecord, event: SendEvent, cause: StreamerError): boolean;
+  /** The link does not reconnect any more. */
+  failed(link: Link, error: StreamerError): void;
+}
+
+/** Decides about the links of targets. */
+export interface TargetRoutes {
+  /** At the end of each tick the messages of that tick are written. */
+  readonly tick: Tick;
+  /** Call this when a target with a backlog may have no message in flight any more. */
+  answered(target: Target<SendRecord>): void;
+  /** The connection was lost. These messages were in flight, in this order, and have to be sent again. */
+  returned(link: Link, records: readonly SendRecord[], cause: StreamerError): void;
+}
+
+/** Collaborators that the links of one producer share. */
+export interface LinkOptions {
+  readonly owner: LinkOwner;
+  readonly clock: Clock;
+  readonly ids: IdSource;
+  readonly onFenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
+}
+
+/** The reply to ASKING is ignored. If it is an error, the next command is redirected. */
+const ASKING_REPLY: Waiter = { reply: () => {}, lost: () => {} };
+
+/** Sends messages to one node and receives the replies. */
+export class Link implements Carrier<SendRecord> {
+  readonly node: NodeName;
+  readonly chunks = new ChunkPool();
+  readonly #options: LinkOptions;
+  readonly #owner: LinkOwner;
+  readonly #routes: TargetRoutes;
+  readonly #tick: Tick;
+  readonly #connection: Connection;
+  readonly #outbox = new Outbox();
+  readonly #fence = new Fence();
+  readonly #isolator = new Isolator<SendRecord>();
+  readonly #closing = new AbortController();
+  #pipeline: Pipeline | undefined; // set while it accepts writes
+  #returned: SendRecord[] = []; // in flight on a closing connection, and to be sent again
+  #cutInFlight = false; // whether that connection had commands in flight
+  #unread = false; // whether the server had stopped reading before these commands
+  #lastCause: StreamerError | undefined;
+  #inFlight = 0;
+  #inFlightBytes = 0;
+  #unwritten = 0; // bytes
+  #window = MAX_WINDOW;
+
+  constructor(node: NodeName, destination: Destination, routes: TargetRoutes, options: LinkOptions) {
+    this.node = node;
+    this.#routes = routes;
+    this.#tick = routes.tick;
+    this.#options = options;
+    this.#owner = options.owner;
+    this.#connection = new Connection(destination, {
+      up: (open) => void this.#up(open),
+      down: (cause, open) => this.#down(cause, open),
+      failed: (error) => options.owner.failed(this, error),
+      writable: () => this.pump(),
+      leaving: () => this.#pipeline = undefined,
+      // Drained, so that refused messages keep their order and answered ones are not sent again.
+    }, { drains: true, replies: SMALL_REPLY });
+    this.#connection.start();
+  }
+
+  /** Messages that were written and whose replies are outstanding. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  get lastCause(): StreamerError | undefined {
+    return this.#lastCause;
+  }
+
+  add(record: SendRecord): void {
+    this.#unwritten += record.to - record.from;
+    this.#outbox.add(record);
+    if (this.#pipeline === undefined) this.#connection.start();
+    else if (this.#unwritten >= CHUNK_BYTES) this.pump();
+  }
+
+  dropped(record: SendRecord): void {
+    this.#unwritten -= record.to - record.from;
+  }
+
+  withhold(): void {
+    this.#outbox.withhold();
+  }
+
+  surrender(target: Target<SendRecord>): SendRecord[] {
+    this.#outbox.forget(target);
+    const records = (target.backlog?.drain() ?? []).filter((record) => !record.settled);
+    for (const record of records) {
+      this.dropped(record);
+      this.#isolator.forget(record);
+    }
+    return records;
+  }
+
+  adopt(target: Target<SendRecord>, records: readonly SendRecord[]): void {
+    target.link = this;
+    const { backlog } = target;
+    if (backlog === undefined) return;
+    for (const record of records) {
+      this.#unwritten += record.to - record.from;
+      backlog.later.push(record);
+    }
+    if (this.#pipeline === undefined) this.#connection.start();
+    this.release(target);
+  }
+
+  release(target: Target<SendRecord>): void {
+    this.#outbox.release(target);
+    this.pump();
+  }
+
+  /** Accepts messages to be sent before all others after the reconnect. */
+  putBack(records: readonly SendRecord[]): void {
+    this.#outbox.returned(records);
+  }
+
+  /** Closes the connection. A second call has no effect. */
+  close(): void {
+    this.#closing.abort(new StreamerError("DISCONNECTED", "The producer ended"));
+    this.#connection.close();
+  }
+
+  // Replies.
+
+  replied(record: SendRecord, decoder: RespDecoder): void {
+    const { target } = record;
+    const refusal = isErrorReply(decoder) ? readErrorText(decoder) : undefined;
+    if (refusal === undefined) readEntryId(decoder, record); // throws for another reply, before any state changes
+    if (this.#window < MAX_WINDOW) this.#widen(record);
+    this.#answered(record);
+    if (refusal === undefined) this.#owner.stored(record);
+    else if (!record.settled) this.#refused(record, refusal);
+    if (target.backlog !== undefined) this.#routes.answered(target);
+  }
+
+  lost(record: SendRecord, cause: StreamerError): void {
+    this.#answered(record);
+    this.#cutInFlight = true;
+    if (record.chunk !== undefined) record.chunk.reusable = false;
+    if (record.settled) return;
+    const event = this.#unread ? "lost-unread" : cause.code === "PROTOCOL" ? "unreadable" : "lost";
+    if (!this.#owner.lost(record, event, cause)) return;
+    this.#unwritten += record.to - record.from;
+    this.#returned.push(record);
+  }
+
+  #answered(record: SendRecord): void {
+    this.#inFlight--;
+    this.#inFlightBytes -= record.to - record.from;
+    record.target.inFlight--;
+    if (!this.#tick.scheduled && this.#outbox.waits) this.#tick.schedule();
+  }
+
+  #widen(record: SendRecord): void {
+    this.#isolator.forget(record);
+    if (this.#window !== ALONE_WINDOW) this.#window = widenWindow(this.#window, record.to - record.from);
+    else if (!this.#isolator.active) this.#window = FIRST_WINDOW;
+  }
+
+  #refused(record: SendRecord, text: string): void {
+    const error = new RedisError(text, { command: "XADD", outcome: outcomeOf(record) });
+    const kind = classify(error.code, error.message);
+    this.#owner.refused(record, error, kind);
+    if (!record.settled) this.#unwritten += record.to - record.from;
+    if (kind === "role-changed") this.#connection.demoted(error);
+    if (endsReading(error.message)) this.#hangUp(error);
+  }
+
+  /** Stops writing to a server that has stopped reading: more messages would be lost. */
+  #hangUp(cause: RedisError): void {
+    if (this.#pipeline === undefined) return; // already closing
+    this.#unread = true;
+    this.#pipeline.end(new StreamerError("DISCONNECTED", "The server stopped reading from the connection", { cause }));
+  }
+
+  // The connection.
+
+  async #up({ pipeline, node }: OpenConnection): Promise<void> {
+    const { signal } = this.#closing;
+    const { clock, onFenceUnavailable } = this.#options;
+    try {
+      if (this.#fence.needed) {
+        const onUnavailable = (cause: unknown) => onFenceUnavailable({ node: node.name, cause });
+        await this.#fence.raise(pipeline, { clock, signal, onUnavailable });
+      }
+      if (this.#isolator.active) await this.#isolator.prove(pipeline, node.gate.losses);
+    } catch {
+      return; // the connection was lost again, or the link is closed
+    }
+    if (pipeline.ending !== undefined || signal.aborted || this.#connection.current?.pipeline !== pipeline) return;
+    this.#connection.prepared();
+    this.#pipeline = pipeline;
+    this.pump();
+  }
+
+  #down(cause: StreamerError, { pipeline, info }: OpenConnection): void {
+    if (this.#pipeline === pipeline) this.#pipeline = undefined;
+    this.#lastCause = cause;
+    if (this.#cutInFlight) this.#fence.add(info.identity);
+    this.#cutInFlight = this.#unread = false;
+    const returned = this.#returned.splice(0);
+    if (!this.#closing.signal.aborted) this.#isolate(pipeline, cause, returned);
+    this.#routes.returned(this, returned, cause);
+  }
+
+  /** Shrinks the window after a lost connection: to one message while the server may close the connection because of one. */
+  #isolate(pipeline: Pipeline, cause: StreamerError, inFlight: readonly SendRecord[]): void {
+    const hopeless = this.#isolator.cut(pipeline, { cause, inFlight });
+    if (hopeless !== undefined) this.#owner.lost(hopeless, "undeliverable", cause);
+    this.#window = this.#isolator.active ? ALONE_WINDOW : FIRST_WINDOW;
+  }
+
+  // Writing.
+
+  /** Writes as many messages as the window allows. */
+  pump(): void {
+    const pipeline = this.#pipeline;
+    if (pipeline === undefined) return;
+    while (pipeline.ready && this.#inFlightBytes < this.#window) {
+      const alone = this.#window === ALONE_WINDOW;
+      if (alone) this.#isolator.writing(pipeline);
+      const bytes = this.#outbox.take(alone ? 0 : CHUNK_BYTES, (record) => this.#write(record, pipeline));
+      if (bytes === undefined) return;
+      pipeline.send(bytes);
+    }
+  }
+
+  #write(record: SendRecord, pipeline: Pipeline): void {
+    const bytes = record.to - record.from;
+    if (record.stampAt !== undefined && record.chunk !== undefined) {
+      this.#options.ids.write(record.chunk.bytes, record.stampAt);
+    }
+    record.state = STATE.written;
+    record.target.inFlight++;
+    this.#inFlight++;
+    this.#inFlightBytes += bytes;
+    this.#unwritten -= bytes;
+    if (record.target.askedBy !== undefined) pipeline.expect(ASKING_REPLY);
+    pipeline.expect(record);
+  }
+}

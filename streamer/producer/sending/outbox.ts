@@ -1,0 +1,119 @@
+// The unwritten messages of one link in their order, and the byte ranges in which they are written.
+
+import type { SendRecord } from "../messages/receipt.ts";
+import { RecordQueue } from "../messages/record_queue.ts";
+import type { Target } from "../messages/target.ts";
+
+/** ASKING, sent before a command for a slot that the node is importing. Redis 3.0. */
+const ASKING = new TextEncoder().encode("*1\r\n$6\r\nASKING\r\n");
+
+/** The unwritten messages of one link. */
+export class Outbox {
+  #again = new RecordQueue<SendRecord>(); // to be sent again after a lost connection, before all others
+  #fresh = new RecordQueue<SendRecord>();
+  readonly #open = new Set<Target<SendRecord>>(); // targets with an open backlog
+
+  /** Appends a new message. */
+  add(record: SendRecord): void {
+    this.#fresh.push(record);
+  }
+
+  /** Whether a message can be written. */
+  get waits(): boolean {
+    return this.#again.length > 0 || this.#fresh.length > 0 || this.#open.size > 0;
+  }
+
+  /** Accepts the messages that were in flight on a lost connection. They are written before all others, in their order. */
+  returned(records: readonly SendRecord[]): void {
+    const again = new RecordQueue<SendRecord>();
+    for (const record of [...records, ...this.#again.drain()]) again.push(record);
+    this.#again = again;
+  }
+
+  /** Opens a target's backlog. It is written before later messages of that target. */
+  release(target: Target<SendRecord>): void {
+    target.backlog?.release();
+    this.#open.add(target);
+  }
+
+  /** Forgets a target that moved to another link. */
+  forget(target: Target<SendRecord>): void {
+    this.#open.delete(target);
+  }
+
+  /** Moves the queued messages of every target with a backlog into its backlog. Linear in the number of queued messages. */
+  withhold(): void {
+    this.#again = withoutWaiting(this.#again);
+    this.#fresh = withoutWaiting(this.#fresh);
+  }
+
+  /**
+   * Removes the next messages whose bytes are adjacent, at most `limit` bytes or one message, and calls `onTaken` with each. Settled
+   * messages are skipped. Messages of a target with a backlog are moved into the backlog.
+   */
+  take(limit: number, onTaken: (record: SendRecord) => void): Uint8Array | undefined {
+    let queue = this.#front();
+    const first = queue?.shift();
+    if (first?.chunk === undefined) return undefined;
+    const { chunk, from } = first;
+    let to = first.to;
+    onTaken(first);
+    if (first.target.askedBy !== undefined) return afterAsking(chunk.bytes.subarray(from, to));
+    for (queue = this.#front(); queue !== undefined; queue = this.#front()) {
+      const record = queue.peek();
+      if (record === undefined || record.chunk !== chunk || record.from !== to || record.to - from > limit) break;
+      if (record.target.askedBy !== undefined) break;
+      queue.shift();
+      to = record.to;
+      onTaken(record);
+    }
+    return chunk.bytes.subarray(from, to);
+  }
+
+  /** The queue with the next message to write. */
+  #front(): RecordQueue<SendRecord> | undefined {
+    if (this.#again.length > 0 && this.#tidy(this.#again)) return this.#again;
+    if (this.#open.size > 0) {
+      for (const target of this.#open) {
+        const { backlog } = target;
+        if (backlog?.open) {
+          while (backlog.later.peek()?.settled) backlog.later.shift();
+          if (backlog.later.length > 0) return backlog.later;
+          target.backlog = undefined; // all its messages are written
+        }
+        this.#open.delete(target);
+      }
+    }
+    return this.#tidy(this.#fresh) ? this.#fresh : undefined;
+  }
+
+  /** Removes settled and waiting messages from the start of a queue. Returns whether another message is left. */
+  #tidy(queue: RecordQueue<SendRecord>): boolean {
+    for (;;) {
+      const record = queue.peek();
+      if (record === undefined) return false;
+      if (!record.settled) {
+        const { backlog } = record.target;
+        if (backlog === undefined) return true;
+        backlog.later.push(record);
+      }
+      queue.shift();
+    }
+  }
+}
+
+/** Moves the messages of targets with a backlog into their backlogs. Returns a queue of the others. */
+function withoutWaiting(queue: RecordQueue<SendRecord>): RecordQueue<SendRecord> {
+  const rest = new RecordQueue<SendRecord>();
+  for (const record of queue.drain()) {
+    if (!record.settled) (record.target.backlog?.later ?? rest).push(record);
+  }
+  return rest;
+}
+
+function afterAsking(command: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(ASKING.length + command.length);
+  bytes.set(ASKING);
+  bytes.set(command, ASKING.length);
+  return bytes;
+}

@@ -1,0 +1,79 @@
+// Tests where keys are read: at the owner of their slot, or at the target of redirects.
+
+import { assertEquals } from "@std/assert";
+import { RedisError } from "../../../resp/errors.ts";
+import type { Redirect, Router } from "../../../streamer/cluster/router.ts";
+import { Placement } from "../../../streamer/consumer/server/placement.ts";
+import { test } from "../../support/runner.ts";
+
+/** A router of two slots, whose owners a test sets. */
+class Slots {
+  readonly owners = new Map([[0, "a"], [1, "b"]]);
+  asked = 0;
+  redirect: Redirect | undefined;
+
+  get router(): Router {
+    const slotOf = (key: string) => {
+      this.asked++;
+      return key.length % 2;
+    };
+    // A checked border: a placement uses no other part of a router.
+    return {
+      slotOf,
+      nodeOf: (slot: number) => this.owners.get(slot),
+      primaries: () => ["a", "b"],
+      redirected: () => this.redirect,
+    } as unknown as Router;
+  }
+}
+
+const refusal = new RedisError("MOVED 0 b", { command: "XREAD" });
+
+test("a key is read at the owner of its slot, which is computed once", () => {
+  const slots = new Slots();
+  const placement = new Placement(slots.router);
+  assertEquals([placement.of("kk").node, placement.of("k").node, placement.of("kk").node], ["a", "b", "a"]);
+  slots.owners.set(0, "b");
+  assertEquals([placement.of("kk").name, slots.asked], [placement.of("k").name, 2]);
+});
+
+test("a redirect moves a key until its slot changes, and reports it once", () => {
+  const slots = new Slots();
+  const placement = new Placement(slots.router);
+  const before = placement.of("kk");
+  assertEquals(placement.redirect("kk", before, refusal), false, "without a node the same one is used again");
+  slots.redirect = { node: "b", asking: false };
+  assertEquals(placement.redirect("kk", before, refusal), true);
+  const after = placement.of("kk");
+  assertEquals([after.node, placement.of("k").name], ["b", after.name]);
+  assertEquals(placement.redirect("kk", after, refusal), false, "it points to where the key is read already");
+  placement.changed({ slots: [1] });
+  assertEquals(placement.of("kk").node, "b");
+  placement.changed({ slots: [0] });
+  assertEquals(placement.of("kk").node, "a");
+});
+
+test("a key whose slot is moving is read apart from those that the node owns", () => {
+  const slots = new Slots();
+  const placement = new Placement(slots.router);
+  slots.redirect = { node: "b", asking: true };
+  assertEquals(placement.redirect("kk", placement.of("kk"), refusal), true);
+  const { name, ...place } = placement.of("kk");
+  assertEquals([place, name === placement.of("k").name], [{ node: "b", asking: true }, false]);
+  placement.forget([{ redisKey: "kk" }]);
+  assertEquals(placement.of("kk").node, "a");
+});
+
+test("after 16 redirects in a row a key is read again after a delay, unless a read was answered", () => {
+  const slots = new Slots();
+  const placement = new Placement(slots.router);
+  const hop = () => {
+    const from = placement.of("kk");
+    slots.redirect = { node: from.node === "a" ? "b" : "a", asking: false };
+    return placement.redirect("kk", from, refusal);
+  };
+  const hops = (count: number) => Array.from({ length: count }, hop).filter(Boolean).length;
+  assertEquals(hops(10), 10);
+  placement.answered([{ redisKey: "kk" }]);
+  assertEquals([hops(16), hop(), hop()], [16, false, true]);
+});

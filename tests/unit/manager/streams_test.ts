@@ -1,0 +1,95 @@
+// Tests the listing of streams of several primaries, one primary at a time, and repeated names.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { StreamerError } from "../../../resp/errors.ts";
+import type { Command } from "../../../resp/connection/command.ts";
+import type { SignalOptions } from "../../../streamer/manager/options.ts";
+import { PageIterator } from "../../../streamer/manager/page_iterator.ts";
+import type { Primary } from "../../../streamer/manager/shard_keys.ts";
+import { scanPrimaries, StreamNames } from "../../../streamer/manager/streams.ts";
+import { array, bulk, standing } from "../commands/frames.ts";
+import { test } from "../../support/runner.ts";
+
+/** A primary with these pages. The cursor of each but the first is its number times a hundred. */
+function primaryOf(name: string, ...pages: readonly (readonly string[])[]): Primary & { readonly asked: string[] } {
+  const asked: string[] = [];
+  const run = <T>(command: Command<T>, { signal }: SignalOptions): Promise<T> => {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const cursor = String(command.args[1]);
+    asked.push(cursor);
+    const page = Number(cursor) / 100;
+    const next = page + 1 < pages.length ? (page + 1) * 100 : 0;
+    const keys = `*${pages[page].length}\r\n${pages[page].map(bulk).join("")}`;
+    return Promise.resolve(command.read(standing(array(bulk(`${next}`), keys))));
+  };
+  return { name, run, asked };
+}
+
+async function walk(primaries: readonly Primary[]): Promise<{ names: string[]; cursors: string[] }> {
+  const names: string[] = [];
+  const cursors: string[] = [];
+  let cursor = "0";
+  do {
+    const page = await scanPrimaries(primaries, cursor, { signal: undefined });
+    names.push(...page.streams);
+    cursors.push(cursor = page.cursor);
+  } while (cursor !== "0");
+  return { names, cursors };
+}
+
+async function listed(primaries: readonly Primary[]): Promise<string[]> {
+  const names: string[] = [];
+  for await (const name of new PageIterator(new StreamNames(() => primaries, undefined, undefined))) names.push(name);
+  return names;
+}
+
+test("of one server the cursor is the server's own", async () => {
+  const { names, cursors } = await walk([primaryOf("h:1", ["a"], [], ["b"])]);
+  assertEquals([names, cursors], [["a", "b"], ["100", "200", "0"]]);
+});
+
+test("of several primaries the cursor names its own, in the order of their names", async () => {
+  const primaries = [primaryOf("h:2", ["b"], ["c"]), primaryOf("h:1", ["a"]), primaryOf("h:3", [], ["d"])];
+  const { names, cursors } = await walk(primaries);
+  assertEquals([names, cursors], [["a", "b", "c", "d"], ["0@h:2", "100@h:2", "0@h:3", "100@h:3", "0"]]);
+});
+
+test("if a primary is gone the scan restarts, so that the node that has its streams now is scanned, whatever its name", async () => {
+  const primaries = [primaryOf("h:1", ["a"]), primaryOf("h:3", ["c"], ["d"])];
+  const signal = undefined;
+  for (const cursor of ["100@h:2", "100@h:4", "0@h:0"]) {
+    assertEquals(await scanPrimaries(primaries, cursor, { signal }), { cursor: "0@h:3", streams: ["a"] }, cursor);
+  }
+  assertEquals([primaries[0].asked, primaries[1].asked], [["0", "0", "0"], []]);
+  assertEquals(await scanPrimaries([], "100@h:2", { signal }), { cursor: "0", streams: [] });
+});
+
+test("a loop over all streams misses and repeats none if a replica with a lower name takes over", async () => {
+  const before = [primaryOf("a:2", ["one"]), primaryOf("b:1", ["two"], ["three"]), primaryOf("c:1", ["four"])];
+  const after = [before[0], primaryOf("a:3", ["two"], ["three"]), before[2]];
+  let now = before;
+  const names: string[] = [];
+  for await (const name of new PageIterator(new StreamNames(() => now, undefined, undefined))) {
+    names.push(name);
+    if (name === "two") now = after;
+  }
+  assertEquals(names, ["one", "two", "three", "four"]);
+});
+
+test("an invalid cursor is refused", async () => {
+  for (const cursor of ["x", "1@", "@h:1", "-1", " 1"]) {
+    const asked = () => scanPrimaries([primaryOf("h:1", [])], cursor, { signal: undefined });
+    assertEquals((await assertRejects(asked, StreamerError)).code, "INVALID_OPTION", cursor);
+  }
+});
+
+test("a repeated name is returned once, also from another primary, and pages without names are skipped", async () => {
+  const primaries = [primaryOf("h:1", ["a", "b"], [], ["a"], ["c", "b"]), primaryOf("h:2", ["a", "d", "d"])];
+  assertEquals(await listed(primaries), ["a", "b", "c", "d"]);
+});
+
+test("of very many names only the latest are remembered", async () => {
+  const many = Array.from({ length: 140_000 }, (_, i) => `s${i}`);
+  const names = await listed([primaryOf("h:1", many, ["s0", "s139999", "s100000"])]);
+  assert(names.length === 140_001 && names.at(-1) === "s0", `${names.length}, then ${names.slice(140_000)}`);
+});
