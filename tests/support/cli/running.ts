@@ -3,6 +3,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
+import { constants } from "node:os";
 import { env, execPath, kill } from "node:process";
 import { fileURLToPath } from "node:url";
 import { runtime } from "../runner.ts";
@@ -24,6 +25,7 @@ export interface RunOptions {
 
 /** How a run ended. */
 export interface Ended {
+  /** The exit code as a shell gives it: 128 and the signal's number if a signal ended the process. */
   readonly code: number | null;
   readonly bytes: Uint8Array;
   readonly stdout: string;
@@ -58,10 +60,15 @@ export class Running implements AsyncDisposable {
     }
     this.#process.stdin?.on("error", () => {}); // it may be gone before it has read all
     this.ended = new Promise((resolve) =>
-      this.#process.once("close", (code) => {
+      this.#process.once("close", (code, signal) => {
         this.#gone = true;
         this.#woken();
-        resolve({ code, bytes: joined(this.#chunks), stdout: this.stdout, stderr: this.stderr });
+        resolve({
+          code: exitCodeOf(code, signal),
+          bytes: joined(this.#chunks),
+          stdout: this.stdout,
+          stderr: this.stderr,
+        });
       })
     );
   }
@@ -118,6 +125,10 @@ export async function run(words: readonly string[], options: RunOptions = {}): P
   return await running.ended;
 }
 
+function exitCodeOf(code: number | null, signal: NodeJS.Signals | null): number | null {
+  return signal === null ? code : 128 + constants.signals[signal];
+}
+
 /** The command that runs it, for a shell. */
 export function shellCommand(words: readonly string[]): string {
   return [execPath, ...flags, program, ...words].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
@@ -131,7 +142,9 @@ export async function runShell(line: string, variables: Readonly<Record<string, 
   const err: Uint8Array[] = [];
   child.stdout.on("data", (chunk: Uint8Array) => out.push(chunk));
   child.stderr.on("data", (chunk: Uint8Array) => err.push(chunk));
-  const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
+  const code = await new Promise<number | null>((resolve) =>
+    child.once("close", (code, signal) => resolve(exitCodeOf(code, signal)))
+  );
   const bytes = joined(out);
   return { code, bytes, stdout: new TextDecoder().decode(bytes), stderr: new TextDecoder().decode(joined(err)) };
 }
