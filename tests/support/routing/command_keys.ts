@@ -25,6 +25,8 @@ const FIRST: ReadonlySet<string> = new Set(
   [
     ["XADD", "XACK", "XCLAIM", "XAUTOCLAIM", "XPENDING", "XRANGE", "XREVRANGE", "XLEN", "XTRIM", "XDEL", "XSETID"],
     ["TYPE", "EXPIRE", "PEXPIRE", "TTL", "PTTL", "PERSIST", "DUMP", "RESTORE"],
+    ["SET", "GET", "SETEX", "APPEND", "INCR", "STRLEN", "HSET", "HGET", "HGETALL", "SADD", "ZADD"],
+    ["RPUSH", "LPUSH", "LRANGE", "LLEN"],
   ].flat(),
 );
 /** Commands of which all words are keys. */

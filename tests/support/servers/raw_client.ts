@@ -27,13 +27,23 @@ export interface Address {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+/** Options of `ask`. */
+export interface AskOptions {
+  /** Milliseconds without a byte from the server, after which it rejects. @default {as long as it takes} */
+  readonly silence?: number;
+}
+
 /** Runs commands in one write on a connection of their own. Rejects if the connection fails. */
-export async function ask(address: Address, commands: readonly (readonly Word[])[]): Promise<RawReply[]> {
+export async function ask(
+  address: Address,
+  commands: readonly (readonly Word[])[],
+  options: AskOptions = {},
+): Promise<RawReply[]> {
   const opening: Word[][] = [];
   const { username, password, db } = address;
   if (password !== undefined) opening.push(username ? ["AUTH", username, password] : ["AUTH", password]);
   if (db) opening.push(["SELECT", db]);
-  const replies = await exchange(address, [...opening, ...commands]);
+  const replies = await exchange(address, [...opening, ...commands], options);
   for (const reply of replies.slice(0, opening.length)) if (reply instanceof Error) throw reply;
   return replies.slice(opening.length);
 }
@@ -72,13 +82,20 @@ function open(address: Address): Socket {
   return tls ? connectTls({ host, port, ...tls, rejectUnauthorized: false }) : connectTcp({ host, port });
 }
 
-async function exchange(address: Address, commands: readonly (readonly Word[])[]): Promise<RawReply[]> {
+async function exchange(
+  address: Address,
+  commands: readonly (readonly Word[])[],
+  { silence }: AskOptions,
+): Promise<RawReply[]> {
   const socket = open(address);
   const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
   try {
     return await new Promise<RawReply[]>((resolve, reject) => {
       const reader = new ReplyReader(commands.length);
       socket.on("error", reject);
+      if (silence !== undefined) {
+        socket.setTimeout(silence, () => reject(new Error(`The server sent nothing for ${silence} ms`)));
+      }
       socket.on("close", () => reject(new Error("The server closed the connection before its answer was whole")));
       socket.on("data", (chunk: Uint8Array) => {
         try {

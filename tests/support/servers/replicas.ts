@@ -30,7 +30,7 @@ export class Pair implements AsyncDisposable {
   /** The replica has got all that the primary has. */
   async inStep(): Promise<void> {
     await until(async () => {
-      const [one, other] = await Promise.all([this.primary, this.replica].map((server) => offset(server)));
+      const [one, other] = await Promise.all([this.primary, this.replica].map((server) => offsetOf(server)));
       return one === other;
     });
   }
@@ -57,7 +57,8 @@ export async function replicate(replica: Server, primary: Server): Promise<void>
   await until(async () => /master_link_status:up/.test(String(await replica.command("INFO", "replication"))));
 }
 
-async function offset(server: Server): Promise<string | undefined> {
+/** How far a primary has written, or a replica has read. */
+export async function offsetOf(server: Server): Promise<string | undefined> {
   const info = String(await server.command("INFO", "replication"));
   const isReplica = info.includes("role:slave");
   return new RegExp(`^${isReplica ? "slave" : "master"}_repl_offset:(\\d+)`, "m").exec(info)?.[1];
