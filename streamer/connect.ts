@@ -2,9 +2,11 @@
 
 import { type Clock, systemClock } from "../resp/connection/clock.ts";
 import type { NodeEvents } from "../resp/connection/node.ts";
+import { StreamerError } from "../resp/errors.ts";
 import { nativeDial } from "../resp/transport/dial.ts";
 import type { Dial } from "../resp/transport/transport.ts";
 import { openStandalone } from "./cluster/open_standalone.ts";
+import { checkSeed } from "./cluster/reach.ts";
 import { type ConnectOptions, type ConnectSettings, connectSettings, unsupportedMode } from "./connect_options.ts";
 import { type DefaultUri, defaultUri } from "./default_uri.ts";
 import { RedisStreamer } from "./streamer.ts";
@@ -36,7 +38,7 @@ export interface StreamerPorts {
  * @throws {StreamerError} `INVALID_URL` or `INVALID_OPTION` for invalid arguments. `CONNECT` if no server can be reached: the
  * message says why, for example that the port expects TLS. `AUTH` if the server requires a password or refuses it, or if a
  * credential function fails. `TIMEOUT` if the attempt takes longer than `timeout`. `DISCONNECTED` if `wait` has used up its
- * attempts. `UNSUPPORTED` for Redis Cluster and Sentinel. Or the reason of `signal`.
+ * attempts. `UNSUPPORTED` for Redis Cluster and Sentinel, which are not supported yet. Or the reason of `signal`.
  *
  * @example
  * ```ts
@@ -77,9 +79,13 @@ async function open(
   settings: ConnectSettings,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<RedisStreamer> {
+  const [endpoint] = settings.endpoints;
+  if (settings.sentinel !== undefined) throw new StreamerError("UNSUPPORTED", "Sentinel is not supported yet");
+  if (settings.endpoints.length > 1 || settings.cluster === true) throw unsupportedMode("cluster");
+  checkSeed(endpoint, settings.reach);
   const relay: { to?: NodeEvents } = {};
   const router = await openStandalone({
-    endpoint: settings.endpoint,
+    endpoint,
     dial: ports.dial,
     identification: settings.identification,
     timeout: settings.timeout,

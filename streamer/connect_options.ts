@@ -1,10 +1,20 @@
 // The options of `connect`: checked once, merged with the URL, and completed with defaults.
 
-import { StreamerError } from "../resp/errors.ts";
-import { checkLimits, type RespLimits } from "../resp/limits.ts";
+import type { StreamerError } from "../resp/errors.ts";
+import { ConnectError } from "../resp/connection/handshake/connect_error.ts";
+import type { RespLimits } from "../resp/limits.ts";
 import type { ReconnectOptions } from "../resp/connection/reconnect/backoff.ts";
 import type { CredentialSource, Identification } from "../resp/connection/handshake/credentials.ts";
 import type { Endpoint, TlsOptions } from "../resp/transport/transport.ts";
+import type { ReachRules } from "./cluster/reach.ts";
+import {
+  checkCredentials,
+  checkProtocol,
+  checkReconnect,
+  checkReplyLimits,
+  checkTls,
+  reachRules,
+} from "./connect_checks.ts";
 import type { TimestampFormat } from "./model/id.ts";
 import { checkFor, OptionError } from "./model/option_error.ts";
 import { checkBoolean, checkNames, checkNumber, checkOneOf, checkSignal, invalidOption } from "./model/options.ts";
@@ -60,12 +70,20 @@ export interface ConnectOptions {
    */
   readonly timeout?: number;
   /**
-   * Whether the server is part of a Redis Cluster. `"auto"` asks the server. `false` uses this one node only. Redis Cluster is
-   * not supported yet, and rejects with `UNSUPPORTED`. @default {"auto"}
+   * Whether the server is part of a Redis Cluster. `"auto"` asks the server. `true` refuses any other server with code `CONNECT`.
+   * `false` uses this one node only: what it redirects rejects as a `RedisError`. With Sentinel, `true` is refused. @default {"auto"}
    */
   readonly cluster?: boolean | "auto";
-  /** Certificates and verification, for `rediss://` URLs. @default {{}: verified with the runtime's certificate authorities} */
+  /**
+   * Certificates and verification, for `rediss://` and `rediss+sentinel://` URLs. They apply to all nodes of a cluster.
+   * @default {{}: verified with the runtime's certificate authorities}
+   */
   readonly tls?: TlsOptions;
+  /**
+   * Credentials and TLS of the Sentinels themselves, for `redis+sentinel://` URLs. `username` and `password` of the URL belong to the
+   * primary, and are never sent to a Sentinel. @default {none, and TLS as the URL says}
+   */
+  readonly sentinel?: SentinelOptions;
   /**
    * Unit of the timestamp in the first half of ids. Nanoseconds come from the clock of this machine. Since ids must increase,
    * nanosecond timestamps require a single writer per stream. @default {"milliseconds"}
@@ -79,17 +97,54 @@ export interface ConnectOptions {
   readonly reconnect?: ReconnectOptions;
   /** Limits for replies of the server. @default {the defaults of RespLimits} */
   readonly limits?: Pick<RespLimits, "bulk" | "elements" | "depth" | "reply">;
-  /** Decides whether to connect to a node that a cluster names. @default {all nodes} */
+  /**
+   * Returns the address at which a node is reached that a cluster or a Sentinel names, for example behind NAT or in containers.
+   * `undefined` means: as named. The nodes in the URL are not mapped. TLS verifies `tls.serverName`, or the host as it is named.
+   *
+   * If it throws or does not return an address, whatever goes to that node rejects with code `CONNECT`. @default {as named}
+   */
+  readonly mapNode?: (
+    host: string,
+    port: number,
+  ) => { readonly hostname: string; readonly port: number } | undefined;
+  /**
+   * Decides whether to connect to a node. It is called with the address that would be dialled, after `mapNode`, and for the
+   * nodes in the URL too. After `false`, an exception or any other result, the node is not dialled. Whatever goes there rejects with
+   * code `CONNECT`. @default {all nodes}
+   */
   readonly allowNode?: (host: string, port: number) => boolean;
   /** Cancels `connect`, which then rejects with the reason of the signal. It has no effect after that. */
   readonly signal?: AbortSignal;
+}
+
+/**
+ * How Sentinels are reached. Times are in milliseconds.
+ *
+ * @category Connecting
+ */
+export interface SentinelOptions {
+  /** Name of the ACL user on the Sentinels, or a function that returns it. It needs a password. @default {the default user} */
+  readonly username?: string | (() => string | Promise<string>);
+  /** Password on the Sentinels, or a function that returns it at each connection attempt. @default {none} */
+  readonly password?: string | (() => string | Promise<string>);
+  /**
+   * Whether Sentinels expect TLS, or their certificates and verification. `true` uses the option `tls` of `connect`.
+   * @default {whether the URL is rediss+sentinel://}
+   */
+  readonly tls?: boolean | TlsOptions;
 }
 
 /** The checked options of `connect`. */
 export interface ConnectSettings {
   /** The URL, with the password hidden. */
   readonly uri: string;
-  readonly endpoint: Endpoint;
+  /** The servers in the URL, at least one. If there are `sentinel` settings, the Sentinels. */
+  readonly endpoints: readonly Endpoint[];
+  /** How nodes are reached that a cluster or a Sentinel announces. */
+  readonly reach: ReachRules;
+  /** `undefined` without a Sentinel URL. */
+  readonly sentinel: SentinelSettings | undefined;
+  /** What connections to servers send. */
   readonly identification: Identification;
   readonly wait: boolean;
   readonly timeout: number;
@@ -98,6 +153,16 @@ export interface ConnectSettings {
   readonly messageField: string;
   readonly reconnect: Required<ReconnectOptions>;
   readonly limits: Required<RespLimits>;
+}
+
+/** The checked settings of a Sentinel URL. */
+export interface SentinelSettings {
+  /** The name by which the Sentinels know the primary. */
+  readonly name: string;
+  /** What connections to Sentinels send. */
+  readonly identification: Identification;
+  /** How Sentinels are reached that another one announces. */
+  readonly reach: ReachRules;
 }
 
 const NAMES = [
@@ -110,16 +175,18 @@ const NAMES = [
   "timeout",
   "cluster",
   "tls",
+  "sentinel",
   "timestampFormat",
   "messageField",
   "clientName",
   "reconnect",
   "limits",
+  "mapNode",
   "allowNode",
   "signal",
 ];
 
-/** Checks the URL and the options, and merges them. Throws `INVALID_URL`, `INVALID_OPTION` or `UNSUPPORTED`. */
+/** Checks the URL and the options, and merges them. Throws `INVALID_URL` or `INVALID_OPTION`. */
 export function connectSettings(uri: string | readonly string[], options: ConnectOptions): ConnectSettings {
   const url = parseStreamerUrl(uri);
   return checkFor("connect", () => mergedSettings(url, options));
@@ -128,45 +195,41 @@ export function connectSettings(uri: string | readonly string[], options: Connec
 function mergedSettings(url: StreamerUrl, options: ConnectOptions): ConnectSettings {
   checkNames("connect options", options, NAMES);
   checkSignal(options.signal);
-  const { tls = {}, cluster = "auto", messageField = "msg", clientName } = options;
-  if (cluster !== true && cluster !== false && cluster !== "auto") {
-    throw invalidOption("cluster", cluster, `true, false or "auto"`);
-  }
+  const { tls = {}, messageField = "msg", clientName } = options;
   const db = checkNumber("db", options.db, url.db ?? 0, { min: 0, max: 2 ** 31 - 1, integer: true });
-  const many = url.nodes.length > 1;
-  if (many && cluster === false) {
-    throw invalidOption("cluster", cluster, "true or omitted with several nodes");
-  }
-  if (db !== 0 && (many || cluster === true)) {
-    throw invalidOption("db", db, "0 with a cluster");
-  }
-  if (many || cluster === true) throw unsupportedMode("cluster");
+  const cluster = checkCluster(options.cluster, url, db);
   if (typeof messageField !== "string") throw invalidOption("messageField", messageField, "a string");
   if (clientName !== undefined && (typeof clientName !== "string" || !/^[!-~]{1,512}$/.test(clientName))) {
     throw invalidOption("clientName", clientName, "printable ASCII without spaces");
   }
-  if (options.allowNode !== undefined && typeof options.allowNode !== "function") {
-    throw invalidOption("allowNode", options.allowNode, "a function");
+  checkTls("tls", tls);
+  if (!url.tls && Object.keys(tls).length > 0) {
+    throw invalidOption("tls", tls, "omitted unless the URL is rediss:// or rediss+sentinel://");
   }
-  checkTls(tls, url);
-  const { username, password } = checkCredentials(options, url);
+  const { username = url.username, password = url.password } = options;
+  const credentials = checkCredentials("", username, password);
   const clientInfo = checkBoolean("clientInfo", options.clientInfo, true);
   if (!clientInfo && clientName !== undefined) {
     throw invalidOption("clientName", clientName, "omitted if clientInfo is false");
   }
+  const reach = reachRules(options, url.tls ? tls : undefined);
+  const identification: Identification = {
+    db,
+    protocol: checkProtocol(options.protocol),
+    clientInfo,
+    ...credentials,
+    ...(clientName === undefined ? {} : { clientName }),
+    libraryName: LIBRARY_NAME,
+    libraryVersion: LIBRARY_VERSION,
+  };
+  const sentinel = sentinelSettings(options, { url, identification, reach });
+  const seeds = sentinel?.reach ?? reach;
   return {
     uri: formatStreamerUrl({ ...url, username: shownUser(username), password: password && "hidden", db }),
-    endpoint: endpointOf(url.nodes[0], url.tls ? tls : undefined),
-    identification: {
-      db,
-      protocol: checkProtocol(options.protocol),
-      clientInfo,
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
-      ...(clientName === undefined ? {} : { clientName }),
-      libraryName: LIBRARY_NAME,
-      libraryVersion: LIBRARY_VERSION,
-    },
+    endpoints: url.nodes.map((node) => endpointOf(node, seeds.tls)),
+    reach,
+    sentinel,
+    identification,
     wait: checkBoolean("wait", options.wait, false),
     timeout: checkNumber("timeout", options.timeout, 10_000, { min: 1 }),
     cluster,
@@ -180,29 +243,53 @@ function mergedSettings(url: StreamerUrl, options: ConnectOptions): ConnectSetti
   };
 }
 
-/** The error of a server that is part of a cluster, or is a Sentinel. */
-export function unsupportedMode(mode: "cluster" | "sentinel", node?: string): StreamerError {
-  const place = node === undefined ? "" : ` to ${node}`;
-  const reason = mode === "sentinel"
-    ? "it is a Sentinel, which stores no streams. Sentinel is not supported yet: connect to the primary itself"
-    : "Redis Cluster is not supported yet. Use cluster: false for a single node";
-  return new StreamerError("UNSUPPORTED", `Cannot connect${place}: ${reason}`);
-}
-
-/** The credentials of the options or of the URL. A user name alone is refused, since it is unclear which user is meant. */
-function checkCredentials(options: ConnectOptions, url: StreamerUrl): Pick<Identification, "username" | "password"> {
-  const username = checkCredential("username", options.username) ?? url.username;
-  const password = checkCredential("password", options.password) ?? url.password;
-  if (username !== undefined && password === undefined) {
-    throw new OptionError("'password' must be given with a user name, got none");
+/** Whether the server is a cluster, checked against the URL and the database. */
+function checkCluster(cluster: ConnectOptions["cluster"] = "auto", url: StreamerUrl, db: number): boolean | "auto" {
+  if (cluster !== true && cluster !== false && cluster !== "auto") {
+    throw invalidOption("cluster", cluster, `true, false or "auto"`);
   }
-  return { username, password };
+  if (url.sentinelName !== undefined) {
+    if (cluster === true) throw invalidOption("cluster", cluster, "false or omitted with Sentinel");
+    return cluster;
+  }
+  const many = url.nodes.length > 1;
+  const isSocket = url.nodes.some(({ kind }) => kind === "unix");
+  if (isSocket && many) throw new OptionError("'uri' must be a single address with a unix socket, got several");
+  if (isSocket && cluster === true) throw invalidOption("cluster", cluster, "false or omitted with a unix socket");
+  if (many && cluster === false) throw invalidOption("cluster", cluster, "true or omitted with several nodes");
+  if (db !== 0 && (many || cluster === true)) throw invalidOption("db", db, "0 with a cluster");
+  return cluster;
 }
 
-/** Checks a credential. The error does not show the value, since it may be a secret. */
-function checkCredential(name: string, value: CredentialSource | undefined): CredentialSource | undefined {
-  if (value === undefined || typeof value === "string" || typeof value === "function") return value;
-  throw new OptionError(`'${name}' must be a string or a function that returns one`);
+/** The settings of the Sentinels. Errors never show their values, since they may be secrets. */
+function sentinelSettings(
+  options: ConnectOptions,
+  server: { readonly url: StreamerUrl; readonly identification: Identification; readonly reach: ReachRules },
+): SentinelSettings | undefined {
+  const { sentinel } = options;
+  const { sentinelName: name, tls: usesTls } = server.url;
+  if (name === undefined) {
+    if (sentinel === undefined) return undefined;
+    throw new OptionError("'sentinel' must be omitted unless the URL is redis+sentinel:// or rediss+sentinel://");
+  }
+  if (sentinel !== undefined && (typeof sentinel !== "object" || sentinel === null)) {
+    throw new OptionError("'sentinel' must be an object");
+  }
+  const { username, password, tls = usesTls } = sentinel ?? {};
+  checkNames("sentinel options", sentinel ?? {}, ["username", "password", "tls"]);
+  const isSwitch = typeof tls === "boolean";
+  if (!isSwitch) checkTls("sentinel.tls", tls);
+  const { username: _user, password: _password, ...shared } = server.identification;
+  return {
+    name,
+    identification: {
+      ...shared,
+      ...checkCredentials("sentinel.", username, password),
+      db: 0,
+      clientInfo: false, // Sentinels do not know all CLIENT commands
+    },
+    reach: reachRules(options, isSwitch ? (tls ? server.reach.tls ?? {} : undefined) : tls),
+  };
 }
 
 /** The user name for display. A user name that a function returns may change, and is not shown. */
@@ -210,44 +297,18 @@ function shownUser(username: CredentialSource | undefined): string | undefined {
   return typeof username === "function" ? undefined : username;
 }
 
-function checkProtocol(protocol: ConnectOptions["protocol"] = "auto"): 2 | 3 | "auto" {
-  if (protocol !== 2 && protocol !== 3 && protocol !== "auto") {
-    throw invalidOption("protocol", protocol, `2, 3 or "auto"`);
-  }
-  return protocol;
-}
-
-function checkTls(tls: TlsOptions, url: StreamerUrl): void {
-  if (typeof tls !== "object" || tls === null) throw new OptionError("'tls' must be an object"); // its value may be a key
-  checkNames("tls options", tls, ["caCerts", "cert", "key", "serverName", "insecure"]);
-  if (!url.tls && Object.keys(tls).length > 0) {
-    throw invalidOption("tls", tls, "omitted unless the URL is rediss://");
-  }
-  if ((tls.cert === undefined) !== (tls.key === undefined)) {
-    const missing = tls.cert === undefined ? "cert" : "key";
-    throw new OptionError(`'tls.${missing}' must be given, since the other half of the client certificate is`);
-  }
-  if (tls.insecure !== undefined && typeof tls.insecure !== "boolean") {
-    throw invalidOption("tls.insecure", tls.insecure, "true or false");
-  }
-}
-
-function checkReplyLimits(limits: NonNullable<ConnectOptions["limits"]>): Required<RespLimits> {
-  checkNames("limits", limits, ["bulk", "elements", "depth", "reply"]);
-  return checkLimits(limits);
-}
-
-function checkReconnect(options: ReconnectOptions): Required<ReconnectOptions> {
-  checkNames("reconnect options", options, ["initialDelay", "maxDelay", "maxAttempts"]);
-  const initialDelay = checkNumber("reconnect.initialDelay", options.initialDelay, 50, { min: 1 });
-  return {
-    initialDelay,
-    maxDelay: checkNumber("reconnect.maxDelay", options.maxDelay, Math.max(2_000, initialDelay), { min: initialDelay }),
-    maxAttempts: checkNumber("reconnect.maxAttempts", options.maxAttempts, Infinity, { min: 0 }),
-  };
-}
-
 function endpointOf(node: UrlNode, tls: TlsOptions | undefined): Endpoint {
   if (node.kind === "unix") return node;
   return tls === undefined ? node : { ...node, tls };
+}
+
+/** The error of a server that is part of a cluster, or is a Sentinel. */
+export function unsupportedMode(mode: "cluster" | "sentinel", place?: string): StreamerError {
+  if (mode === "sentinel") {
+    const reason =
+      "it is a Sentinel, which stores no streams. Use redis+sentinel://host:port/name, with the name of the primary";
+    return new ConnectError("CONNECT", reason, { final: true, place });
+  }
+  const reason = "Redis Cluster is not supported yet. Use cluster: false for a single node";
+  return new ConnectError("UNSUPPORTED", reason, { final: true, place });
 }

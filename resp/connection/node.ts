@@ -34,6 +34,8 @@ export interface RedisNodeOptions {
   readonly limits: Required<RespLimits>;
   readonly clock: Clock;
   readonly events: NodeEvents;
+  /** Adds to the error of a failed attempt, such as which server has announced this one. @default {the error as it is} */
+  readonly explain?: (failure: ConnectError) => ConnectError;
 }
 
 /** A connection that is ready for commands. */
@@ -146,7 +148,8 @@ export class RedisNode {
       this.#refusalIsOver();
       return { pipeline, node: this, info };
     } catch (error) {
-      const failure = attempt.signal.aborted ? attempt.signal.reason : this.#failure(error, signs());
+      const failed = attempt.signal.aborted ? attempt.signal.reason : this.#failure(error, signs());
+      const failure = signal.aborted || asking ? failed : this.#explained(failed);
       pipeline.end(new StreamerError("DISCONNECTED", "The handshake failed"));
       if (!signal.aborted) this.#noteRefusal(failure);
       throw failure;
@@ -201,6 +204,11 @@ export class RedisNode {
     }
     const code = error instanceof StreamerError && error.code === "TIMEOUT" ? "TIMEOUT" : "CONNECT";
     return new ConnectError(code, whyFailed(error, signs), { final: false, cause: error, place: this.name });
+  }
+
+  #explained(failure: unknown): unknown {
+    const { explain } = this.#options;
+    return explain !== undefined && failure instanceof ConnectError ? explain(failure) : failure;
   }
 
   /** If credentials were accepted once and may change, a refusal is not final. */

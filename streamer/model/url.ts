@@ -13,20 +13,25 @@ export type UrlNode =
 /** The parts of a server URL. */
 export interface StreamerUrl {
   readonly tls: boolean;
+  /** The servers. If there is a `sentinelName`, the Sentinels. */
   readonly nodes: readonly UrlNode[];
+  /** The name by which Sentinels know the primary. */
+  readonly sentinelName?: string;
   readonly username?: string;
   readonly password?: string;
   readonly db?: number;
 }
 
 const DEFAULT_PORT = 6379;
-const START = "the URL must start with redis://, rediss:// or redis+unix://";
+const DEFAULT_SENTINEL_PORT = 26379;
+const START = "the URL must start with redis://, rediss://, redis+unix:// or redis+sentinel://";
 const HIDDEN = "***";
 
 /**
- * Parses one URL with one or several nodes, or several URLs with the same protocol, credentials and database.
+ * Parses one URL with one or several nodes, or several URLs with the same protocol, credentials, database and Sentinel name. A unix
+ * socket and a TCP address count as the same protocol here.
  *
- * @throws {StreamerError} `INVALID_URL`, or `UNSUPPORTED` for Sentinel.
+ * @throws {StreamerError} `INVALID_URL`.
  */
 export function parseStreamerUrl(uri: string | readonly string[]): StreamerUrl {
   const urls = typeof uri === "string" ? [uri] : uri;
@@ -36,13 +41,12 @@ export function parseStreamerUrl(uri: string | readonly string[]): StreamerUrl {
   const parsed = urls.map(parseOne);
   const [first, ...others] = parsed;
   for (const other of others) {
-    const kinds = first.nodes[0].kind === "tcp" && other.nodes[0].kind === "tcp"; // a unix socket is one server
-    const same = kinds && other.tls === first.tls && other.db === first.db && other.username === first.username &&
-      other.password === first.password;
+    const same = other.tls === first.tls && other.db === first.db && other.username === first.username &&
+      other.password === first.password && other.sentinelName === first.sentinelName;
     if (!same) {
       throw new UrlError(
         shortened(urls.map(hidePassword).join(" ")),
-        "all URLs need the same protocol, credentials and database",
+        "all URLs need the same protocol, credentials, database and Sentinel name",
       );
     }
   }
@@ -61,26 +65,52 @@ function parseOne(url: string): StreamerUrl {
     case "redis+unix":
       return parseUnix(url, rest);
     case "redis+sentinel":
-      throw new StreamerError("UNSUPPORTED", "redis+sentinel:// URLs are not supported yet");
+      return parseSentinel(url, rest, false);
+    case "rediss+sentinel":
+      return parseSentinel(url, rest, true);
     default:
       throw invalid(START, url);
   }
 }
 
 function parseTcp(url: string, rest: string, tls: boolean): StreamerUrl {
-  if (rest.includes("#")) throw invalid("a fragment (#) is not allowed", url);
-  if (rest.includes("?")) throw invalid("a query (?) is not allowed", url);
-  const slash = rest.indexOf("/");
-  const authority = slash < 0 ? rest : rest.slice(0, slash);
-  const path = slash < 0 ? "" : rest.slice(slash + 1);
-  if (path !== "" && !/^[0-9]{1,9}$/.test(path)) throw invalid("the path must be a database number", url);
+  const { authority, path } = splitPath(url, rest);
+  if (path !== "" && !DATABASE.test(path)) throw invalid("the path must be a database number", url);
   const { credentials, hosts } = splitAuthority(url, authority);
   return {
     tls,
-    nodes: hosts.split(",").map((host) => parseHost(url, host)),
+    nodes: hosts.split(",").map((host) => parseHost(url, host, DEFAULT_PORT)),
     ...credentials,
     ...(path === "" ? {} : { db: Number(path) }),
   };
+}
+
+function parseSentinel(url: string, rest: string, tls: boolean): StreamerUrl {
+  const { authority, path } = splitPath(url, rest);
+  if (path.includes("@")) throw invalid("an @ in the name of the primary must be written as %40", url); // or a / in a password
+  const [name, db, ...more] = path.split("/");
+  if (name === "") throw invalid("the name of the primary is missing, as in redis+sentinel://host/name", url);
+  if (more.length > 0 || (db !== undefined && !DATABASE.test(db))) {
+    throw invalid("the path must be /name or /name/database", url);
+  }
+  const { credentials, hosts } = splitAuthority(url, authority);
+  return {
+    tls,
+    nodes: hosts.split(",").map((host) => parseHost(url, host, DEFAULT_SENTINEL_PORT)),
+    sentinelName: decode(url, name),
+    ...credentials,
+    ...(db === undefined ? {} : { db: Number(db) }),
+  };
+}
+
+const DATABASE = /^[0-9]{1,9}$/;
+
+/** The parts before and after the first slash. */
+function splitPath(url: string, rest: string): { readonly authority: string; readonly path: string } {
+  if (rest.includes("#")) throw invalid("a fragment (#) is not allowed", url);
+  if (rest.includes("?")) throw invalid("a query (?) is not allowed", url);
+  const slash = rest.indexOf("/");
+  return slash < 0 ? { authority: rest, path: "" } : { authority: rest.slice(0, slash), path: rest.slice(slash + 1) };
 }
 
 function parseUnix(url: string, rest: string): StreamerUrl {
@@ -120,12 +150,12 @@ function splitAuthority(url: string, authority: string): Authority {
   };
 }
 
-function parseHost(url: string, host: string): UrlNode {
+function parseHost(url: string, host: string, defaultPort: number): UrlNode {
   const match = /^(?:\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]|([^:[\]@\s/\\%]+))(?::([0-9]*))?$/.exec(host);
   if (match === null) throw invalid("each node must be a host, or a host and a port", url);
   const hostname = match[1] ?? match[2];
   if (match[1] !== undefined && !match[1].includes(":")) throw invalid("only an IPv6 address may be in brackets", url);
-  const port = match[3] === undefined ? DEFAULT_PORT : Number(match[3]);
+  const port = match[3] === undefined ? defaultPort : Number(match[3]);
   if (match[3] === "" || port < 1 || port > 65535) throw invalid("the port must be from 1 to 65535", url);
   return { kind: "tcp", hostname, port };
 }
@@ -202,7 +232,9 @@ export function formatStreamerUrl(url: StreamerUrl): string {
     return `redis+unix://${userinfo}${encodeURI(first.path)}${url.db ? `?db=${url.db}` : ""}`;
   }
   const hosts = url.nodes.map((node) => node.kind === "unix" ? node.path : formatHost(node.hostname, node.port));
-  return `${url.tls ? "rediss" : "redis"}://${userinfo}${hosts.join(",")}${url.db ? `/${url.db}` : ""}`;
+  const protocol = `${url.tls ? "rediss" : "redis"}${url.sentinelName === undefined ? "" : "+sentinel"}`;
+  const name = url.sentinelName === undefined ? "" : `/${encodeURIComponent(url.sentinelName)}`;
+  return `${protocol}://${userinfo}${hosts.join(",")}${name}${url.db ? `/${url.db}` : ""}`;
 }
 
 function formatHost(hostname: string, port: number): string {
@@ -226,6 +258,8 @@ export interface ParsedStreamUrl {
  *
  * The part after the nodes is `/[db/]streams`. A database is the first of two segments and numeric, so `redis://host/0` is
  * a stream named `0`. Stream keys are separated by commas and then percent-decoded: write a `/` in a key as `%2F`.
+ *
+ * With Sentinel it is `/name[/db]/streams`, as in `redis+sentinel://host/mymaster/orders`.
  *
  * @example
  * ```ts
@@ -251,17 +285,32 @@ export class StreamUrl {
     if (/[?#]/.test(url)) throw invalid("a query (?) or a fragment (#) is not allowed", url);
     const slash = url.indexOf("/", Math.max(scheme.length, url.lastIndexOf("@") + 1));
     if (slash < 0) throw invalid("stream keys are missing, as in redis://host/orders", url);
+    const isSentinel = SENTINEL.test(scheme);
     const segments = url.slice(slash + 1).split("/");
-    if (segments.length > 2) throw invalid("the path must be /streams or /database/streams", url);
-    const streams = segments[segments.length - 1];
-    if (segments.length === 2 && !/^[0-9]{1,9}$/.test(segments[0])) {
-      throw invalid("the first of two path segments must be a database number", url);
+    const server = isSentinel ? segments.splice(0, 1) : []; // the name of the primary
+    if (segments.length === 0) throw invalid("stream keys are missing, as in redis+sentinel://host/name/orders", url);
+    if (segments.length > 2) {
+      const name = isSentinel ? "/name" : "";
+      throw invalid(`the path must be ${name}/streams or ${name}/database/streams`, url);
     }
-    const uri = url.slice(0, slash) + (segments.length === 2 ? `/${segments[0]}` : "");
+    const streams = segments[segments.length - 1];
+    if (segments.length === 2 && !DATABASE.test(segments[0])) {
+      throw invalid("the segment before the streams must be a database number", url);
+    }
+    if (segments.length === 2) server.push(segments[0]);
+    const uri = [url.slice(0, slash), ...server].join("/");
     parseStreamerUrl(uri);
     const names = streams === "" ? [] : streams.split(",");
     return guarded({ uri, streamKeys: names.map((name) => checkStreamKey(decode(url, name))) });
   }
+}
+
+const SENTINEL = /^rediss?\+sentinel:/i;
+
+/** Whether a URL names streams after the server. The URL need not be valid. */
+export function hasStreamPart(url: string): boolean {
+  const place = url.slice(Math.max(url.indexOf("://") + 3, url.lastIndexOf("@") + 1));
+  return place.split("/").length > (SENTINEL.test(url) ? 2 : 1);
 }
 
 /** A parsed URL that hides its password in `console.log` and in JSON. */

@@ -1,6 +1,7 @@
 // The error of a connection that could not be established.
 
 import { StreamerError } from "../../errors.ts";
+import { TransportError } from "../../transport/transport.ts";
 
 /** The codes of a {@linkcode ConnectError}. */
 export type ConnectErrorCode = "CONNECT" | "AUTH" | "TIMEOUT" | "UNSUPPORTED";
@@ -31,6 +32,16 @@ export class ConnectError extends StreamerError {
   /** Whether another attempt cannot succeed. */
   get final(): boolean {
     return this.#final;
+  }
+
+  /**
+   * What may have to change for another attempt to succeed: the `"address"`, since nothing answers there, or the `"name"` that the
+   * certificate must contain. `undefined` if neither helps.
+   */
+  get suspect(): "address" | "name" | undefined {
+    const kind = this.cause instanceof TransportError ? this.cause.kind : undefined;
+    if (kind === "certificate") return "name";
+    return kind === "connect" || kind === "forbidden" || this.code === "TIMEOUT" ? "address" : undefined;
   }
 
   /** The same error with the server's address in its text, unless it has one. */

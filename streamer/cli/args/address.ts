@@ -3,7 +3,7 @@
 import type { ConnectOptions } from "../../connect_options.ts";
 import type { TimestampFormat } from "../../model/id.ts";
 import { checkStreamKey } from "../../model/key.ts";
-import { hidePassword, parseStreamerUrl, StreamUrl } from "../../model/url.ts";
+import { hasStreamPart, hidePassword, parseStreamerUrl, StreamUrl } from "../../model/url.ts";
 import type { Given } from "./arguments.ts";
 import { CommandError, sentence, UsageError } from "../failure.ts";
 import type { System } from "../system.ts";
@@ -78,8 +78,7 @@ function splitUrl(location: string): Place {
     );
   }
   const origin = "argument";
-  const authority = location.slice(Math.max(location.indexOf("://") + 3, location.lastIndexOf("@") + 1));
-  if (authority.includes("/")) return { ...StreamUrl.parse(location), origin };
+  if (hasStreamPart(location)) return { ...StreamUrl.parse(location), origin };
   parseStreamerUrl(location);
   return { uri: location, origin, streamKeys: [] };
 }

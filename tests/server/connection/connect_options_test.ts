@@ -42,6 +42,8 @@ const refusedByConnect: readonly (readonly [string, Loose])[] = [
   ["limits.depth", { limits: { depth: 1.5 } }],
   ["limits.reply", { limits: { reply: -1 } }],
   ["allowNode", { allowNode: true }],
+  ["mapNode", { mapNode: {} }],
+  ["sentinel", { sentinel: {} }], // the url is no redis+sentinel://
   ["password", { password: 7 }],
   ["username", { username: {} }],
   ["password", { password: null }],
@@ -117,6 +119,55 @@ test("a database together with a cluster is refused, and so are several nodes wi
   for (const [url, options] of cases) {
     assertEquals((await assertRejects(() => connect(url, options), StreamerError)).code, "INVALID_OPTION", url);
   }
+});
+
+test("cluster: true with Sentinel is refused, and so are unix sockets of a cluster", async () => {
+  const cases: readonly (readonly [string | string[], ConnectOptions])[] = [
+    ["redis+sentinel://a/name", { cluster: true }],
+    ["redis+unix:///s", { cluster: true }],
+    [["redis+unix:///s", "redis+unix:///t"], {}],
+    [["redis://a", "redis+unix:///t"], {}],
+  ];
+  for (const [url, options] of cases) {
+    assertEquals((await assertRejects(() => connect(url, options), StreamerError)).code, "INVALID_OPTION", String(url));
+  }
+});
+
+const refusedWithSentinel: readonly (readonly [string, Loose])[] = [
+  ["sentinel", { sentinel: null }],
+  ["sentinel", { sentinel: "secret-canary" }],
+  ["name", { sentinel: { name: "mymaster" } }],
+  ["sentinel.password", { sentinel: { password: ["secret-canary"] } }],
+  ["sentinel.username", { sentinel: { username: 7, password: "secret-canary" } }],
+  ["sentinel.password", { sentinel: { username: "secret-canary" } }],
+  ["sentinel.tls", { sentinel: { tls: "secret-canary" } }],
+  ["sentinel.tls", { sentinel: { tls: null } }],
+  ["sentinel.tls.cert", { sentinel: { tls: { key: "secret-canary" } } }],
+  ["sentinel.tls.insecure", { sentinel: { tls: { insecure: 1 } } }],
+  ["tls", { tls: { insecure: true } }], // for the primary, whose url is no rediss+sentinel://
+  ["password", { username: "app", sentinel: { password: "secret-canary" } }],
+];
+
+for (const [name, options] of refusedWithSentinel) {
+  test(`connect through Sentinel refuses ${JSON.stringify(options)}, naming ${name}`, async () => {
+    const uri = "redis+sentinel://127.0.0.1:1/mymaster";
+    // as: a value that a program without types may pass
+    const error = await assertRejects(() => connect(uri, options as ConnectOptions), StreamerError);
+    assertEquals(error.code, "INVALID_OPTION");
+    assertStringIncludes(error.message, name);
+    assert(!error.message.includes("canary"), error.message);
+  });
+}
+
+test("a seed that allowNode does not allow is never dialled", async () => {
+  await using fake = await startFakeServer(() => {});
+  const asked: unknown[] = [];
+  const allowNode = (...address: unknown[]) => asked.push(address) > 1;
+  const error = await assertRejects(() => connect(fake.url, { allowNode }), StreamerError);
+  assertEquals(error.code, "CONNECT");
+  assertStringIncludes(error.message, "allowNode");
+  assertEquals(asked, [["127.0.0.1", fake.port]]);
+  assertEquals(fake.peers.length, 0);
 });
 
 test("an invalid URL rejects the promise with INVALID_URL, and does not throw", async () => {

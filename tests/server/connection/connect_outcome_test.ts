@@ -201,11 +201,11 @@ for (const code of ["LOADING", "MASTERDOWN", "BUSY", "CLUSTERDOWN"]) {
   });
 }
 
-test("a cluster and a sentinel are not supported yet: UNSUPPORTED, and the socket is closed", async () => {
-  for (const mode of ["cluster", "sentinel"]) {
+test("a cluster is not supported yet: UNSUPPORTED. A Sentinel: CONNECT. The socket is closed", async () => {
+  for (const [mode, code] of [["cluster", "UNSUPPORTED"], ["sentinel", "CONNECT"]]) {
     const HELLO = `%2\r\n$5\r\nproto\r\n:3\r\n$4\r\nmode\r\n$${mode.length}\r\n${mode}\r\n`;
     const error = await failureAgainst(async (peer) => void await peer.serve({ ...handshake, HELLO }));
-    assertEquals(error.code, "UNSUPPORTED");
+    assertEquals(error.code, code);
   }
   assertEquals((await failure("redis://a:1,b:2")).code, "UNSUPPORTED");
   assertEquals((await failure("redis://a:1", { cluster: true })).code, "UNSUPPORTED");

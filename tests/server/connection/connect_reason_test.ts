@@ -102,9 +102,9 @@ test("a Sentinel is named as such", async () => {
     await using sentinel = await startServer({ args: [config, "--sentinel"] }).catch(() => undefined);
     if (sentinel === undefined) return; // a server whose arguments cannot be in this order
     const error = await failure(sentinel.url);
-    assertEquals(error.code, "UNSUPPORTED");
+    assertEquals(error.code, "CONNECT");
     assertStringIncludes(error.message, "it is a Sentinel, which stores no streams");
-    assertStringIncludes(error.message, "connect to the primary itself");
+    assertStringIncludes(error.message, "redis+sentinel://host:port/name");
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

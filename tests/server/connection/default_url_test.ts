@@ -53,7 +53,7 @@ test("an invalid REDIS_URL rejects at once, by name and without the password", a
   );
   assertEquals(
     await connected("localhost:6379"),
-    'INVALID_URL Invalid URL "localhost:6379" in REDIS_URL: the URL must start with redis://, rediss:// or redis+unix://',
+    'INVALID_URL Invalid URL "localhost:6379" in REDIS_URL: the URL must start with redis://, rediss://, redis+unix:// or redis+sentinel://',
   );
 });
 

@@ -19,6 +19,7 @@ import { test } from "../../support/runner.ts";
 const TYPES: Readonly<Record<string, readonly string[]>> = {
   "connect": ["ConnectOptions"],
   "tls": ["TlsOptions"],
+  "sentinel": ["SentinelOptions"],
   "reconnect": ["ReconnectOptions"],
   "createProducer and createGenericProducer": ["ProducerOptions"],
   "send and sendTo": ["SendOptions"],

@@ -54,6 +54,20 @@ const accepted: Readonly<Record<string, unknown>> = {
     username: "u",
     password: "p",
   },
+  "redis+sentinel://s1/mymaster": { tls: false, nodes: [tcp("s1", 26379)], sentinelName: "mymaster" },
+  "REDIS+Sentinel://s1:7,s2/a%2Fb%40c/2": {
+    tls: false,
+    nodes: [tcp("s1", 7), tcp("s2", 26379)],
+    sentinelName: "a/b@c",
+    db: 2,
+  },
+  "rediss+sentinel://u:p@[::1],s2:1/0": {
+    tls: true,
+    nodes: [tcp("::1", 26379), tcp("s2", 1)],
+    sentinelName: "0",
+    username: "u",
+    password: "p",
+  },
 };
 
 for (const [uri, parts] of Object.entries(accepted)) {
@@ -126,6 +140,23 @@ const wrong = [
   "redis+unix:///s?other=1",
   "redis+unix:///s#f",
   "redis+unix:///s?",
+  "redis+sentinel://",
+  "redis+sentinel://s1",
+  "redis+sentinel://s1/",
+  "redis+sentinel://s1//0",
+  "redis+sentinel://s1/name/",
+  "redis+sentinel://s1/name/db",
+  "redis+sentinel://s1/name/-1",
+  "redis+sentinel://s1/name/1/2",
+  "redis+sentinel://s1/name/1/",
+  "redis+sentinel://s1/na%zzme",
+  "redis+sentinel://s1/name?x",
+  "redis+sentinel://s1/name#x",
+  "redis+sentinel:///name",
+  "redis+sentinel://s1,/name",
+  "redis+sentinel://s1:0/name",
+  "redis+sentinel://user:1/2@s1/name", // a slash in the password
+  "redis+sentinel+unix:///s/name",
 ];
 
 for (const uri of wrong) {
@@ -141,10 +172,14 @@ test("a value that is neither a string nor a list of strings is refused with INV
 });
 
 test("URLs of one list that differ in protocol, credentials or database are refused", () => {
-  for (const other of ["rediss://b", "redis://u:p@b", "redis://b/1", "redis+unix:///s"]) refused(["redis://a", other]);
+  for (const other of ["rediss://b", "redis://u:p@b", "redis://b/1", "redis+sentinel://b/n"]) {
+    refused(["redis://a", other]);
+  }
+  for (const other of ["redis+sentinel://b/m", "redis+sentinel://b/n/1", "rediss+sentinel://b/n"]) {
+    refused(["redis+sentinel://a/n", other]);
+  }
+  assertEquals(parseStreamerUrl(["redis+sentinel://a/n", "redis+sentinel://b/n"]).nodes.length, 2);
 });
-
-test("sentinel URLs are reserved", () => void refused("redis+sentinel://host", "UNSUPPORTED"));
 
 test("no refusal shows a password, wherever the fault is", () => {
   const CANARY = "Canary-7f3a";
@@ -164,6 +199,9 @@ test("no refusal shows a password, wherever the fault is", () => {
     `redis+unix://:${CANARY}@relative`,
     `redis+unix:///s?db=${1}#@`,
     `redis+sentinel://u:${CANARY}@host`,
+    `redis+sentinel://u:${CANARY}@host/name/x`,
+    `redis+sentinel://u:1/${CANARY}@host/name`,
+    `rediss+sentinel://:${CANARY}@/name`,
     `redis://u:${CANARY}@${"h".repeat(500)} `,
   ];
   for (const uri of urls) {
@@ -187,6 +225,8 @@ test("a URL is shown with its password hidden and without default parts", () => 
   assertEquals(shown("rediss://[::1]:7/0"), "rediss://[::1]:7");
   assertEquals(shown("redis+unix://u:secret@/a%20b?db=3"), "redis+unix://u:***@/a%20b?db=3");
   assertEquals(shown("redis://a:1,b:2"), "redis://a:1,b:2");
+  assertEquals(shown("redis+sentinel://u:secret@a,b:1/n%40me/0"), "redis+sentinel://u:***@a:26379,b:1/n%40me");
+  assertEquals(shown("rediss+sentinel://:secret@[::1]/name/2"), "rediss+sentinel://:***@[::1]:26379/name/2");
   assertEquals(hidePassword("no url at all"), "no url at all");
 });
 
@@ -202,6 +242,10 @@ test("a stream URL has the server's URL and the streams after it", () => {
     "redis://u:p%40@a:1,b:2/3/x%2Fy,z": { uri: "redis://u:p%40@a:1,b:2/3", streamKeys: ["x/y", "z"] },
     "rediss://[::1]:7/a.b_c-d:e": { uri: "rediss://[::1]:7", streamKeys: ["a.b_c-d:e"] },
     "redis://host/%7Btag%7D.x": { uri: "redis://host", streamKeys: ["{tag}.x"] },
+    "redis+sentinel://a,b:1/name/orders": { uri: "redis+sentinel://a,b:1/name", streamKeys: ["orders"] },
+    "redis+sentinel://u:p@a/name/2/x,y": { uri: "redis+sentinel://u:p@a/name/2", streamKeys: ["x", "y"] },
+    "rediss+sentinel://a/name/2": { uri: "rediss+sentinel://a/name", streamKeys: ["2"] },
+    "redis+sentinel://a/name/": { uri: "redis+sentinel://a/name", streamKeys: [] },
   };
   for (const [url, parsed] of Object.entries(cases)) assertEquals<unknown>({ ...StreamUrl.parse(url) }, parsed, url);
 });
@@ -213,6 +257,11 @@ test("a URL without a stream part, or with a wrong one, is refused", () => {
     "redis:///orders": "INVALID_URL",
     "redis://host/x/orders": "INVALID_URL",
     "redis://host/1/2/orders": "INVALID_URL",
+    "redis+sentinel://host": "INVALID_URL",
+    "redis+sentinel://host/name": "INVALID_URL",
+    "redis+sentinel://host//orders": "INVALID_URL",
+    "redis+sentinel://host/name/db/orders": "INVALID_URL",
+    "redis+sentinel://host/name/1/2/orders": "INVALID_URL",
     "redis://host/orders?x": "INVALID_URL",
     "redis://host/orders#x": "INVALID_URL",
     "redis://host/a%zz": "INVALID_URL",
