@@ -51,6 +51,15 @@ export class UnreachableError extends StreamerError {
   }
 }
 
+/** The command waits no longer for this connection, since its destination is elsewhere now. It was not executed. */
+export class RecalledError extends StreamerError {
+  static override readonly name = "StreamerError";
+
+  constructor({ name, failure }: Destination) {
+    super("DISCONNECTED", `The command no longer waits for ${name}`, { cause: failure });
+  }
+}
+
 /** A connection for commands that are awaited one by one. */
 export class CommandLane {
   readonly #destination: Destination;
@@ -165,6 +174,23 @@ export class CommandLane {
     } finally {
       this.#seekers.delete(seeker);
       signal.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Whether no command and no caller waits for it. */
+  get isIdle(): boolean {
+    return this.#waiting === 0 && this.#seekers.size === 0;
+  }
+
+  /**
+   * Rejects the commands that wait for a connection and for which `concerns` returns true, with {@linkcode RecalledError}: they were not
+   * executed, or can be repeated. Commands in flight are not affected.
+   */
+  recall(concerns: (command: Command<unknown>) => boolean): void {
+    for (const request of [...this.#queue]) {
+      if (!concerns(request.command)) continue;
+      this.#queue.delete(request);
+      request.reject(new RecalledError(this.#destination));
     }
   }
 

@@ -26,6 +26,12 @@ export interface NodeEvents extends WaitingListener {
 /** Options of {@linkcode RedisNode}. */
 export interface RedisNodeOptions {
   readonly endpoint: Endpoint;
+  /** The node's name in events and errors. @default {its address} */
+  readonly name?: string;
+  /** The id that the node must have in its cluster. `undefined` if any server will do. Asked at each attempt. */
+  readonly nodeId?: () => string | undefined;
+  /** Reports commands that are retried for long. @default {a new one} */
+  readonly waits?: WaitingWatch;
   readonly dial: Dial;
   readonly identification: Identification;
   /** Milliseconds for credential functions, dialling and handshake together, and the longest silence of a server that has to answer. */
@@ -49,8 +55,9 @@ export interface OpenConnection {
 /** One server, to which connections are opened. */
 export class RedisNode {
   readonly #options: RedisNodeOptions;
-  /** The address, without credentials. */
+  /** Its address without credentials, or the name that it was given. */
   readonly name: string;
+  readonly #place: string; // for errors
   /** Decides when a lost connection may be tried again. */
   readonly gate: ReconnectGate;
   /** The state of its role, which all connections share. */
@@ -64,10 +71,12 @@ export class RedisNode {
 
   constructor(options: RedisNodeOptions) {
     this.#options = options;
-    this.name = endpointName(options.endpoint);
+    const address = endpointName(options.endpoint);
+    this.name = options.name ?? address;
+    this.#place = this.name === address ? address : `${this.name} (dialled as ${address})`;
     const { reconnect, clock, events } = options;
     this.demotions = new Demotions(reconnect, clock);
-    this.waits = new WaitingWatch(this.name, clock, events);
+    this.waits = options.waits ?? new WaitingWatch(this.name, clock, events);
     this.gate = new ReconnectGate(reconnect, clock, (retry) => {
       this.#lastFailure = retry.cause;
       events.reconnect({ node: this.name, ...retry });
@@ -134,7 +143,7 @@ export class RedisNode {
     const stop = () => pipeline.end(new StreamerError("DISCONNECTED", "The connection attempt was cancelled"));
     attempt.signal.addEventListener("abort", stop, { once: true });
     try {
-      const credentials = await askCredentials(identification, attempt.signal);
+      const credentials = { ...await askCredentials(identification, attempt.signal), nodeId: this.#options.nodeId?.() };
       asking = false;
       const ready = handshake(pipeline, credentials);
       ready.catch(() => {}); // it fails together with dialling, whose error says more
@@ -187,12 +196,12 @@ export class RedisNode {
   #late(asking: boolean, signs: AttemptSigns): ConnectError {
     const unanswered = `a credential function did not return within ${this.timeout} ms`;
     const reason = asking ? unanswered : whyLate(signs);
-    return new ConnectError("TIMEOUT", reason, { final: false, place: this.name });
+    return new ConnectError("TIMEOUT", reason, { final: false, place: this.#place });
   }
 
   #failure(error: unknown, signs: AttemptSigns): StreamerError {
-    if (error instanceof ConnectError) return this.#softened(error.at(this.name));
-    if (error instanceof RedisError) return this.#softened(refusal(error).at(this.name));
+    if (error instanceof ConnectError) return this.#softened(error.at(this.#place));
+    if (error instanceof RedisError) return this.#softened(refusal(error).at(this.#place));
     // With TLS 1.3 a client's certificate is refused only after the transport is open, which ends the pipeline.
     if (error instanceof StreamerError && error.cause instanceof TransportError) {
       return this.#failure(error.cause, signs);
@@ -200,10 +209,10 @@ export class RedisNode {
     if (error instanceof TransportError) {
       const final = error.kind === "certificate" || error.kind === "unsupported" || error.kind === "denied";
       const code = error.kind === "unsupported" ? "UNSUPPORTED" : "CONNECT";
-      return new ConnectError(code, error.reason, { final, cause: error, place: this.name });
+      return new ConnectError(code, error.reason, { final, cause: error, place: this.#place });
     }
     const code = error instanceof StreamerError && error.code === "TIMEOUT" ? "TIMEOUT" : "CONNECT";
-    return new ConnectError(code, whyFailed(error, signs), { final: false, cause: error, place: this.name });
+    return new ConnectError(code, whyFailed(error, signs), { final: false, cause: error, place: this.#place });
   }
 
   #explained(failure: unknown): unknown {

@@ -33,6 +33,17 @@ export class NodeLanes {
     return this.#usual().connection(options);
   }
 
+  /** Whether no command waits. */
+  get isIdle(): boolean {
+    return (this.#lane?.isIdle ?? true) && (this.#large?.isIdle ?? true);
+  }
+
+  /** Rejects commands that wait for a connection, with a `RecalledError`. */
+  recall(concerns: (command: Command<unknown>) => boolean): void {
+    this.#lane?.recall(concerns);
+    this.#large?.recall(concerns);
+  }
+
   /** Closes the connections. Waiting commands reject with `DISCONNECTED`. A second call does nothing. */
   close(): void {
     this.#closed = true;

@@ -30,6 +30,20 @@ export interface Redirect {
   readonly asking: boolean;
 }
 
+/**
+ * A primary: a server that owns slots.
+ *
+ * @category Connecting
+ */
+export interface NodeStats {
+  /** Its address, without credentials, as in the events. */
+  readonly name: string;
+  /** The number of slots that it owns: 16,384 for a standalone server. */
+  readonly slots: number;
+  /** Open connections to it, of producers, consumers and everything else. */
+  readonly connections: number;
+}
+
 /** Slots whose node has changed. `nodeOf` returns the new node before listeners are called. */
 export interface RouteChange {
   readonly slots: readonly number[] | "all";
@@ -50,6 +64,8 @@ export interface Router {
   nodeOf(slot: number): NodeName;
   /** All nodes that own slots now. */
   primaries(): readonly NodeName[];
+  /** The same nodes, with their slots and open connections. */
+  nodes(): readonly NodeStats[];
   /** The destination of connections to a node. */
   destination(node: NodeName): Destination;
   /** Runs a command on the node that owns its key, following redirects. One without a key goes to any primary. */
@@ -58,8 +74,11 @@ export interface Router {
   runOn<T>(node: NodeName, command: Command<T>, options?: RouteOptions): Promise<T>;
   /** Returns the connection of this node on which commands never block, now or after a reconnect. */
   connection(node: NodeName, options: { readonly signal: AbortSignal }): Promise<OpenConnection>;
-  /** The target of a refusal of the class `redirect`. `undefined` if it has no valid target: the same node is used again. */
-  redirected(slot: number, refusal: RedisError): Redirect | undefined;
+  /**
+   * The target of a refusal of the class `redirect`, which this node has answered. `undefined` if it has no valid target, or names the
+   * node that has answered: the same node is used again, after a delay.
+   */
+  redirected(slot: number, refusal: RedisError, from: NodeName): Redirect | undefined;
   /** Adds a listener, which is called after each change. Returns a function that removes it. */
   onChange(listener: (change: RouteChange) => void): () => void;
   /** The name and version of a node's server, as in `"redis 8.0.6"`, of its latest connection. `undefined` if it does not report it. */

@@ -7,8 +7,20 @@ import type { Destination } from "../../resp/connection/destination.ts";
 import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
 import type { Waits } from "../../resp/connection/retry/waiting.ts";
 import type { RespLimits } from "../../resp/limits.ts";
+import type { ConnectionCounts } from "./connection_counts.ts";
 import { NodeLanes } from "./node_lanes.ts";
-import type { NodeName, RouteOptions, Router } from "./router.ts";
+import type { NodeName, NodeStats, RouteOptions, Router } from "./router.ts";
+import { SLOTS } from "./topology/slot.ts";
+
+/** What the router works with. */
+export interface StandaloneOptions {
+  readonly node: RedisNode;
+  /** An open connection to it. */
+  readonly opened: OpenConnection;
+  readonly reconnect: Required<ReconnectOptions>;
+  /** Counts its connections. */
+  readonly counts: ConnectionCounts;
+}
 
 /** Routes everything to one server. */
 export class StandaloneRouter implements Router {
@@ -20,14 +32,17 @@ export class StandaloneRouter implements Router {
   readonly #node: RedisNode;
   readonly #lanes: NodeLanes;
 
+  readonly #counts: ConnectionCounts;
+
   /** Takes over an open connection. */
-  constructor(node: RedisNode, opened: OpenConnection, reconnect: Required<ReconnectOptions>) {
+  constructor({ node, opened, reconnect, counts }: StandaloneOptions) {
     this.clock = node.clock;
     this.timeout = node.timeout;
     this.reconnect = reconnect;
     this.limits = node.limits;
     this.waits = node.waits;
     this.#node = node;
+    this.#counts = counts;
     this.#lanes = new NodeLanes(node, opened);
   }
 
@@ -41,6 +56,11 @@ export class StandaloneRouter implements Router {
 
   primaries(): readonly NodeName[] {
     return [this.#node.name];
+  }
+
+  nodes(): readonly NodeStats[] {
+    const { name } = this.#node;
+    return [{ name, slots: SLOTS, connections: this.#counts.of(name) }];
   }
 
   destination(): Destination {

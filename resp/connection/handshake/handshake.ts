@@ -23,6 +23,8 @@ export interface Credentials {
   readonly clientInfo: boolean;
   /** The role that the server must have. With another role the attempt fails, and a later attempt may succeed. @default {any} */
   readonly expectedRole?: "primary";
+  /** The id that the server must have in its cluster. With another one, the attempt fails. @default {any} */
+  readonly nodeId?: string | undefined;
 }
 
 /** What the server reported about itself and about this connection. */
@@ -47,7 +49,11 @@ export interface ServerInfo {
  */
 export async function handshake(pipeline: Pipeline, credentials: Credentials): Promise<ServerInfo> {
   const info = await introduce(pipeline, credentials);
-  if (credentials.expectedRole !== undefined) await checkPrimary(pipeline);
+  const { expectedRole, nodeId } = credentials;
+  await Promise.all([
+    expectedRole === undefined ? undefined : checkPrimary(pipeline),
+    nodeId === undefined ? undefined : checkNodeId(pipeline, nodeId),
+  ]);
   return info;
 }
 
@@ -193,6 +199,24 @@ async function checkPrimary(pipeline: Pipeline): Promise<void> {
   if (role !== "master") {
     throw new ConnectError("CONNECT", "the server is not the primary", { final: false });
   }
+}
+
+const MY_ID = valueCommand(["CLUSTER", "MYID"]);
+
+/**
+ * Rejects if the server is another node than the one that is meant: addresses are used again, and the next node at this one may
+ * belong to another cluster. A server that does not tell its id passes. Redis 3.0.
+ */
+async function checkNodeId(pipeline: Pipeline, expected: string): Promise<void> {
+  const [answer] = await settle(pipeline, [MY_ID]);
+  if (answer instanceof RedisError) {
+    if (!answer.message.includes("cluster support disabled")) return;
+    throw new ConnectError("CONNECT", "another server has this address now, which is no cluster", { final: false });
+  }
+  const id = textOf(answer);
+  if (id === undefined) throw wrongShape("CLUSTER MYID", "an id");
+  if (id === expected) return;
+  throw new ConnectError("CONNECT", "another node has this address now", { final: false });
 }
 
 /** Whether the server does not know HELLO, or not this protocol. */

@@ -18,23 +18,30 @@ export type Choice =
   /** The nodes that can be asked have all answered, and the map of now is better than any of theirs. */
   | { readonly kind: "keep" };
 
+/** What is known besides the answers. */
+export interface ChoiceContext {
+  /** Whether no other node can be asked. */
+  readonly exhausted: boolean;
+  /** Ids of nodes that cannot be reached. */
+  readonly lost?: ReadonlySet<string>;
+}
+
 /**
- * Chooses among the answers of one refresh, in the order in which they came. `current` is the view of now, `undefined` at first;
- * `exhausted` says that no other node can be asked.
+ * Chooses among the answers of one refresh, in the order in which they came. `current` is the view of now, `undefined` at first.
  *
  * - A view is trusted if a seed gave it, if it shares a node id with the current view, or with a view that a seed gave. An address that
  *   was learnt may belong to another cluster by now.
- * - A trusted view is accepted at once if each owner of now still owns slots in it, and it covers as many slots.
+ * - A trusted view is accepted at once if it covers as many slots, and each owner of now that can be reached still owns slots in it.
  * - Otherwise two trusted views with the same owners are accepted.
  * - Once all nodes have answered, the view with the most slots is accepted, unless it covers fewer than the current one.
  */
 export function chooseView(
   current: ClusterView | undefined,
   answers: readonly Answer[],
-  { exhausted }: { readonly exhausted: boolean },
+  { exhausted, lost = new Set() }: ChoiceContext,
 ): Choice {
   const trusted = trustedViews(current, answers).filter(({ covered }) => covered > 0);
-  const sound = trusted.findLast((view) => current === undefined || !isDoubtful(current, view));
+  const sound = trusted.findLast((view) => current === undefined || !isDoubtful(current, view, lost));
   if (sound !== undefined) return { kind: "accept", view: sound };
   const agreed = trusted.findLast((view, i) => trusted.slice(0, i).some((other) => sameOwners(view, other)));
   if (agreed !== undefined) return { kind: "accept", view: agreed };
@@ -53,11 +60,11 @@ function trustedViews(current: ClusterView | undefined, answers: readonly Answer
   return answers.flatMap(({ view, fromSeed }) => fromSeed || view.nodes.some(({ id }) => ids.has(id)) ? [view] : []);
 }
 
-/** Whether a view lacks what the current one has: an owner, or slots. */
-function isDoubtful(current: ClusterView, view: ClusterView): boolean {
+/** Whether a view lacks what the current one has: an owner that can be reached, or slots. */
+function isDoubtful(current: ClusterView, view: ClusterView, lost: ReadonlySet<string>): boolean {
   if (view.covered < current.covered) return true;
   const owners = new Set(ownersOf(view).map(({ id }) => id));
-  return ownersOf(current).some(({ id }) => !owners.has(id));
+  return ownersOf(current).some(({ id }) => !owners.has(id) && !lost.has(id));
 }
 
 /** The nodes that own slots. */

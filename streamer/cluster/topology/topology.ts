@@ -5,22 +5,6 @@ import type { NodeName } from "../router.ts";
 import { SLOTS } from "./slot.ts";
 import { type ClusterNode, type ClusterView, NO_OWNER } from "./view.ts";
 
-/** Slots that went from one node to another. */
-export interface SlotMove {
-  /** Ranges of slots, first and last, in ascending order. */
-  readonly slots: readonly (readonly [first: number, last: number])[];
-  readonly from: NodeName;
-  readonly to: NodeName;
-}
-
-/** What a patch or a view has changed. */
-export interface TopologyChange {
-  /** All slots with another owner than before, in ascending order. */
-  readonly slots: readonly number[];
-  /** Those of them that had an owner before and have one now: one move for each pair of nodes. */
-  readonly moves: readonly SlotMove[];
-}
-
 /** A redirect that was followed: it wins over views that were asked for before it. */
 interface Patch {
   readonly owner: NodeName;
@@ -30,10 +14,11 @@ interface Patch {
 /** Which node owns which slot, as far as is known. */
 export class Topology {
   #view: ClusterView | undefined;
-  #names: (NodeName | undefined)[] = new Array(SLOTS).fill(undefined);
+  readonly #names: (NodeName | undefined)[] = new Array(SLOTS).fill(undefined);
   #nodes = new Map<NodeName, ClusterNode>();
   readonly #patches = new Map<number, Patch>();
   #serial = 0;
+  #owners: ReadonlyMap<NodeName, number> | undefined;
 
   /** The view that was applied last. */
   get view(): ClusterView | undefined {
@@ -51,17 +36,25 @@ export class Topology {
   }
 
   /** The nodes that own slots, with how many, in the order of their first slots. */
-  owners(): ReadonlyMap<NodeName, number> {
-    const counts = new Map<NodeName, number>();
-    for (const name of this.#names) {
-      if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
-    }
-    return counts;
+  get owners(): ReadonlyMap<NodeName, number> {
+    return this.#owners ??= this.#count();
   }
 
   /** A node by its name. */
   node(name: NodeName): ClusterNode | undefined {
     return this.#nodes.get(name);
+  }
+
+  /** All known nodes, with those that own no slots. */
+  get nodes(): ReadonlyMap<NodeName, ClusterNode> {
+    return this.#nodes;
+  }
+
+  /** The nodes that copy this one, and may take its place. */
+  replicasOf(name: NodeName): NodeName[] {
+    const { nodes = [], replicas } = this.#view ?? {};
+    const index = nodes.findIndex((node) => nameOfNode(node) === name);
+    return (replicas?.get(index) ?? []).map((replica) => nameOfNode(nodes[replica]));
   }
 
   /** The name of the node at this address, which may be one of its other hosts. */
@@ -74,20 +67,26 @@ export class Topology {
     return name;
   }
 
-  /** A redirect says that the node at this address owns the slot. Also a node that no view has named is then known. */
-  patch(slot: number, { host, port }: { readonly host: string; readonly port: number }): TopologyChange {
+  /**
+   * A redirect says that the node at this address owns the slot. Also a node that no view has named is then known. Gives the slots
+   * that have another owner than before.
+   */
+  patch(slot: number, { host, port }: { readonly host: string; readonly port: number }): readonly number[] {
     const owner = this.nameOf(host, port);
     if (!this.#nodes.has(owner)) this.#nodes.set(owner, { id: owner, host, port, aliases: [] });
     this.#patches.set(slot, { owner, serial: ++this.#serial });
     return this.#assign([[slot, owner]]);
   }
 
-  /** Takes over a view that was asked for when {@linkcode serial} was `since`. Newer patches stay. Other nodes are forgotten. */
-  apply(view: ClusterView, since: number): TopologyChange {
+  /**
+   * Takes over a view that was asked for when {@linkcode serial} was `since`. Newer patches stay. Other nodes are forgotten. Gives the
+   * slots that have another owner than before, in ascending order.
+   */
+  apply(view: ClusterView, since: number): readonly number[] {
     for (const [slot, { serial }] of this.#patches) {
       if (serial <= since) this.#patches.delete(slot);
     }
-    const names = view.nodes.map(({ host, port }) => endpointName({ kind: "tcp", hostname: host, port }));
+    const names = view.nodes.map(nameOfNode);
     const nodes = new Map(view.nodes.map((node, i) => [names[i], node]));
     for (const { owner } of this.#patches.values()) {
       const node = this.#nodes.get(owner);
@@ -103,28 +102,28 @@ export class Topology {
     return this.#assign(owners);
   }
 
-  /** Gives slots, in ascending order, their owners. */
-  #assign(owners: readonly (readonly [number, NodeName | undefined])[]): TopologyChange {
-    const slots: number[] = [];
-    const moves = new Map<string, { slots: [number, number][]; from: NodeName; to: NodeName }>();
-    for (const [slot, to] of owners) {
-      const from = this.#names[slot];
-      if (from === to) continue;
-      this.#names[slot] = to;
-      slots.push(slot);
-      if (from === undefined || to === undefined) continue;
-      const pair = `${from} ${to}`;
-      const move = moves.get(pair) ?? { slots: [], from, to };
-      moves.set(pair, move);
-      extend(move.slots, slot);
+  /** Gives slots their owners. */
+  #assign(owners: readonly (readonly [number, NodeName | undefined])[]): number[] {
+    const changed: number[] = [];
+    for (const [slot, owner] of owners) {
+      if (this.#names[slot] === owner) continue;
+      this.#names[slot] = owner;
+      changed.push(slot);
     }
-    return { slots, moves: [...moves.values()] };
+    if (changed.length > 0) this.#owners = undefined;
+    return changed;
+  }
+
+  #count(): ReadonlyMap<NodeName, number> {
+    const counts = new Map<NodeName, number>();
+    for (const name of this.#names) {
+      if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+    return counts;
   }
 }
 
-/** Adds a slot above all others to ascending ranges. */
-function extend(ranges: [number, number][], slot: number): void {
-  const last = ranges.at(-1);
-  if (last !== undefined && last[1] === slot - 1) last[1] = slot;
-  else ranges.push([slot, slot]);
+/** The name of a node: its address. */
+function nameOfNode({ host, port }: ClusterNode): NodeName {
+  return endpointName({ kind: "tcp", hostname: host, port });
 }

@@ -23,6 +23,8 @@ export interface ClusterView {
   readonly owners: Uint16Array;
   /** How many slots have an owner. */
   readonly covered: number;
+  /** For the index of each owner, the indexes of its replicas. */
+  readonly replicas: ReadonlyMap<number, readonly number[]>;
 }
 
 /** A slot without an owner. */
@@ -38,20 +40,22 @@ export const MAX_NODES = 4_096;
 export function viewOf(ranges: readonly SlotRange[], answeredBy: string): ClusterView | undefined {
   const nodes = new NodeTable(answeredBy);
   const owners = new Uint16Array(SLOTS).fill(NO_OWNER);
+  const replicasOf = new Map<number, readonly number[]>();
   let covered = 0;
   for (const { first, last, nodes: [primary, ...replicas] } of ranges) {
     if (!isSlot(first) || !isSlot(last) || first > last) return undefined;
     const owner = nodes.add(primary);
-    for (const replica of replicas) nodes.add(replica);
+    const copies = replicas.map((replica) => nodes.add(replica)).filter((index) => index !== undefined);
     if (nodes.size > MAX_NODES) return undefined;
     if (owner === undefined) continue; // nobody can dial it
     for (let slot = first; slot <= last; slot++) {
       if (owners[slot] !== NO_OWNER) return undefined;
       owners[slot] = owner;
     }
+    replicasOf.set(owner, copies);
     covered += last - first + 1;
   }
-  return { nodes: nodes.list, owners, covered };
+  return { nodes: nodes.list, owners, covered, replicas: replicasOf };
 }
 
 /** Nodes by id, in the order in which they were met. */

@@ -39,7 +39,7 @@ export class Placement {
   /** A read of a key at this place was redirected. Returns false if the key is to be requested there again, after a delay. */
   redirect(redisKey: string, from: Place, refusal: RedisError): boolean {
     const slot = this.#slotOf(redisKey);
-    const redirect = this.#router.redirected(slot, refusal);
+    const redirect = this.#router.redirected(slot, refusal, from.node);
     if (redirect !== undefined) {
       const { node, asking } = redirect;
       if (asking) this.#redirected.set(redisKey, { name: `${node} ${slot}`, node, asking });

@@ -60,7 +60,8 @@ export class Routes implements TargetRoutes {
 
   /** Records the node of a redirect. Returns whether the target moves there immediately. */
   redirect(target: Target<SendRecord>, refusal: RedisError): boolean {
-    const redirect = this.#router.redirected(target.slot, refusal);
+    const { slot, link } = target;
+    const redirect = link === undefined ? undefined : this.#router.redirected(slot, refusal, link.node);
     if (redirect === undefined) return false;
     target.next = redirect;
     return target.redirects < AT_ONCE;

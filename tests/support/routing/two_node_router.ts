@@ -10,7 +10,14 @@ import { classOf } from "../../../resp/connection/server_errors.ts";
 import { WaitingWatch } from "../../../resp/connection/retry/waiting.ts";
 import { RedisError, StreamerError } from "../../../resp/errors.ts";
 import { nativeDial } from "../../../resp/transport/dial.ts";
-import type { NodeName, Redirect, RouteChange, RouteOptions, Router } from "../../../streamer/cluster/router.ts";
+import type {
+  NodeName,
+  NodeStats,
+  Redirect,
+  RouteChange,
+  RouteOptions,
+  Router,
+} from "../../../streamer/cluster/router.ts";
 import type { ConnectSettings } from "../../../streamer/connect_options.ts";
 import type { NodeIndex } from "./slot_table.ts";
 import { SLOTS, toySlotOf } from "./slots.ts";
@@ -86,6 +93,10 @@ export class TwoNodeRouter implements Router {
 
   primaries(): readonly NodeName[] {
     return [...new Set(this.#owners)].map((index) => this.#places[index].node.name);
+  }
+
+  nodes(): readonly NodeStats[] {
+    return this.primaries().map((name) => ({ name, slots: this.#owners.length / 2, connections: 0 }));
   }
 
   destination(node: NodeName): Destination {

@@ -66,3 +66,10 @@ for (const [what, current, answers, early, late] of table) {
     }
   });
 }
+
+test("an owner that cannot be reached may be replaced by the view of one node", () => {
+  const context = { exhausted: false, lost: new Set(["id-b"]) };
+  assertEquals(chooseView(full, learnt(promoted), context), { kind: "accept", view: promoted });
+  assertEquals(chooseView(full, learnt(partial), context).kind, "ask-another", "it covers less");
+  assertEquals(chooseView(full, learnt(promoted), { exhausted: false, lost: new Set(["id-a"]) }).kind, "ask-another");
+});

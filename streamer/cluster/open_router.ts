@@ -1,0 +1,46 @@
+// Opens the first connection, and creates the router that fits what answers.
+
+import { openThroughGate } from "../../resp/connection/connection.ts";
+import { ConnectError } from "../../resp/connection/handshake/connect_error.ts";
+import { RedisNode } from "../../resp/connection/node.ts";
+import { StreamerError } from "../../resp/errors.ts";
+import { ConnectionCounts } from "./connection_counts.ts";
+import { type ClusterOptions, openCluster } from "./open_cluster.ts";
+import { checkSeed } from "./reach.ts";
+import type { Router } from "./router.ts";
+import { StandaloneRouter } from "./standalone.ts";
+
+/** Options of {@linkcode openRouter}. */
+export interface OpenRouterOptions extends ClusterOptions {
+  /** Whether it must be a cluster, must not be used as one, or is found out. */
+  readonly cluster: boolean | "auto";
+}
+
+/** How to open it. */
+export interface OpenOptions {
+  readonly signal: AbortSignal;
+  /** Whether to retry until a server answers, instead of one attempt. */
+  readonly wait: boolean;
+}
+
+/** Opens the first connection. Rejects with a `ConnectError`, or the signal's reason. */
+export async function openRouter(options: OpenRouterOptions, { signal, wait }: OpenOptions): Promise<Router> {
+  const { seeds, cluster, reach, shared } = options;
+  const [endpoint, ...others] = seeds;
+  if (cluster === true || others.length > 0) return await openCluster(options, { signal, wait });
+  checkSeed(endpoint, reach);
+  const counts = new ConnectionCounts(shared.events);
+  const node = new RedisNode({ ...shared, endpoint, events: counts.events });
+  const opened = wait ? (await openThroughGate(node, { signal })).open : await node.open({ signal });
+  const { mode } = opened.info;
+  const isCluster = mode === "cluster" && cluster !== false;
+  if (isCluster && endpoint.kind === "tcp") return await openCluster(options, { signal, wait, opened });
+  if (isCluster || mode === "sentinel") {
+    opened.pipeline.end(new StreamerError("DISCONNECTED", "The server is not used"));
+    throw new ConnectError("CONNECT", isCluster ? UNIX_CLUSTER : SENTINEL, { final: true, place: node.name });
+  }
+  return new StandaloneRouter({ node, opened, reconnect: shared.reconnect, counts });
+}
+
+const SENTINEL = "it is a Sentinel, which stores no streams. Use a redis+sentinel:// URL with the name of the primary";
+const UNIX_CLUSTER = "a unix socket leads to one node of a cluster. Use the address of a node, or cluster: false";

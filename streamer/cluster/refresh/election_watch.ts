@@ -1,0 +1,68 @@
+// Notices that a lost primary has been replaced: its replicas are asked for their role, which costs them next to nothing. Asking for the
+// whole map as often would be a burden for a large cluster with many clients.
+
+import { type Clock, sleep } from "../../../resp/connection/clock.ts";
+import { valueCommand } from "../../../resp/connection/command.ts";
+import { LISTING_REPLY } from "../../../resp/reply_limits.ts";
+import { textOf } from "../../../resp/value.ts";
+import type { Member } from "../members/member.ts";
+
+/** Milliseconds between two questions to a replica. Half as much or one and a half times as much, at random. */
+const PROBE_DELAY = 400;
+/** Milliseconds for one answer. */
+const PROBE_LIMIT = 1_000;
+/** Milliseconds after which a lost primary is not expected to be replaced soon. */
+const PROBED_FOR = 120_000;
+
+const ROLE = valueCommand(["ROLE"], { repeatable: true, limits: LISTING_REPLY });
+
+/** What a watch works with. */
+export interface ElectionWatchPorts {
+  readonly clock: Clock;
+  /** The replicas of a lost primary. Empty once it owns no slots any more, or can be reached again. */
+  readonly replicasOf: (primary: Member) => readonly Member[];
+  /** A replica is a primary now. */
+  readonly onElected: (replica: Member) => void;
+}
+
+/** Watches the replicas of lost primaries. */
+export class ElectionWatch {
+  readonly #ports: ElectionWatchPorts;
+  readonly #closing = new AbortController();
+  readonly #watched = new Set<Member>();
+
+  constructor(ports: ElectionWatchPorts) {
+    this.#ports = ports;
+  }
+
+  /** A primary was lost. */
+  lost(primary: Member): void {
+    if (this.#watched.has(primary) || this.#closing.signal.aborted) return;
+    this.#watched.add(primary);
+    this.#watch(primary).catch(() => {}).finally(() => this.#watched.delete(primary));
+  }
+
+  /** Asks nothing more. A second call does nothing. */
+  close(): void {
+    this.#closing.abort(new DOMException("The cluster's router is closed", "AbortError"));
+  }
+
+  async #watch(primary: Member): Promise<void> {
+    const { clock, replicasOf, onElected } = this.#ports;
+    const { signal } = this.#closing;
+    const until = clock.now() + PROBED_FOR;
+    while (clock.now() < until) {
+      await sleep(clock, PROBE_DELAY * (0.5 + clock.random()), signal);
+      const replicas = replicasOf(primary);
+      if (replicas.length === 0) return;
+      const roles = await Promise.allSettled(
+        replicas.map((replica) => replica.lanes.run(ROLE, { signal, within: PROBE_LIMIT })),
+      );
+      roles.forEach((role, i) => {
+        const isPrimary = role.status === "fulfilled" && Array.isArray(role.value) &&
+          textOf(role.value[0]) === "master";
+        if (isPrimary) onElected(replicas[i]);
+      });
+    }
+  }
+}
