@@ -65,6 +65,7 @@
 export { connect } from "./streamer/connect.ts";
 export type { ConsumerOptions } from "./streamer/consumer_makers.ts";
 export { RedisStreamer, type StreamerJson, type StreamerStats } from "./streamer/streamer.ts";
+export type { NodeStats } from "./streamer/cluster/router.ts";
 export type { ConnectOptions, SentinelOptions } from "./streamer/connect_options.ts";
 export type {
   StreamerEventDetails,

@@ -5,9 +5,9 @@ import type { NodeEvents } from "../resp/connection/node.ts";
 import { StreamerError } from "../resp/errors.ts";
 import { nativeDial } from "../resp/transport/dial.ts";
 import type { Dial } from "../resp/transport/transport.ts";
-import { openStandalone } from "./cluster/open_standalone.ts";
-import { checkSeed } from "./cluster/reach.ts";
-import { type ConnectOptions, type ConnectSettings, connectSettings, unsupportedMode } from "./connect_options.ts";
+import { openRouter } from "./cluster/open_router.ts";
+import type { SlotMove } from "./cluster/topology/moves.ts";
+import { type ConnectOptions, type ConnectSettings, connectSettings } from "./connect_options.ts";
 import { type DefaultUri, defaultUri } from "./default_uri.ts";
 import { RedisStreamer } from "./streamer.ts";
 
@@ -79,34 +79,30 @@ async function open(
   settings: ConnectSettings,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<RedisStreamer> {
-  const [endpoint] = settings.endpoints;
   if (settings.sentinel !== undefined) throw new StreamerError("UNSUPPORTED", "Sentinel is not supported yet");
-  if (settings.endpoints.length > 1 || settings.cluster === true) throw unsupportedMode("cluster");
-  checkSeed(endpoint, settings.reach);
-  const relay: { to?: NodeEvents } = {};
-  const router = await openStandalone({
-    endpoint,
-    dial: ports.dial,
-    identification: settings.identification,
-    timeout: settings.timeout,
-    reconnect: settings.reconnect,
-    limits: settings.limits,
-    clock: ports.clock,
-    events: {
-      connect: (detail) => relay.to?.connect(detail),
-      disconnect: (detail) => relay.to?.disconnect(detail),
-      reconnect: (detail) => relay.to?.reconnect(detail),
-      waiting: (detail) => relay.to?.waiting(detail),
-      resumed: (detail) => relay.to?.resumed(detail),
+  const relay: { to?: NodeEvents & { moved(move: SlotMove): void } } = {};
+  const { endpoints: seeds, cluster, reach, wait, identification, timeout, reconnect, limits } = settings;
+  const router = await openRouter({
+    seeds,
+    cluster,
+    reach,
+    shared: {
+      dial: ports.dial,
+      identification,
+      timeout,
+      reconnect,
+      limits,
+      clock: ports.clock,
+      events: {
+        connect: (detail) => relay.to?.connect(detail),
+        disconnect: (detail) => relay.to?.disconnect(detail),
+        reconnect: (detail) => relay.to?.reconnect(detail),
+        waiting: (detail) => relay.to?.waiting(detail),
+        resumed: (detail) => relay.to?.resumed(detail),
+      },
     },
-  }, {
-    signal,
-    wait: settings.wait,
-    checkMode: (mode, node) => {
-      const isUnsupported = mode === "sentinel" || (mode === "cluster" && settings.cluster !== false);
-      if (isUnsupported) throw unsupportedMode(mode, node);
-    },
-  });
+    onMoved: (move) => relay.to?.moved(move),
+  }, { signal, wait });
   const streamer = new RedisStreamer(router, settings);
   relay.to = {
     connect: (detail) => streamer.emit("connect", detail),
@@ -114,6 +110,7 @@ async function open(
     reconnect: (detail) => streamer.emit("reconnect", detail),
     waiting: (detail) => streamer.emit("waiting", detail),
     resumed: (detail) => streamer.emit("resumed", detail),
+    moved: (detail) => streamer.emit("moved", detail),
   };
   return streamer;
 }

@@ -1,7 +1,5 @@
 // The options of `connect`: checked once, merged with the URL, and completed with defaults.
 
-import type { StreamerError } from "../resp/errors.ts";
-import { ConnectError } from "../resp/connection/handshake/connect_error.ts";
 import type { RespLimits } from "../resp/limits.ts";
 import type { ReconnectOptions } from "../resp/connection/reconnect/backoff.ts";
 import type { CredentialSource, Identification } from "../resp/connection/handshake/credentials.ts";
@@ -300,15 +298,4 @@ function shownUser(username: CredentialSource | undefined): string | undefined {
 function endpointOf(node: UrlNode, tls: TlsOptions | undefined): Endpoint {
   if (node.kind === "unix") return node;
   return tls === undefined ? node : { ...node, tls };
-}
-
-/** The error of a server that is part of a cluster, or is a Sentinel. */
-export function unsupportedMode(mode: "cluster" | "sentinel", place?: string): StreamerError {
-  if (mode === "sentinel") {
-    const reason =
-      "it is a Sentinel, which stores no streams. Use redis+sentinel://host:port/name, with the name of the primary";
-    return new ConnectError("CONNECT", reason, { final: true, place });
-  }
-  const reason = "Redis Cluster is not supported yet. Use cluster: false for a single node";
-  return new ConnectError("UNSUPPORTED", reason, { final: true, place });
 }

@@ -19,6 +19,18 @@ export interface StreamerEventDetails {
     readonly delay: number;
     readonly cause: unknown;
   };
+  /**
+   * Slots have another node: they were moved, or a replica has taken the place of its primary. One event for each pair of nodes and
+   * change. After a failover that Sentinel reports, all slots.
+   */
+  readonly moved: {
+    /** Ranges of slots, first and last. */
+    readonly slots: readonly (readonly [first: number, last: number])[];
+    /** The node that had them. */
+    readonly from: string;
+    /** The node that has them now. */
+    readonly to: string;
+  };
   /** The server did not allow a lost connection to be killed. Messages are sent again after 2 seconds instead. */
   readonly "fence-unavailable": { readonly node: string; readonly cause: unknown };
   /**

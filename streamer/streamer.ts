@@ -2,7 +2,7 @@
 
 import { StreamerError } from "../resp/errors.ts";
 import type { Command } from "../resp/connection/command.ts";
-import type { Router } from "./cluster/router.ts";
+import type { NodeStats, Router } from "./cluster/router.ts";
 import { type FindShards, ShardWalks } from "./cluster/shard_walks.ts";
 import type { ConnectSettings } from "./connect_options.ts";
 import type { AckConsumer, CommitConsumer, Consumer, GroupConsumer } from "./consumer/consumer.ts";
@@ -43,6 +43,8 @@ export interface StreamerStats {
   readonly producers: number;
   /** Consumers that have neither ended nor failed. */
   readonly consumers: number;
+  /** The servers that are written to: the primaries of a cluster, or the one server. */
+  readonly nodes: readonly NodeStats[];
 }
 
 /**
@@ -297,9 +299,9 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     return new Manager(managerContext(this.#router, this.#settings, this.#access));
   }
 
-  /** Returns the numbers of producers and consumers that have not ended. */
+  /** Returns the numbers of producers and consumers that have not ended, and the nodes with their connections. */
   stats(): StreamerStats {
-    return { producers: this.#producers.size, consumers: this.#consumers.size };
+    return { producers: this.#producers.size, consumers: this.#consumers.size, nodes: this.#router.nodes() };
   }
 
   /** Returns the URL with the password hidden, and the statistics, for `JSON.stringify`. */

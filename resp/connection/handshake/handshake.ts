@@ -211,7 +211,9 @@ async function checkNodeId(pipeline: Pipeline, expected: string): Promise<void> 
   const [answer] = await settle(pipeline, [MY_ID]);
   if (answer instanceof RedisError) {
     if (!answer.message.includes("cluster support disabled")) return;
-    throw new ConnectError("CONNECT", "another server has this address now, which is no cluster", { final: false });
+    throw new ConnectError("CONNECT", "another server has this address now: a server without cluster support", {
+      final: false,
+    });
   }
   const id = textOf(answer);
   if (id === undefined) throw wrongShape("CLUSTER MYID", "an id");

@@ -7,8 +7,8 @@ import { endpointName, type OpenConnection, RedisNode, type RedisNodeOptions } f
 import { WaitingWatch } from "../../../resp/connection/retry/waiting.ts";
 import type { Clock } from "../../../resp/connection/clock.ts";
 import type { RespLimits } from "../../../resp/limits.ts";
-import type { Endpoint } from "../../../resp/transport/transport.ts";
 import { NodeLanes } from "../node_lanes.ts";
+import type { Endpoint } from "../reach.ts";
 import type { NodeName } from "../router.ts";
 
 /** What all nodes of a cluster have in common. */

@@ -1,8 +1,7 @@
 // The nodes of a cluster that are known, and the addresses that the user gave.
 
 import { endpointName } from "../../../resp/connection/node.ts";
-import type { Endpoint } from "../../../resp/transport/transport.ts";
-import { checkSeed, explained, reachable, type ReachRules } from "../reach.ts";
+import { checkSeed, type Endpoint, explained, reachable, type ReachRules } from "../reach.ts";
 import type { NodeName } from "../router.ts";
 import { Member, type SharedNodeOptions } from "./member.ts";
 
@@ -65,7 +64,9 @@ export class MemberTable {
       endpoint: () => reachable({ host, port }, reach),
       nodeId: () => idOf(name),
       explain: (failure, dialled) =>
-        dialled.kind === "unix" ? failure : explained(failure, { announced: { host, port }, dialled, by: this.#answeredBy }),
+        dialled.kind === "unix"
+          ? failure
+          : explained(failure, { announced: { host, port }, dialled, by: this.#answeredBy }),
       onTrouble,
     });
     this.#members.set(name, member);

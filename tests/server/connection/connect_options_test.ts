@@ -2,7 +2,7 @@
 // rule.
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertStringIncludes } from "@std/assert";
-import { connect, type ConnectOptions, type ProducerOptions, StreamerError } from "../../../mod.ts";
+import { connect, type ConnectOptions, type ProducerOptions, type RedisStreamer, StreamerError } from "../../../mod.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { test } from "../../support/runner.ts";
 import { closedPort } from "../../support/network/sockets.ts";
@@ -225,7 +225,7 @@ test("a producer's options are refused by name, before its connection is opened"
     }
   }
   assertEquals(redis.server.peers.length, 1);
-  assertEquals(streamer.stats(), { producers: 0, consumers: 0 });
+  assertEquals(countsOf(streamer), [0, 0]);
 });
 
 test("a producer with an invalid stream key is refused", async () => {
@@ -251,3 +251,8 @@ test("an aborted signal prevents the creation of a producer", async () => {
   assertStrictEquals(error, reason);
   assertEquals(redis.server.peers.length, 1);
 });
+
+function countsOf(streamer: RedisStreamer): number[] {
+  const { producers, consumers } = streamer.stats();
+  return [producers, consumers];
+}

@@ -1,7 +1,14 @@
 // Tests how connect fails if no server accepts it: which code, which cause, after one attempt, and with every socket
 // closed.
 
-import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+} from "@std/assert";
 import { delay } from "@std/async";
 import { connect, type ConnectOptions, RedisError, StreamerError } from "../../../mod.ts";
 import { handshake, type Script, startFakeServer } from "../../support/network/fake_server.ts";
@@ -201,12 +208,13 @@ for (const code of ["LOADING", "MASTERDOWN", "BUSY", "CLUSTERDOWN"]) {
   });
 }
 
-test("a cluster is not supported yet: UNSUPPORTED. A Sentinel: CONNECT. The socket is closed", async () => {
-  for (const [mode, code] of [["cluster", "UNSUPPORTED"], ["sentinel", "CONNECT"]]) {
+test("a Sentinel, or a cluster without slots, is refused with CONNECT, and the socket is closed", async () => {
+  for (const [mode, text] of [["cluster", "owns a slot"], ["sentinel", "redis+sentinel://"]]) {
     const HELLO = `%2\r\n$5\r\nproto\r\n:3\r\n$4\r\nmode\r\n$${mode.length}\r\n${mode}\r\n`;
-    const error = await failureAgainst(async (peer) => void await peer.serve({ ...handshake, HELLO }));
-    assertEquals(error.code, code);
+    const error = await failureAgainst(async (peer) =>
+      void await peer.serve({ ...handshake, HELLO, CLUSTER: "*0\r\n" })
+    );
+    assertEquals(error.code, "CONNECT");
+    assertStringIncludes(error.message, text);
   }
-  assertEquals((await failure("redis://a:1,b:2")).code, "UNSUPPORTED");
-  assertEquals((await failure("redis://a:1", { cluster: true })).code, "UNSUPPORTED");
 });

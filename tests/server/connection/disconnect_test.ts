@@ -1,7 +1,7 @@
 // Tests that a disconnected streamer has flushed its sends, reported failed ones, and closed every socket.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import { connect, StreamerError } from "../../../mod.ts";
+import { connect, type RedisStreamer, StreamerError } from "../../../mod.ts";
 import { nextEvent, until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
@@ -23,10 +23,10 @@ test("disconnect flushes every producer and closes every socket", async () => {
     two.sendTo(keys[2], `${i}`);
   }
   await streamer.createConsumer(keys[0], { mode: "real-time" });
-  assertEquals(streamer.stats(), { producers: 3, consumers: 1 });
+  assertEquals(countsOf(streamer), [3, 1]);
   await streamer.disconnect();
   for (const key of keys) assertEquals((await entriesOf(server, key)).length, 50);
-  assertEquals(streamer.stats(), { producers: 0, consumers: 0 });
+  assertEquals(countsOf(streamer), [0, 0]);
   await until(() => proxy.open === 0);
 });
 
@@ -144,3 +144,8 @@ test("a trim that waits when the streamer is disconnected rejects with DISCONNEC
   proxy.toServer.release();
   await until(() => proxy.open === 0);
 });
+
+function countsOf(streamer: RedisStreamer): number[] {
+  const { producers, consumers } = streamer.stats();
+  return [producers, consumers];
+}
