@@ -37,6 +37,7 @@ export class Member implements Destination {
   readonly #options: MemberOptions;
   #node: RedisNode | undefined;
   #address = ""; // of that node
+  #adopted: RedisNode | undefined; // of the connection that was taken over
   #refused: unknown; // why it was not dialled the last time
   #lanes: NodeLanes | undefined;
   #holders = 0; // who use a connection of the lanes
@@ -130,6 +131,7 @@ export class Member implements Destination {
    */
   redial(cause: unknown): void {
     this.#node?.demotions.refused(cause);
+    this.#adopted?.demotions.refused(cause);
   }
 
   /** The connections on which commands run. */
@@ -165,6 +167,7 @@ export class Member implements Destination {
 
   /** Takes over an open connection for commands. */
   adopt(opened: OpenConnection): void {
+    this.#adopted = opened.node;
     this.#lanes = new NodeLanes(this, opened);
   }
 
