@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { stat } from "node:fs/promises";
 import { slotOfKey } from "../../../streamer/cluster/topology/slot.ts";
 import { uniqueKey } from "../keys.ts";
+import { certificates } from "../network/tls.ts";
 import { test } from "../runner.ts";
 import { type ClusterNode, startCluster } from "./cluster.ts";
 import { ask } from "./raw_client.ts";
@@ -141,6 +142,19 @@ test("nodes take a password and further arguments, each its own", async () => {
   assertStringIncludes(String(await replica.command("CLUSTER", "NODES")), ",node-0.test");
   await cluster.failOver(replica);
   assertEquals([primary.role, replica.role], ["replica", "primary"]);
+}, { ignore });
+
+test("nodes speak TLS alone, also with each other", async () => {
+  const { ca, server } = await certificates();
+  await using cluster = await startCluster({ primaries: 2, tls: { ca, ...server } });
+  assert(cluster.urls.every((url) => url.startsWith("rediss://")));
+  const key = uniqueKey();
+  assertEquals(await cluster.command("XADD", key, "1-1", "msg", "a"), "1-1");
+  const slot = slotOfKey(key);
+  const from = await cluster.ownerOf(slot);
+  const to = cluster.nodes[from === cluster.nodes[0] ? 1 : 0];
+  await cluster.moveSlot(slot, to);
+  assertEquals([await replyOf(from, "XLEN", key), await replyOf(to, "XLEN", key)], [`MOVED ${slot} ${to.name}`, 1]);
 }, { ignore });
 
 test("a cluster that is stopped leaves no process and no folder", async () => {

@@ -21,6 +21,8 @@ export type { RawReply, Reply, Signal, Word };
 export interface ServerOptions {
   /** Further arguments of redis-server, such as `["--maxmemory", "1mb"]`; they win over the default ones. */
   readonly args?: readonly string[];
+  /** The text of a configuration file, which the server may rewrite. With `--sentinel` in `args`: a Sentinel's. */
+  readonly config?: string;
   /** @default a free one */
   readonly port?: number;
   /** Password of the default user (`requirepass`). */
@@ -69,6 +71,8 @@ export interface OwnServer extends Server {
   /** Ends the process if it still runs, and starts it again: same port, same folder. */
   restart(): Promise<void>;
 }
+
+const CONFIG = "server.conf";
 
 /** The common part of a process and a container. */
 export interface Runner {
@@ -122,7 +126,8 @@ async function launch(
   folder: string,
   options: ServerOptions,
 ): Promise<OwnServer> {
-  const { password, tls } = options;
+  const { password, tls, config } = options;
+  if (config !== undefined) await writeFile(join(folder, CONFIG), config);
   if (tls) await Promise.all((["ca", "cert", "key"] as const).map((name) => writeFile(join(folder, name), tls[name])));
   const unixSocket = binary && platform !== "win32" ? join(folder, "socket") : undefined;
   const addressAt = (port: number): Address => ({
@@ -166,8 +171,9 @@ async function launch(
 }
 
 function argumentsFor(port: number, folder: string, unixSocket: string | undefined, options: ServerOptions): string[] {
-  const { args = [], password, tls } = options;
-  const list = ["--bind", "127.0.0.1", "--protected-mode", "no"];
+  const { args = [], password, tls, config } = options;
+  const list = config === undefined ? [] : [join(folder, CONFIG)];
+  list.push("--bind", "127.0.0.1", "--protected-mode", "no");
   list.push("--save", "", "--appendonly", "no", "--dir", folder);
   if (unixSocket) list.push("--unixsocket", unixSocket);
   if (password !== undefined) list.push("--requirepass", password);
@@ -228,7 +234,7 @@ class NotOurs extends Error {}
 
 /** Below the range from which systems take the ports of outgoing connections: a client that knocks while its server is
  * away could otherwise be given that very port, and meet itself. The bus port of a cluster (10,000 above) fits too. */
-function randomPort(): number {
+export function randomPort(): number {
   return 11_000 + Math.floor(Math.random() * 11_000);
 }
 
