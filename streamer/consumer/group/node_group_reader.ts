@@ -189,9 +189,9 @@ export class NodeGroupReader {
     onFatal(new StreamerError("PROTOCOL", "Reading pending messages failed", { cause: error }));
   }
 
-  #bringIn({ pipeline }: OpenConnection, seat: Seat): Promise<boolean> {
+  #bringIn(open: OpenConnection, seat: Seat): Promise<boolean> {
     const { replay, pace } = this.#ports.shared;
-    const bringing = replay.bring(seat.shard, pipeline, () => pace.room());
+    const bringing = replay.bring(seat.shard, open, () => pace.room());
     seat.preparing = bringing;
     return bringing;
   }

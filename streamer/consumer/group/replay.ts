@@ -4,6 +4,7 @@
 import { Suspicion } from "../../../resp/connection/retry/suspicion.ts";
 import { type CountState, firstCount, halveCount, nextCount } from "../../commands/page_count.ts";
 import type { Clock } from "../../../resp/connection/clock.ts";
+import type { OpenConnection } from "../../../resp/connection/node.ts";
 import type { Pipeline } from "../../../resp/connection/pipeline/pipeline.ts";
 import type { EntryPage } from "../../commands/xclaim.ts";
 import { type PendingEntry, xpending } from "../../commands/xpending.ts";
@@ -23,8 +24,6 @@ import type { PendingEntries } from "../pending/pending_entries.ts";
 /** What a replay needs. */
 export interface ReplayPorts {
   readonly clock: Clock;
-  /** How many connections to the server have been lost so far. */
-  readonly losses: () => number;
   readonly member: GroupMember;
   readonly pendingEntries: PendingEntries;
   readonly queue: PrefetchQueue;
@@ -49,9 +48,19 @@ interface Progress {
   left: boolean;
 }
 
+/** What cuts of connections to one node mean for what is asked next. */
+interface NodeHistory {
+  /** Entries of a page of a previous session. */
+  pages: CountState;
+  /** Of cuts in a row with such a page in flight. */
+  readonly pageSuspicion: Suspicion;
+  readonly fetch: EntryFetch;
+}
+
 /** How to ask, and for how long. */
 interface Way {
   readonly pipeline: Pipeline;
+  readonly history: NodeHistory;
   /** Resolves when there is room for a page. */
   readonly room: () => Promise<void>;
   /** Whether entries of this replay are no longer wanted. */
@@ -63,14 +72,11 @@ export class Replay {
   readonly #ports: ReplayPorts;
   readonly #progress = new Map<GroupShard, Progress>();
   readonly #changes = new Map<GroupShard, number>(); // a replay that began before the last one is over
-  #pages: CountState = firstCount(MOST_FETCHED); // entries of a page of a previous session
-  readonly #pageSuspicion = new Suspicion(); // of cuts in a row with such a page in flight
-  readonly #fetch: EntryFetch;
+  readonly #histories = new WeakMap<OpenConnection["node"], NodeHistory>();
   #replayed = 0;
 
   constructor(ports: ReplayPorts) {
     this.#ports = ports;
-    this.#fetch = new EntryFetch({ ...ports, releasedIdle: LONG_IDLE });
   }
 
   /** Messages delivered so far. */
@@ -82,9 +88,14 @@ export class Replay {
    * Delivers the entries of a shard that are pending for this consumer, page after page as there is room. Rejects with errors of the
    * server, or when the connection ends; the next call resumes. Returns false if the shard was released or moved meanwhile.
    */
-  async bring(shard: GroupShard, pipeline: Pipeline, room: () => Promise<void>): Promise<boolean> {
+  async bring(
+    shard: GroupShard,
+    { pipeline, node }: Pick<OpenConnection, "pipeline" | "node">,
+    room: () => Promise<void>,
+  ): Promise<boolean> {
     const changes = this.#changes.get(shard);
-    const way: Way = { pipeline, room, isOver: () => changes !== this.#changes.get(shard) || !shard.isRead };
+    const isOver = () => changes !== this.#changes.get(shard) || !shard.isRead;
+    const way: Way = { pipeline, history: this.#historyOf(node), room, isOver };
     if (!shard.isReplayed) {
       let progress = this.#progress.get(shard);
       if (progress === undefined) this.#progress.set(shard, progress = { after: FIRST_ID, asked: [], left: false });
@@ -114,30 +125,37 @@ export class Replay {
     }
   }
 
+  #historyOf(node: OpenConnection["node"]): NodeHistory {
+    let history = this.#histories.get(node);
+    if (history === undefined) {
+      const fetch = new EntryFetch({ member: this.#ports.member, losses: () => node.losses, releasedIdle: LONG_IDLE });
+      history = { pages: firstCount(MOST_FETCHED), pageSuspicion: new Suspicion(), fetch };
+      this.#histories.set(node, history);
+    }
+    return history;
+  }
+
   #change(shard: GroupShard): void {
     this.#changes.set(shard, (this.#changes.get(shard) ?? 0) + 1);
   }
 
   /** Delivers entries that a previous session left pending. Each counts as one more delivery, even if connections are lost meanwhile. */
-  async #previousSession(
-    shard: GroupShard,
-    progress: Progress,
-    { pipeline, room, isOver }: Way,
-  ): Promise<void> {
+  async #previousSession(shard: GroupShard, progress: Progress, way: Way): Promise<void> {
+    const { pipeline, history, room, isOver } = way;
     const { member, clock, onGone } = this.#ports;
     const { redisKey } = shard;
     const { group, consumer } = member;
-    await this.#lostPage(shard, progress, { pipeline, room, isOver });
+    await this.#lostPage(shard, progress, way);
     for (;;) {
       await room();
       if (isOver()) return;
       const readAt = clock.now();
-      const wanted = Math.min(this.#ports.count(), this.#pages.count);
+      const wanted = Math.min(this.#ports.count(), history.pages.count);
       const { after } = progress;
       progress.asked = await pipeline.call(
         xpending({ redisKey, group, consumer, start: nextId(after) ?? after, count: wanted }),
       );
-      const { frame, entries, gone } = await this.#page(pipeline, { redisKey, after, count: wanted });
+      const { frame, entries, gone } = await this.#page(way, { redisKey, after, count: wanted });
       if (isOver()) return; // these entries stay pending
       const ids = Array.from(entries, (at) => frame.textAt(at + 2));
       if (ids.length > 0) {
@@ -157,18 +175,19 @@ export class Replay {
   }
 
   /** Reads a page of a previous session. After cut connections in a row, the next pages are smaller. */
-  async #page(pipeline: Pipeline, options: PendingOptions): Promise<PendingPage> {
+  async #page({ pipeline, history }: Way, options: PendingOptions): Promise<PendingPage> {
+    const { pageSuspicion } = history;
     try {
       const page = await pipeline.call(xreadgroupPending(this.#ports.member, options));
       const total = page.entries.length;
-      this.#pageSuspicion.clear();
+      pageSuspicion.clear();
       const size = { entries: total, total, bytes: page.frame.byteLength, streams: 1 };
-      this.#pages = nextCount(this.#pages, size, { batchSize: MOST_FETCHED, pageBytes: FETCHED_BYTES });
+      history.pages = nextCount(history.pages, size, { batchSize: MOST_FETCHED, pageBytes: FETCHED_BYTES });
       return page;
     } catch (error) {
       if (isCut(error, pipeline)) {
-        this.#pageSuspicion.cut({ alone: false, heard: undefined });
-        if (this.#pageSuspicion.isSuspect) this.#pages = halveCount(this.#pages) ?? this.#pages;
+        pageSuspicion.cut({ alone: false, heard: undefined });
+        if (pageSuspicion.isSuspect) history.pages = halveCount(history.pages) ?? history.pages;
       }
       throw error;
     }
@@ -214,7 +233,8 @@ export class Replay {
     }
   }
 
-  async #bringIn(shard: GroupShard, rows: readonly PendingEntry[], { pipeline, isOver }: Way): Promise<void> {
+  async #bringIn(shard: GroupShard, rows: readonly PendingEntry[], way: Way): Promise<void> {
+    const { pipeline, history: { fetch }, isOver } = way;
     const { clock, pendingEntries, onGone } = this.#ports;
     const { redisKey } = shard;
     const isUndeliverable = pendingEntries.undeliverable(shard);
@@ -224,8 +244,8 @@ export class Replay {
     );
     for (let at = 0; at < missing.length;) {
       const readAt = clock.now();
-      const some = missing.slice(at, at + this.#fetch.count);
-      const answers = await this.#fetch.some(redisKey, some, pipeline);
+      const some = missing.slice(at, at + fetch.count);
+      const answers = await fetch.some(redisKey, some, pipeline);
       if (isOver()) return;
       at += some.length;
       const ours = answers.flatMap(({ id, own, page }) => own && page ? [{ id, own, page }] : []);

@@ -33,13 +33,13 @@ interface Asking {
 /** What fetching entries needs. */
 export interface EntryFetchPorts {
   readonly member: GroupMember;
-  /** How many connections to the server have been lost so far. */
+  /** How many connections to the node have been lost so far. */
   readonly losses: () => number;
   /** Idle time of released entries at least, in milliseconds. */
   readonly releasedIdle: number;
 }
 
-/** Fetches entries for one consumer. */
+/** Fetches entries for one consumer from one node. */
 export class EntryFetch {
   readonly #ports: EntryFetchPorts;
   readonly #suspicion = new Suspicion(); // of cuts in a row while entries were fetched

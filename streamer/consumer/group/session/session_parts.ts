@@ -214,7 +214,7 @@ function redeliveringParts(
   { queue, pace, intake }: Delivering,
 ): Redelivering {
   const { pendingEntries, gate, assignment, reading: signal } = state;
-  const { settings, server, router, member, events } = state.context;
+  const { settings, server, member, events } = state.context;
   const reportGap = reporter(state, events.gap);
   const shared = {
     server,
@@ -235,9 +235,8 @@ function redeliveringParts(
     },
     onFatal: (error: Parameters<SessionState["failInGroup"]>[0]) => state.failInGroup(error),
   };
-  const destination = router.destination(router.primaries()[0]);
   const onSized = (entries: number, bytes: number) => pace.sized(entries, bytes);
-  const replay = new Replay({ ...shared, clock: server.clock, losses: () => destination.losses, onSized });
+  const replay = new Replay({ ...shared, clock: server.clock, onSized });
   const reclaimer = new Reclaimer(shared);
   const claimer = new Claimer({
     ...shared,
