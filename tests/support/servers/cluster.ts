@@ -15,7 +15,7 @@ export { ClusterNode, type MoveOptions };
 const SLOTS = 16_384;
 
 /** Options of `startCluster`. */
-export interface ClusterOptions extends Omit<ServerOptions, "port" | "args"> {
+export interface ClusterOptions extends Pick<ServerOptions, "password" | "tls"> {
   /** Fewer than three can elect no successor of one that is lost. @default {3} */
   readonly primaries?: number;
   /** Of each primary. @default {0} */
@@ -215,6 +215,8 @@ async function startNode(at: number, options: ClusterOptions): Promise<ClusterNo
   list.push("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0");
   if (rest.password !== undefined) list.push("--masterauth", rest.password);
   if (rest.tls) list.push("--tls-cluster", "yes", "--tls-replication", "yes");
-  const server = await startServer({ ...rest, args: [...list, ...(typeof args === "function" ? args(at) : args)] });
+  list.push(...(typeof args === "function" ? args(at) : args));
+  // On a unix socket, a redirect names the port without TLS, which may be 0.
+  const server = await startServer({ ...rest, socket: false, args: list });
   return new ClusterNode(server, String(await server.command("CLUSTER", "MYID")));
 }

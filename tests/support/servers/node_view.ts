@@ -38,8 +38,7 @@ export async function viewFrom(address: Address): Promise<NodeView | undefined> 
     const myself = known.find(({ flags }) => flags.includes("myself"));
     if (myself === undefined) return undefined;
     const ok = /^cluster_state:ok\r?$/m.test(info) && !/^master_link_status:down/m.test(replication);
-    // Redis 8 and Valkey 9 give port 0 for nodes that speak TLS alone.
-    return { myself: { ...myself, port: address.port }, nodes: known, ok };
+    return { myself, nodes: known, ok };
   } catch {
     return undefined;
   }

@@ -25,6 +25,8 @@ export interface ServerOptions {
   readonly config?: string;
   /** @default a free one */
   readonly port?: number;
+  /** Whether it listens on a unix socket too, which `command` then takes. @default {true, where the system has them} */
+  readonly socket?: boolean;
   /** Password of the default user (`requirepass`). */
   readonly password?: string;
   /** Makes the port speak TLS. PEM texts, as `tests/support/network/tls.ts` makes them. */
@@ -126,10 +128,10 @@ async function launch(
   folder: string,
   options: ServerOptions,
 ): Promise<OwnServer> {
-  const { password, tls, config } = options;
+  const { password, tls, config, socket = true } = options;
   if (config !== undefined) await writeFile(join(folder, CONFIG), config);
   if (tls) await Promise.all((["ca", "cert", "key"] as const).map((name) => writeFile(join(folder, name), tls[name])));
-  const unixSocket = binary && platform !== "win32" ? join(folder, "socket") : undefined;
+  const unixSocket = socket && binary && platform !== "win32" ? join(folder, "socket") : undefined;
   const addressAt = (port: number): Address => ({
     host: "127.0.0.1",
     port,
