@@ -2,7 +2,8 @@
 
 import process from "node:process";
 import { connect, type RedisStreamer } from "../mod.ts";
-import { HELP, readOptions, UsageError } from "./demo/options.ts";
+import { HELP, readOptions } from "./demo/options.ts";
+import { UsageError } from "./usage.ts";
 import { showProgress } from "./demo/progress.ts";
 import { columnsOf, paintFor, type Style, wrap } from "./demo/screen.ts";
 import { type DemoServer, openServer } from "./demo/server.ts";

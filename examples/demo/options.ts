@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { parseWords, positive } from "../usage.ts";
 
 /** The parsed command line. */
 export interface Options {
@@ -12,9 +12,6 @@ export interface Options {
   /** The most lines to stream; `undefined` if not given. */
   readonly limit: number | undefined;
 }
-
-/** A usage error: one sentence on stderr, and exit code 2. */
-export class UsageError extends Error {}
 
 export const HELP = `Streams the lines of real text through a real Redis server, and checks that
 every line arrives unchanged and in order.
@@ -47,31 +44,16 @@ export const root: string = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Parses the command line; returns `undefined` for `--help`. */
 export function readOptions(args: readonly string[]): Options | undefined {
-  const { values, positionals } = parse(args);
+  const { values, positionals } = parseWords({
+    args: [...args],
+    allowPositionals: true,
+    options: { limit: { type: "string" }, help: { type: "boolean", short: "h" } },
+  });
   if (values.help) return undefined;
   return {
     paths: positionals.map((path) => resolve(callersFolder(), path)),
     limit: values.limit === undefined ? undefined : positive("--limit", values.limit),
   };
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: { limit: { type: "string" }, help: { type: "boolean", short: "h" } },
-    });
-  } catch (cause) {
-    const [sentence] = String(cause instanceof Error ? cause.message : cause).split(". ");
-    throw new UsageError(`${sentence} (see --help)`, { cause });
-  }
-}
-
-function positive(name: string, text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value > 0) return value;
-  throw new UsageError(`${name} must be a whole number above 0, got ${text}`);
 }
 
 /** The folder in which the user called the task. Deno runs a task in the project's folder and sets INIT_CWD. */

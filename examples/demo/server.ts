@@ -3,7 +3,7 @@
 import process from "node:process";
 import { connect, type RedisStreamer, StreamerError } from "../../mod.ts";
 import { startServer } from "../../tests/support/servers/server.ts";
-import { UsageError } from "./options.ts";
+import { UsageError } from "../usage.ts";
 
 /** A server for the demo. */
 export interface DemoServer {

@@ -5,7 +5,8 @@
 import { existsSync } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { root, UsageError } from "./options.ts";
+import { UsageError } from "../usage.ts";
+import { root } from "./options.ts";
 
 /** A text file. */
 export interface TextFile {

@@ -6,7 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { openServer } from "../demo/server.ts";
 import { Company } from "./company.ts";
 import { SYMBOLS } from "./feed.ts";
-import { HELP, type Options, readOptions, UsageError } from "./options.ts";
+import { UsageError } from "../usage.ts";
+import { HELP, type Options, readOptions } from "./options.ts";
 
 /** Milliseconds to wait for missing quotes after all ticks are stored, plus milliseconds for each tick, which needs about two. */
 const PATIENCE = 10_000;

@@ -1,9 +1,6 @@
 // The command line of the example.
 
-import { parseArgs } from "node:util";
-import { UsageError } from "../demo/options.ts";
-
-export { UsageError };
+import { parseWords, positive } from "../usage.ts";
 
 /** The parsed command line. */
 export interface Options {
@@ -37,29 +34,13 @@ Exit codes
 
 /** Parses the command line; returns `undefined` for `--help`. */
 export function readOptions(words: readonly string[]): Options | undefined {
-  const { help, ticks, rate } = parse(words);
+  const { help, ticks, rate } = parseWords({
+    args: [...words],
+    options: {
+      ticks: { type: "string", default: "250" },
+      rate: { type: "string", default: "400" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  }).values;
   return help ? undefined : { ticks: positive("--ticks", ticks), rate: positive("--rate", rate) };
-}
-
-function parse(words: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...words],
-      options: {
-        ticks: { type: "string", default: "250" },
-        rate: { type: "string", default: "400" },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    }).values;
-  } catch (cause) {
-    const [sentence] = String(cause instanceof Error ? cause.message : cause).split(". ");
-    throw new UsageError(`${sentence} (see --help)`, { cause });
-  }
-}
-
-/** Parses the value of an option: a whole number above 0. */
-export function positive(name: string, text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value > 0) return value;
-  throw new UsageError(`${name} must be a whole number above 0, got ${text}`);
 }

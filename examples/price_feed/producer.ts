@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "../../mod.ts";
 import { BELL, streamsOf, SYMBOLS, type Tick } from "./feed.ts";
-import { positive } from "./options.ts";
+import { positive } from "../usage.ts";
 import { readArguments, redisUrl } from "./program.ts";
 
 const { feed, ticks, rate } = readArguments({ feed: "prices", ticks: "250", rate: "400" });
