@@ -1,62 +1,29 @@
 // Tests the example of a price feed: it shows what it claims, and would report lost messages.
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { type ChildProcess, spawn } from "node:child_process";
-import process, { env, execPath } from "node:process";
+import { env } from "node:process";
 import { fileURLToPath } from "node:url";
 import { Candles } from "../../../examples/price_feed/candles.ts";
 import { SYMBOLS } from "../../../examples/price_feed/feed.ts";
 import { formatTable } from "../../../examples/price_feed/table.ts";
 import { uniqueKey } from "../../support/keys.ts";
-import { runtime, test } from "../../support/runner.ts";
+import { Program } from "../../support/programs/program.ts";
+import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
 const server = await sharedServer();
 
-const FLAGS = { deno: ["run", "-A", "--no-check"], bun: ["run"], node: ["--disable-warning=ExperimentalWarning"] };
-
 /** A program of the example. */
-class Program implements AsyncDisposable {
-  stdout = "";
-  stderr = "";
-  readonly ended: Promise<number | null>;
-  readonly #process: ChildProcess;
-  #wake = () => {};
-
+class FeedProgram extends Program {
   constructor(file: string, ...args: string[]) {
     const path = fileURLToPath(new URL(`../../../examples/price_feed/${file}`, import.meta.url));
-    this.#process = spawn(execPath, [...FLAGS[runtime], path, ...args], {
-      env: { ...env, REDIS_URL: server.url },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
-    for (const name of ["stdout", "stderr"] as const) {
-      this.#process[name]?.on("data", (chunk: Uint8Array) => {
-        this[name] += decoders[name].decode(chunk, { stream: true });
-        this.#wake();
-      });
-    }
-    this.ended = new Promise((resolve) => this.#process.once("close", (code) => resolve(code)));
-  }
-
-  async says(text: string): Promise<void> {
-    while (!this.stderr.includes(text)) await new Promise<void>((resolve) => this.#wake = resolve);
-  }
-
-  /** Not by `kill` of the child: Deno does not report its exit code after that. */
-  stop(): void {
-    if (this.#process.pid !== undefined) process.kill(this.#process.pid, "SIGTERM");
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#process.kill("SIGKILL");
-    await this.ended;
+    super(path, { args, env: { REDIS_URL: server.url } });
   }
 }
 
 test("a price feed loses nothing when one of its processors is killed, and cleans up", async () => {
-  await using feed = new Program("main.ts", "--ticks", "60", "--rate", "400");
-  const code = await feed.ended;
+  await using feed = new FeedProgram("main.ts", "--ticks", "60", "--rate", "400");
+  const code = await feed.exited;
   assertEquals(code, 0, feed.stderr + feed.stdout);
   for (const symbol of SYMBOLS) {
     const { reflected, missing, ticks, prices } = rowOf(feed.stdout, symbol);
@@ -78,17 +45,17 @@ test("a price feed loses nothing when one of its processors is killed, and clean
 
 test("a collector that is stopped before all bells have rung reports it, and exits with 1", async () => {
   const feed = uniqueKey();
-  await using collector = new Program("collector.ts", "--feed", feed);
-  await collector.says("is ready");
-  collector.stop();
-  assertEquals(await collector.ended, 1, collector.stderr);
+  await using collector = new FeedProgram("collector.ts", "--feed", feed);
+  await collector.until(({ stderr }) => stderr.includes("is ready"));
+  collector.signal("SIGTERM");
+  assertEquals(await collector.exited, 1, collector.stderr);
   assertStringIncludes(collector.stdout, "✗ Not every bell has arrived");
   await server.command("DEL", `quotes-${feed}`);
 });
 
 test("a usage error of the price feed is reported in one sentence, with exit code 2", async () => {
-  await using feed = new Program("main.ts", "--ticks", "none");
-  assertEquals(await feed.ended, 2);
+  await using feed = new FeedProgram("main.ts", "--ticks", "none");
+  assertEquals(await feed.exited, 2);
   assertEquals(feed.stderr, "--ticks must be a whole number above 0, got none\n");
 });
 

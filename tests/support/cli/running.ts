@@ -1,14 +1,15 @@
 // Runs the command line as a process, on the runtime that runs the tests: arguments, input and output, signals, exit
 // code.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { constants } from "node:os";
-import { env, execPath, kill } from "node:process";
+import { env, execPath } from "node:process";
 import { fileURLToPath } from "node:url";
+import { exitCodeOf, Program } from "../programs/program.ts";
 import { runtime } from "../runner.ts";
 
 const program = fileURLToPath(new URL("../../../cli.ts", import.meta.url));
+/** Without what the tests need: the command line must run without it. */
 const flags = {
   deno: ["run", "-A", "--no-check"],
   bun: ["run"],
@@ -33,87 +34,35 @@ export interface Ended {
 }
 
 /** A run in progress. */
-export class Running implements AsyncDisposable {
-  stdout = "";
-  stderr = "";
+export class Running extends Program {
   /** The most that it had resident, in kB, as far as it was looked at. */
   peak = 0;
   readonly ended: Promise<Ended>;
-  readonly #process: ChildProcess;
-  readonly #chunks: Uint8Array[] = [];
-  #gone = false;
-  #wake = Promise.withResolvers<void>();
 
   constructor(words: readonly string[], options: RunOptions = {}) {
-    const { REDIS_URL: _, NO_COLOR: __, ...rest } = env;
-    this.#process = spawn(execPath, [...flags, program, ...words], {
-      env: { ...rest, ...options.env },
-      stdio: ["pipe", "pipe", "pipe"],
+    super(program, { args: words, env: { REDIS_URL: undefined, NO_COLOR: undefined, ...options.env }, flags });
+    this.ended = this.exited.then((code) => {
+      return { code, bytes: joined(this.chunks), stdout: this.stdout, stderr: this.stderr };
     });
-    const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
-    for (const name of ["stdout", "stderr"] as const) {
-      this.#process[name]?.on("data", (chunk: Uint8Array) => {
-        if (name === "stdout") this.#chunks.push(chunk);
-        this[name] += decoders[name].decode(chunk, { stream: true });
-        this.#woken();
-      });
-    }
-    this.#process.stdin?.on("error", () => {}); // it may be gone before it has read all
-    this.ended = new Promise((resolve) =>
-      this.#process.once("close", (code, signal) => {
-        this.#gone = true;
-        this.#woken();
-        resolve({
-          code: exitCodeOf(code, signal),
-          bytes: joined(this.#chunks),
-          stdout: this.stdout,
-          stderr: this.stderr,
-        });
-      })
-    );
   }
 
   /** Gives it something to read. */
   write(input: string | Uint8Array): void {
-    this.#process.stdin?.write(input);
+    this.stdin.write(input);
   }
 
   /** Closes its stdin. */
   close(): void {
-    this.#process.stdin?.end();
-  }
-
-  /** Waits until the condition holds for its output. */
-  async until(condition: (run: this) => boolean): Promise<void> {
-    while (!condition(this)) {
-      if (this.#gone) throw new Error(`It ended before that was so: ${this.stdout.slice(-300)}${this.stderr}`);
-      await this.#wake.promise;
-    }
-  }
-
-  /** By its id: Deno does not tell the exit code of a child that was killed by its object. */
-  signal(signal: "SIGINT" | "SIGTERM" | "SIGKILL"): void {
-    if (!this.#gone && this.#process.pid !== undefined) kill(this.#process.pid, signal);
+    this.stdin.end();
   }
 
   /** Looks at its memory, again and again until it ends. Only where /proc is. */
   async watchMemory(): Promise<void> {
-    while (!this.#gone) {
-      const status = await readFile(`/proc/${this.#process.pid}/status`, "utf8").catch(() => "");
+    while (!this.isGone) {
+      const status = await readFile(`/proc/${this.pid}/status`, "utf8").catch(() => "");
       this.peak = Math.max(this.peak, Number(/^VmHWM:\s*(\d+)/m.exec(status)?.[1] ?? 0));
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.signal("SIGKILL");
-    await this.ended;
-  }
-
-  #woken(): void {
-    const { resolve } = this.#wake;
-    this.#wake = Promise.withResolvers();
-    resolve();
   }
 }
 
@@ -123,10 +72,6 @@ export async function run(words: readonly string[], options: RunOptions = {}): P
   if (options.input !== undefined) running.write(options.input);
   running.close();
   return await running.ended;
-}
-
-function exitCodeOf(code: number | null, signal: NodeJS.Signals | null): number | null {
-  return signal === null ? code : 128 + constants.signals[signal];
 }
 
 /** The command that runs it, for a shell. */

@@ -1,11 +1,8 @@
-// Runs a file of examples/recipes/ as a program of its own, on the runtime that runs the tests: arguments, stdin, output, signals and
-// exit code. Must not know what a recipe does.
+// Runs a file of examples/recipes/ as a program of its own. Must not know what a recipe does.
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { env, execPath, kill, platform } from "node:process";
+import { platform } from "node:process";
 import { fileURLToPath } from "node:url";
-import { PROGRAM_FLAGS } from "../run/invocation.ts";
-import { runtime } from "../runner.ts";
+import { Program } from "../programs/program.ts";
 import { canStartServers } from "../servers/server.ts";
 
 const folder = new URL("../../../examples/recipes/", import.meta.url);
@@ -24,50 +21,17 @@ export interface RecipeOptions {
 }
 
 /** A running recipe. */
-export class Recipe implements AsyncDisposable {
-  stdout = "";
-  stderr = "";
-  /** Resolves to the exit code, or to `null` if a signal ended the process. */
-  readonly ended: Promise<number | null>;
-  readonly #process: ChildProcess;
+export class Recipe extends Program {
   readonly #name: string;
-  #gone = false;
-  #wake = Promise.withResolvers<void>();
 
   constructor(name: string, { url, args = [] }: RecipeOptions) {
+    super(fileURLToPath(new URL(name, folder)), { args, env: { REDIS_URL: url, PORT: "0", NO_COLOR: "1" } });
     this.#name = name;
-    const file = fileURLToPath(new URL(name, folder));
-    this.#process = spawn(execPath, [...PROGRAM_FLAGS[runtime], file, ...args], {
-      env: { ...env, REDIS_URL: url, PORT: "0", NO_COLOR: "1" },
-      stdio: ["pipe", "pipe", "pipe"],
-    });
-    for (const stream of ["stdout", "stderr"] as const) {
-      const decoder = new TextDecoder();
-      this.#process[stream]?.on("data", (chunk: Uint8Array) => {
-        this[stream] += decoder.decode(chunk, { stream: true });
-        this.#woken();
-      });
-    }
-    this.stdin.on("error", () => {}); // the recipe may have exited
-    this.ended = new Promise((resolve) =>
-      this.#process.once("close", (code) => {
-        this.#gone = true;
-        this.#woken();
-        resolve(code);
-      })
-    );
   }
 
-  /** Its standard input. */
-  get stdin(): NonNullable<ChildProcess["stdin"]> {
-    const { stdin } = this.#process;
-    if (stdin === null) throw new Error("A recipe has no stdin");
-    return stdin;
-  }
-
-  /** All that it has printed. */
-  get output(): string {
-    return `${this.stdout}${this.stderr}`;
+  /** Resolves to the exit code. */
+  get ended(): Promise<number | null> {
+    return this.exited;
   }
 
   /** Waits until its output, of stdout and stderr, matches. */
@@ -79,8 +43,8 @@ export class Recipe implements AsyncDisposable {
       for (;;) {
         const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr);
         if (match) return match;
-        if (this.#gone) throw new Error(`${this.#name} exited before it printed ${pattern}: ${this.output}`);
-        if (await Promise.race([this.#wake.promise, timeout]) === late) {
+        if (this.isGone) throw new Error(`${this.#name} exited before it printed ${pattern}: ${this.output}`);
+        if (await Promise.race([this.stirred(), timeout]) === late) {
           throw new Error(`${this.#name} did not print ${pattern} within ${PATIENCE} ms: ${this.output}`);
         }
       }
@@ -95,25 +59,9 @@ export class Recipe implements AsyncDisposable {
     return `http://localhost:${port}`;
   }
 
-  /** Sends a signal. By the process id: on Deno a child that its own object has killed does not report its exit code. */
-  signal(signal: "SIGTERM" | "SIGKILL"): void {
-    if (!this.#gone && this.#process.pid !== undefined) kill(this.#process.pid, signal);
-  }
-
   /** Stops it as a supervisor does; resolves to its exit code. */
   async stop(): Promise<number | null> {
     this.signal("SIGTERM");
     return await this.ended;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.signal("SIGKILL");
-    await this.ended;
-  }
-
-  #woken(): void {
-    const { resolve } = this.#wake;
-    this.#wake = Promise.withResolvers();
-    resolve();
   }
 }
