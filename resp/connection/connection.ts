@@ -5,11 +5,11 @@ import { StreamerError } from "../errors.ts";
 import { sleep } from "./clock.ts";
 import { valueCommand } from "./command.ts";
 import type { RespDecoder } from "../decoder.ts";
-import type { Ticket } from "./reconnect/gate.ts";
+import { DISMISSED, type Ticket } from "./reconnect/gate.ts";
 import type { ReplyLimits } from "../limits.ts";
 import { ConnectError } from "./handshake/connect_error.ts";
 import type { Destination } from "./destination.ts";
-import type { OpenConnection } from "./node.ts";
+import type { OpenConnection, RedisNode } from "./node.ts";
 import type { PipelineOwner } from "./pipeline/pipeline.ts";
 
 /** The owner of a connection. Its methods are called in this order: `up`, `down`, `up`, …, and possibly `failed`. */
@@ -179,11 +179,7 @@ export async function openThroughGate(
 ): Promise<Ticketed> {
   const { signal } = options;
   for (;;) {
-    const node = await destination.resolve(signal);
-    const ticket = await node.gate.enter(signal).catch((error) => {
-      if (!signal.aborted) node.gaveUp(); // the attempts have run out
-      throw error;
-    });
+    const { node, ticket } = await admitted(destination, signal);
     try {
       const open = await node.open(options);
       node.gate.succeeded(ticket);
@@ -196,6 +192,30 @@ export async function openThroughGate(
       }
       if (signal.aborted || isFinal(error)) throw error;
     }
+  }
+}
+
+/** Resolves the destination, also after the wait at the gate, in which it may have changed. */
+async function admitted(
+  destination: Destination,
+  signal: AbortSignal,
+): Promise<{ readonly node: RedisNode; readonly ticket: Ticket }> {
+  for (;;) {
+    const node = await destination.resolve(signal);
+    const ticket = await node.gate.enter(signal).catch((error) => {
+      if (error === DISMISSED) return undefined;
+      if (!signal.aborted) node.gaveUp(); // the attempts have run out
+      throw error;
+    });
+    if (ticket === undefined) continue;
+    if (!ticket.waited) return { node, ticket };
+    let current: RedisNode | undefined;
+    try {
+      current = await destination.resolve(signal);
+    } finally {
+      if (current !== node) node.gate.abandoned(ticket);
+    }
+    if (current === node) return { node, ticket };
   }
 }
 

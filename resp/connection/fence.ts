@@ -9,6 +9,23 @@ import type { Pipeline } from "./pipeline/pipeline.ts";
 /** Milliseconds to wait if a connection cannot be killed. */
 export const FENCE_WAIT = 2_000;
 
+/** A connection that was lost with commands in flight. */
+interface Lost {
+  /** `undefined` if it is unknown. */
+  readonly identity: ConnectionIdentity | undefined;
+  /** The name of its node. */
+  readonly node: string | undefined;
+}
+
+/** Options of {@linkcode Fence.raise}. */
+export interface RaiseOptions {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** The name of the new connection's node. */
+  readonly node?: string;
+  readonly onUnavailable: (cause: unknown) => void;
+}
+
 /** Maximum number of remembered connections. Older ones are assumed to be closed. */
 const MAX_REMEMBERED = 64;
 
@@ -17,16 +34,16 @@ const MAX_REMEMBERED = 64;
  * other connection is killed, also on another server.
  */
 export class Fence {
-  #lost: { readonly identity: ConnectionIdentity | undefined }[] = [];
+  #lost: Lost[] = [];
 
   /** Whether a lost connection may still be open on the server. */
   get needed(): boolean {
     return this.#lost.length > 0;
   }
 
-  /** Adds a connection that was lost with commands in flight. `undefined` if its id is unknown. */
-  add(identity: ConnectionIdentity | undefined): void {
-    this.#lost.push({ identity });
+  /** Adds a connection that was lost with commands in flight. `undefined` if its id is unknown. `node` is the name of its node. */
+  add(identity: ConnectionIdentity | undefined, node?: string): void {
+    this.#lost.push({ identity, node });
     if (this.#lost.length > MAX_REMEMBERED) this.#lost.shift();
   }
 
@@ -34,13 +51,17 @@ export class Fence {
    * Kills the lost connections over a new one. Connections that do not exist any more count as killed. If killing is not possible, it
    * calls `onUnavailable` and waits for {@linkcode FENCE_WAIT} instead. If the new connection ends meanwhile, or the signal aborts, it
    * rejects, and no connection counts as killed.
+   *
+   * After a failover a lost connection led to another node. What the old primary still executes is discarded, so nothing waits for that
+   * connection. It is killed all the same, since two names may lead to one server.
    */
-  async raise(
-    pipeline: Pipeline,
-    options: { readonly clock: Clock; readonly signal: AbortSignal; readonly onUnavailable: (cause: unknown) => void },
-  ): Promise<void> {
+  async raise(pipeline: Pipeline, options: RaiseOptions): Promise<void> {
+    const { node: here } = options;
     const handled = new Set(this.#lost);
-    const answers = await Promise.allSettled(Array.from(handled, ({ identity }) => kill(pipeline, identity)));
+    const isHere = ({ node }: Lost) => here === undefined || node === undefined || node === here;
+    const answers = await Promise.allSettled(
+      Array.from(handled, (lost) => isHere(lost) ? kill(pipeline, lost.identity) : tryToKill(pipeline, lost.identity)),
+    );
     if (pipeline.ending !== undefined) throw pipeline.ending;
     const refusal = answers.find((answer) => answer.status === "rejected");
     if (refusal !== undefined) {
@@ -61,4 +82,8 @@ async function kill(pipeline: Pipeline, identity: ConnectionIdentity | undefined
     );
   }
   await pipeline.call(clientKill(identity));
+}
+
+async function tryToKill(pipeline: Pipeline, identity: ConnectionIdentity | undefined): Promise<void> {
+  if (identity !== undefined) await pipeline.call(clientKill(identity)).catch(() => {});
 }

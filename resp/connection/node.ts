@@ -124,6 +124,15 @@ export class RedisNode {
   report(): void {}
 
   /**
+   * The destination of its connections leads to another node now. They are closed after their replies, and waiting attempts resolve
+   * the destination again.
+   */
+  left(cause: unknown): void {
+    this.gate.dismiss();
+    this.demotions.everywhere(cause);
+  }
+
+  /**
    * Makes one attempt: gets the credentials, dials and runs the handshake. Rejects with `TIMEOUT` after {@linkcode timeout}.
    *
    * @throws {ConnectError} if the attempt fails. Or the signal's reason.

@@ -64,7 +64,12 @@ export class Demotions {
     const clock = this.#clock;
     const verdict = judgeDemotion(this.#state, this.#options, { now: clock.now(), random: clock.random() });
     this.#state = verdict.state;
-    if (verdict.first) { for (const listener of [...this.#listeners]) listener(cause); }
+    if (verdict.first) this.everywhere(cause);
     return verdict.delay;
+  }
+
+  /** The node is known to be no primary, without a refusal. Calls all listeners. */
+  everywhere(cause: unknown): void {
+    for (const listener of [...this.#listeners]) listener(cause);
   }
 }

@@ -29,6 +29,10 @@ export class Ticket {
   state: "trying" | "open" | "over" = "trying";
   /** @internal Whether its attempt was counted at its start. */
   counted = false;
+  /** Whether it had to wait, so that what its holder knew before may have changed. */
+  get waited(): boolean {
+    return this.counted;
+  }
   /** @internal */
   openedAt = 0;
 }
@@ -37,6 +41,9 @@ interface Waiting {
   readonly admit: (ticket: Ticket) => void;
   readonly refuse: (reason: unknown) => void;
 }
+
+/** The rejection of connections that waited at the gate of a node to which their destination does not lead any more. */
+export const DISMISSED: StreamerError = new StreamerError("DISCONNECTED", "The connection leads to another node now");
 
 /** Decides when each connection of a node may try to connect. */
 export class ReconnectGate {
@@ -58,8 +65,8 @@ export class ReconnectGate {
 
   /**
    * Resolves when an attempt may be made, which is at once without an outage. The caller must settle the ticket with
-   * {@linkcode succeeded}, {@linkcode failed} or {@linkcode abandoned}. Rejects with the signal's reason, or with `DISCONNECTED` when
-   * the attempts have run out.
+   * {@linkcode succeeded}, {@linkcode failed} or {@linkcode abandoned}. Rejects with the signal's reason, with `DISCONNECTED` when the
+   * attempts have run out, or with {@linkcode DISMISSED}.
    */
   enter(signal: AbortSignal): Promise<Ticket> {
     if (signal.aborted) return Promise.reject(signal.reason);
@@ -110,6 +117,12 @@ export class ReconnectGate {
   /** The attempt was cancelled. */
   abandoned(ticket: Ticket): void {
     if (this.#settle(ticket, "over")) this.#schedule();
+  }
+
+  /** Sends all waiting connections away: their destination leads to another node now. */
+  dismiss(): void {
+    this.#stopTimer();
+    for (const waiting of [...this.#waiting]) waiting.refuse(DISMISSED);
   }
 
   /** The number of connections that have been lost so far. */

@@ -44,6 +44,7 @@ export const UNREPORTED = 2_000;
 
 /** The retried commands of a node, or of one of its streams. */
 interface Scope {
+  readonly node: string;
   /** The start of each, oldest first. */
   readonly began: Map<Wait, number>;
   cause: unknown;
@@ -53,13 +54,14 @@ interface Scope {
 
 /** Keeps track of the retried commands of one node. It costs nothing while there are none. */
 export class WaitingWatch implements Waits {
-  readonly #node: string;
+  readonly #node: () => string;
   readonly #clock: Clock;
   readonly #listener: WaitingListener;
   readonly #scopes = new Map<string | undefined, Scope>();
 
-  constructor(node: string, clock: Clock, listener: WaitingListener) {
-    this.#node = node;
+  /** `node` is the node's address, or a function that returns it. Both events of a pair have the same one. */
+  constructor(node: string | (() => string), clock: Clock, listener: WaitingListener) {
+    this.#node = typeof node === "string" ? () => node : node;
     this.#clock = clock;
     this.#listener = listener;
   }
@@ -67,7 +69,7 @@ export class WaitingWatch implements Waits {
   begin(cause: unknown, streamKey?: string): Wait {
     let scope = this.#scopes.get(streamKey);
     if (scope === undefined) {
-      scope = { began: new Map(), cause, timer: undefined, reported: false };
+      scope = { node: this.#node(), began: new Map(), cause, timer: undefined, reported: false };
       this.#scopes.set(streamKey, scope);
     }
     const { began } = scope;
@@ -104,16 +106,16 @@ export class WaitingWatch implements Waits {
     }
     scope.reported = true;
     const { cause } = scope;
-    this.#listener.waiting({ ...this.#place(streamKey), cause, since: new Date(Date.now() - retried) });
+    this.#listener.waiting({ ...placeOf(scope, streamKey), cause, since: new Date(Date.now() - retried) });
   }
 
   #end(scope: Scope, streamKey: string | undefined): void {
     scope.timer?.stop();
     this.#scopes.delete(streamKey);
-    if (scope.reported) this.#listener.resumed(this.#place(streamKey));
+    if (scope.reported) this.#listener.resumed(placeOf(scope, streamKey));
   }
+}
 
-  #place(streamKey: string | undefined): ResumedDetail {
-    return streamKey === undefined ? { node: this.#node } : { node: this.#node, streamKey };
-  }
+function placeOf({ node }: Scope, streamKey: string | undefined): ResumedDetail {
+  return streamKey === undefined ? { node } : { node, streamKey };
 }

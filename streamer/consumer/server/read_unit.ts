@@ -223,15 +223,15 @@ export class ReadUnit {
       isSilenced = false;
       onUnavailable(node.name, cause);
     };
-    const options = { clock: this.#clock, signal: this.signal, onUnavailable: unavailable };
+    const options = { clock: this.#clock, signal: this.signal, node: node.name, onUnavailable: unavailable };
     await this.#fence.raise(pipeline, options);
     this.#stir();
     return isSilenced;
   }
 
   /** A lost connection may still read on the server: it is killed before anything is prepared. */
-  fence({ info }: OpenConnection): void {
-    this.#fence.add(info.identity);
+  fence({ info, node }: OpenConnection): void {
+    this.#fence.add(info.identity, node.name);
   }
 
   /** The server refused a read, or a command of the preparation: nothing is sent until a delay has passed. */

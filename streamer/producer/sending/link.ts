@@ -221,7 +221,7 @@ export class Link implements Carrier<SendRecord> {
     try {
       if (this.#fence.needed) {
         const onUnavailable = (cause: unknown) => onFenceUnavailable({ node: node.name, cause });
-        await this.#fence.raise(pipeline, { clock, signal, onUnavailable });
+        await this.#fence.raise(pipeline, { clock, signal, node: node.name, onUnavailable });
       }
       if (this.#isolator.active) await this.#isolator.prove(pipeline, node.gate.losses);
     } catch {
@@ -233,10 +233,10 @@ export class Link implements Carrier<SendRecord> {
     this.pump();
   }
 
-  #down(cause: StreamerError, { pipeline, info }: OpenConnection): void {
+  #down(cause: StreamerError, { pipeline, info, node }: OpenConnection): void {
     if (this.#pipeline === pipeline) this.#pipeline = undefined;
     this.#lastCause = cause;
-    if (this.#cutInFlight) this.#fence.add(info.identity);
+    if (this.#cutInFlight) this.#fence.add(info.identity, node.name);
     this.#cutInFlight = this.#unread = false;
     const returned = this.#returned.splice(0);
     if (!this.#closing.signal.aborted) this.#isolate(pipeline, cause, returned);

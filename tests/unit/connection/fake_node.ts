@@ -4,13 +4,14 @@ import { RedisNode } from "../../../resp/connection/node.ts";
 import { DEFAULT_LIMITS } from "../../../resp/limits.ts";
 import { FakeClock, FakeWire, settle } from "./fakes.ts";
 
-/** A node, where it is, and the wires that were dialled so far. */
-export function fakeNode() {
-  const clock = new FakeClock();
+/** A node, where it is, and the wires that were dialled so far. While `isDown`, dialling fails. */
+export function fakeNode({ clock = new FakeClock(), path = "/fake" } = {}) {
   const wires: FakeWire[] = [];
+  const state = { isDown: false };
   const node = new RedisNode({
-    endpoint: { kind: "unix", path: "/fake" },
+    endpoint: { kind: "unix", path },
     dial: (_endpoint, { sink }) => {
+      if (state.isDown) return Promise.reject(new Error("down"));
       const wire = new FakeWire(sink);
       wires.push(wire);
       return Promise.resolve(wire);
@@ -30,5 +31,5 @@ export function fakeNode() {
     await settle();
     return wire;
   };
-  return { clock, node, destination: node, wires, greet };
+  return { clock, node, destination: node, wires, greet, state };
 }

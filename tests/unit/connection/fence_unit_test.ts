@@ -12,12 +12,12 @@ function world() {
   const fence = new Fence();
   const told: unknown[] = [];
   const { signal } = new AbortController();
-  const connect = () => {
+  const connect = (node?: string) => {
     const pipeline = new Pipeline({ timeout: 60_000, clock });
     const wire = new FakeWire(pipeline.sink);
     pipeline.open(wire);
     let state = "raising";
-    fence.raise(pipeline, { clock, signal, onUnavailable: (cause) => told.push(cause) })
+    fence.raise(pipeline, { clock, signal, node, onUnavailable: (cause) => told.push(cause) })
       .then(() => state = "raised", () => state = "failed");
     return {
       pipeline,
@@ -131,6 +131,24 @@ test("a server that flaps for hours gets no thousands of CLIENT KILL commands", 
   const killed = line.killed();
   assert(killed.length <= 100, `${killed.length}`);
   assertEquals(killed.at(-1), "5000");
+});
+
+test("a lost connection to another node is killed, too, but nothing waits for that", async () => {
+  const { fence, connect, told } = world();
+  fence.add(identity(1), "old:1");
+  fence.add(undefined, "old:1");
+  const line = connect("new:1");
+  await settle();
+  assertEquals(line.killed(), ["1"]);
+  line.wire.say("-NOPERM no\r\n");
+  await settle();
+  assertEquals([line.state, fence.needed, told.length], ["raised", false, 0]);
+  fence.add(identity(2), "new:1");
+  const next = connect("new:1");
+  await settle();
+  next.wire.say("-NOPERM no\r\n");
+  await settle();
+  assertEquals([next.state, told.length], ["raising", 1]);
 });
 
 test("a lost connection is killed by its id and its address together", async () => {

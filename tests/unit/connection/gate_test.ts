@@ -2,7 +2,7 @@
 // has proved that it works.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
-import { ReconnectGate, type Ticket } from "../../../resp/connection/reconnect/gate.ts";
+import { DISMISSED, ReconnectGate, type Ticket } from "../../../resp/connection/reconnect/gate.ts";
 import { PROBATION } from "../../../resp/connection/reconnect/outage.ts";
 import { StreamerError } from "../../../resp/errors.ts";
 import { test } from "../../support/runner.ts";
@@ -324,4 +324,17 @@ test("without any attempts a lost connection is refused at once, and may not try
   await clock.pass(30_000);
   await asking;
   assertTenASecond(times);
+});
+
+test("connections that are dismissed are rejected at once, and those that come later wait on", async () => {
+  const { gate, clock, lose } = gateWith();
+  lose(new Error("lost"));
+  const waits = [gate.enter(forever), gate.enter(forever)];
+  gate.dismiss();
+  for (const wait of waits) assertStrictEquals(await wait.catch((error) => error), DISMISSED);
+  assertEquals(clock.running, 0);
+  const later = gate.enter(forever);
+  assertEquals(await settled(later), false);
+  await clock.pass(50);
+  assertEquals((await later).waited, true);
 });

@@ -91,3 +91,18 @@ test("closing ends reported retries, and forgets others", async () => {
   await clock.pass(UNREPORTED);
   assertEquals([told, clock.running], [["waiting host:1 orders: a", "resumed host:1 orders"], 0]);
 });
+
+test("both events of a pair have the address that the node had when the wait began", async () => {
+  const clock = new FakeClock();
+  const told: string[] = [];
+  let node = "a:1";
+  const watch = new WaitingWatch(() => node, clock, {
+    waiting: (detail) => told.push(`waiting ${detail.node}`),
+    resumed: (detail) => told.push(`resumed ${detail.node}`),
+  });
+  const wait = watch.begin("no");
+  node = "b:2";
+  await clock.pass(UNREPORTED);
+  wait.over();
+  assertEquals(told, ["waiting a:1", "resumed a:1"]);
+});
