@@ -1,12 +1,25 @@
 // Provides `test` and `afterAll` on top of the test runner of Deno, Bun or Node, so that one file runs on all of them.
 
+import { env } from "node:process";
+
 /** Options of one test. */
 export interface TestOptions {
   /** Milliseconds after which the test fails. @default {30_000} */
   readonly timeout?: number;
   /** Skips the test, on a runtime or server that lacks a feature. @default {false} */
   readonly ignore?: boolean;
+  /**
+   * Why the test needs one server. It is left out when the shared server is a cluster, and the reason is reported with its name.
+   * @default {it runs there too}
+   */
+  readonly oneServer?: string;
 }
+
+/** Stands before the reason in the name of a test that is left out on a cluster. */
+export const LEFT_OUT = "left out on a cluster: ";
+
+/** Whether the shared server is a cluster. */
+export const onCluster = (env.SEA_TEST_CLUSTER ?? "") !== "";
 
 type Body = () => void | Promise<void>;
 
@@ -20,8 +33,16 @@ export const runtime: "deno" | "bun" | "node" = "Deno" in globalThis ? "deno" : 
 
 /** Registers a test, named as a sentence of behaviour. */
 export function test(name: string, body: Body, options: TestOptions = {}): void {
-  const { timeout = 30_000, ignore = false } = options;
-  backend.test(name, () => within(timeout, body), { timeout, ignore });
+  const { timeout = 30_000, oneServer } = options;
+  const leftOut = oneServer !== undefined && onCluster;
+  const ignore = leftOut || (options.ignore ?? false);
+  const shown = leftOut ? `${name} (${LEFT_OUT}${oneServer})` : name;
+  backend.test(shown, () => within(timeout, body), { timeout, ignore });
+}
+
+/** A `test` for files whose tests all need one server, for this reason. */
+export function testOnOneServer(oneServer: string): typeof test {
+  return (name, body, options) => test(name, body, { oneServer, ...options });
 }
 
 /** Registers what runs once after the tests of this file. */

@@ -8,6 +8,7 @@ import { addVeryMany, restUpToMark, take } from "../../support/consumer/reading.
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -96,4 +97,4 @@ test(`claims whose replies are lost (seed ${SEED}) neither lose nor repeat messa
     assertEquals(await restUpToMark(server, heir, key), []);
     assertEquals(claimed.every(({ from }) => from === "dead"), true);
   }
-});
+}, { oneServer: PROXIED });

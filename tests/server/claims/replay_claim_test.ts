@@ -8,6 +8,7 @@ import { addMany, restUpToMark, take, takeIds } from "../../support/consumer/rea
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -63,38 +64,42 @@ test("messages in flight of a stream that was created late are not redelivered a
   await proxy.cut();
   assertEquals(await restUpToMark(server, consumer, key), []);
   assertEquals((await pendingOf(server, key, group)).map(({ deliveries }) => deliveries), [1, 1, 1, 1]);
-});
+}, { oneServer: PROXIED });
 
-test(`cuts in a replay (seed ${SEED}) neither lose nor repeat messages, and each message counts as delivered once more`, async () => {
-  const random = new Random(SEED);
-  for (let round = 0; round < 20; round++) {
-    const key = uniqueKey();
-    await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
-    const ids = await addMany(server, key, 60);
-    await readAndDie(server, { key, group, consumer: "me" });
-    await using proxy = await startProxy(server);
-    await using streamer = await connectEagerly(proxy.url);
-    let left = 3;
-    streamer.addEventListener("disconnect", () => {
-      if (left-- > 0) proxy.toClient.cutAfter(1 + random.below(6_000));
-    });
-    const consumer = await streamer.createConsumer(key, {
-      mode: "resumable",
-      group,
-      consumerId: "me",
-      autoCommit: "disabled",
-      batchSize: 20,
-    });
-    proxy.toClient.cutAfter(1 + random.below(4_000));
-    const messages = await take(consumer, 60);
-    left = 0;
-    proxy.toClient.cutAfter(Infinity);
-    assertEquals(messages.map(({ id }) => id), ids);
-    const counted = (await pendingOf(server, key, group)).map(({ deliveries }) => deliveries);
-    assertEquals(messages.map(({ deliveries }) => deliveries), counted);
-    for (const message of messages) consumer.ack(message);
-    await consumer.commit();
-    assertEquals(await restUpToMark(server, consumer, key), []);
-    assertEquals(counted, ids.map(() => 2));
-  }
-});
+test(
+  `cuts in a replay (seed ${SEED}) neither lose nor repeat messages, and each message counts as delivered once more`,
+  async () => {
+    const random = new Random(SEED);
+    for (let round = 0; round < 20; round++) {
+      const key = uniqueKey();
+      await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
+      const ids = await addMany(server, key, 60);
+      await readAndDie(server, { key, group, consumer: "me" });
+      await using proxy = await startProxy(server);
+      await using streamer = await connectEagerly(proxy.url);
+      let left = 3;
+      streamer.addEventListener("disconnect", () => {
+        if (left-- > 0) proxy.toClient.cutAfter(1 + random.below(6_000));
+      });
+      const consumer = await streamer.createConsumer(key, {
+        mode: "resumable",
+        group,
+        consumerId: "me",
+        autoCommit: "disabled",
+        batchSize: 20,
+      });
+      proxy.toClient.cutAfter(1 + random.below(4_000));
+      const messages = await take(consumer, 60);
+      left = 0;
+      proxy.toClient.cutAfter(Infinity);
+      assertEquals(messages.map(({ id }) => id), ids);
+      const counted = (await pendingOf(server, key, group)).map(({ deliveries }) => deliveries);
+      assertEquals(messages.map(({ deliveries }) => deliveries), counted);
+      for (const message of messages) consumer.ack(message);
+      await consumer.commit();
+      assertEquals(await restUpToMark(server, consumer, key), []);
+      assertEquals(counted, ids.map(() => 2));
+    }
+  },
+  { oneServer: PROXIED },
+);

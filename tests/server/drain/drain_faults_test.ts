@@ -8,6 +8,7 @@ import { blockedClient, take } from "../../support/consumer/reading.ts";
 import { nextEvent, until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -35,7 +36,7 @@ test("a connection that is lost during the drain is no obstacle: acks are sent w
   proxy.refuse(false);
   await end;
   assertEquals(await pendingIds(server, key, group), []);
-});
+}, { oneServer: PROXIED });
 
 test("a server that stays away lets the drain end, and committing time out", async () => {
   await using proxy = await startProxy(server);
@@ -48,7 +49,7 @@ test("a server that stays away lets the drain end, and committing time out", asy
   assertEquals((await assertRejects(() => end, StreamerError)).code, "TIMEOUT");
   assertEquals([await pendingIds(server, key, group), streamer.stats().consumers], [ids, 0]);
   await streamer.disconnect({ timeout: 1 });
-});
+}, { oneServer: PROXIED });
 
 test("disconnect does not wait longer than its timeout for a pending end that has more time", async () => {
   await using proxy = await startProxy(server);
@@ -62,7 +63,7 @@ test("disconnect does not wait longer than its timeout for a pending end that ha
   await streamer.disconnect({ timeout: 20 });
   assertEquals((await rejected).code, "DISCONNECTED");
   assertEquals(await pendingIds(server, key, group), ids);
-});
+}, { oneServer: PROXIED });
 
 for (const onGroupLost of ["resume", "fail"] as const) {
   test(`a group that is lost during the drain is not recreated, and the end resolves (${onGroupLost})`, async () => {
@@ -148,7 +149,7 @@ test("a page, or a claim, that is in flight when the drain begins goes to others
   consumer.ack(second);
   await end;
   assertEquals((await pendingIds(server, key, group)).length, 1);
-});
+}, { oneServer: PROXIED });
 
 test("a replay that runs when the drain begins is left to the next run", async () => {
   const { key, ids } = await groupOf(server, group, 30);

@@ -21,6 +21,7 @@ import {
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -314,7 +315,7 @@ test("a cut during assign and unassign loses nothing", async () => {
     assertEquals(await restUpToMark(server, consumer, ...redisKeys), []);
     for (const redisKey of redisKeys) assertEquals((await pendingRows(server, redisKey, group)).length, 101);
   }
-});
+}, { oneServer: PROXIED });
 
 test("a group destroyed after its shard was unassigned is recreated only when the shard is assigned again", async () => {
   const { key, redisKeys } = await shardsOf(2, 3);
@@ -401,40 +402,44 @@ for (const seed of [111, 112, 113]) {
 }
 
 for (const seed of [131, 132, 133]) {
-  test(`shards assigned and unassigned between random cuts: each message is delivered once (seed ${seed})`, async () => {
-    const random = new Random(seed);
-    const { key, redisKeys } = await shardsOf(3, 150);
-    await using proxy = await startProxy(server);
-    await using streamer = await connectEagerly(proxy.url);
-    const consumer = await streamer.createConsumer(key, {
-      ...{ mode: "resumable", group, consumerId: "me", autoCommit: "disabled", autoStreamReset: "earliest" },
-      ...{ shards: [0], batchSize: 1 + random.below(30), prefetch: random.below(3) },
-    });
-    const got: string[] = [];
-    const assigned = new Set([0]);
-    for (let round = 0; round < 40; round++) {
-      if (random.once(3)) proxy.toClient.cutAfter(random.below(3_000));
-      const shard = random.below(3);
-      if (!assigned.has(shard)) {
-        await consumer.assign(key, shard);
-        assigned.add(shard);
-      } else if (assigned.size > 1) {
-        await consumer.unassign(key, shard);
-        assigned.delete(shard);
+  test(
+    `shards assigned and unassigned between random cuts: each message is delivered once (seed ${seed})`,
+    async () => {
+      const random = new Random(seed);
+      const { key, redisKeys } = await shardsOf(3, 150);
+      await using proxy = await startProxy(server);
+      await using streamer = await connectEagerly(proxy.url);
+      const consumer = await streamer.createConsumer(key, {
+        ...{ mode: "resumable", group, consumerId: "me", autoCommit: "disabled", autoStreamReset: "earliest" },
+        ...{ shards: [0], batchSize: 1 + random.below(30), prefetch: random.below(3) },
+      });
+      const got: string[] = [];
+      const assigned = new Set([0]);
+      for (let round = 0; round < 40; round++) {
+        if (random.once(3)) proxy.toClient.cutAfter(random.below(3_000));
+        const shard = random.below(3);
+        if (!assigned.has(shard)) {
+          await consumer.assign(key, shard);
+          assigned.add(shard);
+        } else if (assigned.size > 1) {
+          await consumer.unassign(key, shard);
+          assigned.delete(shard);
+        }
+        if (random.once(4)) proxy.cut();
+        for (let i = random.below(12); i > 0; i--) {
+          const message = await consumer.next({ signal: AbortSignal.timeout(60) }).catch(() => undefined);
+          if (message === undefined) break;
+          assert(assigned.has(message.shardId), `${message.shardId} is not read`);
+          got.push(message.text());
+          if (random.once(2)) consumer.ack(message);
+        }
+        if (random.once(3)) await consumer.commit();
       }
-      if (random.once(4)) proxy.cut();
-      for (let i = random.below(12); i > 0; i--) {
-        const message = await consumer.next({ signal: AbortSignal.timeout(60) }).catch(() => undefined);
-        if (message === undefined) break;
-        assert(assigned.has(message.shardId), `${message.shardId} is not read`);
-        got.push(message.text());
-        if (random.once(2)) consumer.ack(message);
-      }
-      if (random.once(3)) await consumer.commit();
-    }
-    for (const shard of [0, 1, 2]) await consumer.assign(key, shard);
-    got.push(...await takeTexts(consumer, 450 - got.length));
-    assertEquals(got.toSorted(), [0, 1, 2].flatMap((shard) => texts(150, `${shard}/`)).toSorted());
-    assertEquals(await restUpToMark(server, consumer, ...redisKeys), []);
-  });
+      for (const shard of [0, 1, 2]) await consumer.assign(key, shard);
+      got.push(...await takeTexts(consumer, 450 - got.length));
+      assertEquals(got.toSorted(), [0, 1, 2].flatMap((shard) => texts(150, `${shard}/`)).toSorted());
+      assertEquals(await restUpToMark(server, consumer, ...redisKeys), []);
+    },
+    { oneServer: PROXIED },
+  );
 }

@@ -10,6 +10,7 @@ import { nextEvent } from "../../support/events.ts";
 import { handshake, noShards, startFakeServer } from "../../support/network/fake_server.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { OWN, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -34,7 +35,7 @@ test("creating a consumer in a group of a permanent replica is given up, with RE
   const reading = await streamer.createConsumer("k", { mode: "real-time", autoStreamReset: "earliest" });
   assertEquals((await reading.next()).text(), "a", "what writes nothing can be had of a replica");
   assertEquals(streamer.stats().consumers, 1);
-}, { ignore });
+}, { oneServer: OWN, ignore });
 
 for (const options of MODES) {
   test(`creating a ${options.mode} consumer of a server that is away is given up, with the reason`, async () => {
@@ -49,7 +50,7 @@ for (const options of MODES) {
     proxy.refuse(false);
     await back;
     await (await streamer.createConsumer(uniqueKey(), options)).end(); // the streamer still works
-  });
+  }, { oneServer: PROXIED });
 
   test(`creating a ${options.mode} consumer with a silent server is given up`, async () => {
     await using proxy = await startProxy(server);
@@ -59,7 +60,7 @@ for (const options of MODES) {
     assertEquals(error.code, "TIMEOUT");
     assert(error.cause !== undefined);
     proxy.toClient.release();
-  });
+  }, { oneServer: PROXIED });
 }
 
 test("the last of several replies is the cause", async () => {
@@ -70,7 +71,7 @@ test("the last of several replies is the cause", async () => {
   await using streamer = await connect(fake.url, { ...EAGER, timeout: 300 });
   const error = await assertRejects(() => streamer.createConsumer("k", { mode: "real-time" }), StreamerError);
   assertEquals([error.code, String(error.cause)], ["TIMEOUT", "RedisError: MASTERDOWN y"]);
-});
+}, { oneServer: OWN });
 
 test("as long as the server replies, createConsumer may take longer than the timeout", async () => {
   const keys = Array.from({ length: 40 }, (_, i) => `k${i}`);
@@ -82,7 +83,7 @@ test("as long as the server replies, createConsumer may take longer than the tim
   await using streamer = await connect(fake.url, { timeout: 400 });
   const consumer = await streamer.createConsumer(keys, { mode: "real-time" }); // 40 replies in sequence
   assertEquals(consumer.streamShards.length, 40);
-});
+}, { oneServer: OWN });
 
 test("the signal has priority, with its own reason", async () => {
   await using proxy = await startProxy(server);
@@ -99,7 +100,7 @@ test("the signal has priority, with its own reason", async () => {
   controller.abort(reason);
   assertEquals(await making, reason);
   proxy.refuse(false);
-});
+}, { oneServer: PROXIED });
 
 test("an existing consumer waits for its server longer than the timeout, and so do its moves", async () => {
   await using proxy = await startProxy(server);
@@ -119,7 +120,7 @@ test("an existing consumer waits for its server longer than the timeout, and so 
   proxy.refuse(false);
   await moved;
   assertEquals((await next).text(), "0");
-});
+}, { oneServer: PROXIED });
 
 test("the manager waits for the timeout, then rejects with the server's last reply, or DISCONNECTED", async () => {
   await using own = await startServer();
@@ -148,7 +149,7 @@ test("the manager waits for the timeout, then rejects with the server's last rep
   await own.command("REPLICAOF", "NO", "ONE");
   proxy.refuse(false);
   assertEquals(await trimmed, 1, "a server that returns in time is awaited");
-}, { ignore });
+}, { oneServer: PROXIED, ignore });
 
 test("the manager rejects at once if the server is full or the command is wrong", async () => {
   await using fake = await startFakeServer(async (peer) => {
@@ -162,4 +163,4 @@ test("the manager rejects at once if the server is full or the command is wrong"
   ]);
   assertEquals(codes.map(({ code }) => code), ["OOM", "WRONGTYPE"]);
   assertEquals(fake.peers.flatMap(({ commands }) => commands).filter(([name]) => name.startsWith("X")).length, 2);
-});
+}, { oneServer: OWN });

@@ -8,6 +8,7 @@ import { addEach, addVeryMany, blockedClient, take, takeTexts, texts } from "../
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { type Server, sharedServer } from "../../support/servers/server.ts";
 
@@ -122,7 +123,7 @@ test("a page in flight when the end begins is released, too", async () => {
   await Promise.all([end, asked]);
   const rows = await pendingRows(server, key, group);
   assert(rows.every(({ idle, deliveries }) => idle > 60_000 && deliveries === 0), JSON.stringify(rows));
-});
+}, { oneServer: PROXIED });
 
 test("messages claimed while the end begins are released with their previous delivery count", async () => {
   const { key } = await groupOf(server, group, 0);
@@ -142,7 +143,7 @@ test("messages claimed while the end begins are released with their previous del
   const rows = await pendingRows(server, key, group);
   assertEquals(rows.map(({ id, deliveries }) => [id, deliveries]), ids.map((id) => [id, 1]));
   assert(rows.every(({ idle }) => idle > 300_000), JSON.stringify(rows));
-});
+}, { oneServer: PROXIED });
 
 test("an end without a connection resolves within its timeout, and unreleased messages are not lost", async () => {
   const { key, ids } = await groupOf(server, group, 5);
@@ -156,7 +157,7 @@ test("an end without a connection resolves within its timeout, and unreleased me
   assertEquals(streamer.stats().consumers, 0);
   assertEquals(await pendingIds(server, key, group), ids);
   await streamer.disconnect({ timeout: 1 });
-});
+}, { oneServer: PROXIED });
 
 test("a generated name without pending entries leaves the group at the end; a given one stays", async () => {
   const { key } = await groupOf(server, group, 3);

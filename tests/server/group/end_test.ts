@@ -10,6 +10,7 @@ import { groupOf, pendingIds } from "../../support/consumer/grouping.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { runtime, test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -98,7 +99,7 @@ test("an end that cannot commit in time rejects with TIMEOUT, and the acked mess
   assertEquals(await pendingIds(server, key, group), ids);
   assertEquals(streamer.stats().consumers, 0);
   await streamer.disconnect({ timeout: 1 });
-});
+}, { oneServer: PROXIED });
 
 test("a signal ends the wait for an end with its reason", async () => {
   const { key } = await groupOf(server, group, 1);
@@ -114,7 +115,7 @@ test("a signal ends the wait for an end with its reason", async () => {
   controller.abort(reason);
   assertStrictEquals(await assertRejects(() => end), reason);
   await streamer.disconnect({ timeout: 1 });
-});
+}, { oneServer: PROXIED });
 
 test("disconnect commits and ends every consumer", async () => {
   const [one, two] = [await groupOf(server, group, 2), await groupOf(server, group, 3)];

@@ -7,6 +7,7 @@ import { callsOf, connectEagerly, eventsOf, nothingPending } from "../../support
 import { addAt, addMany, idsInRange, takeIds, takeTexts, texts } from "../../support/consumer/reading.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, type Server, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -95,7 +96,7 @@ for (const onGroupLost of ["resume", "earliest", "latest", "fail"] as const) {
     assertEquals(exists.filter((id, i) => seen.lastIndexOf(id) < seen.lastIndexOf(exists[Math.max(0, i - 1)])), []);
     await nothingPending(own, key, group);
     assertEquals(recreated.length, 1);
-  }, { ignore });
+  }, { oneServer: OWN, ignore });
 
   if (onGroupLost === "fail") continue;
   test(`a group that is destroyed during a blocked read restarts as ${onGroupLost} says`, async () => {
@@ -168,7 +169,7 @@ test(
     assertEquals(recreated, [{ streamKey: gone, shardId: 0, group, position: "0-0" }]);
     assertEquals(resets, [{ streamKey: gone, shardId: 0, position: "0-0" }]);
   },
-  { ignore },
+  { oneServer: OWN, ignore },
 );
 
 test("a stream that is recreated with lower ids at once is read from its beginning, and events report it", async () => {

@@ -7,6 +7,7 @@ import { addMany, restUpToMark, take, texts } from "../../support/consumer/readi
 import { nextEvent, until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { type Server, sharedServer } from "../../support/servers/server.ts";
 
@@ -236,7 +237,7 @@ test("a released message delays neither a reconnect nor its own redelivery, whic
   await back;
   const again = await consumer.next();
   assertEquals([again.text(), again.deliveries, await deliveriesAt(key)], ["0", 2, [2]]);
-});
+}, { oneServer: PROXIED });
 
 test("more released messages than maxUnacked are redelivered in pages as capacity is free", async () => {
   const { key } = await groupOf(server, group, 250);

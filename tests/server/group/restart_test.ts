@@ -15,6 +15,7 @@ import { addMany, blockedClient, idsInRange, take } from "../../support/consumer
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { OWN, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -90,46 +91,50 @@ for (const autoCommit of ["delayed", "rolling", "disabled"] as const) {
       await consumer.end();
       await running;
     },
-    { ignore, timeout: 60_000 },
+    { oneServer: OWN, ignore, timeout: 60_000 },
   );
 }
 
-test("acknowledgements whose replies are lost are sent again, and a commit resolves only with the server's reply", async () => {
-  const key = uniqueKey();
-  await using proxy = await startProxy(server);
-  await using streamer = await connectEagerly(proxy.url, { clientName: key });
-  const consumer = await streamer.createConsumer(key, {
-    mode: "resumable",
-    group,
-    mkstream: true,
-    autoStreamReset: "earliest",
-    autoCommit: "disabled",
-    batchSize: 20,
-  });
-  for (let round = 0; round < 20; round++) {
-    await blockedClient(server, key);
-    await addMany(server, key, 20);
-    const messages = await take(consumer, 20);
-    for (const message of messages) consumer.ack(message);
-    await blockedClient(server, key);
-    let resolved = false;
-    proxy.toClient.hold(); // the server acknowledges, and the reply is lost
-    const commit = consumer.commit().then(() => resolved = true);
-    await nothingPending(server, key, group);
-    assertEquals([resolved, consumer.stats().unsentAcks], [false, 20]);
-    proxy.refuse();
-    await proxy.cut();
-    proxy.toClient.release();
-    await until(() => proxy.refused > 0);
-    proxy.refused = 0;
-    assertEquals(resolved, false);
-    proxy.refuse(false);
-    await commit;
-    assertEquals([consumer.stats().acked, consumer.stats().unsentAcks], [20 * (round + 1), 0]);
-  }
-  const read = (await groupInfo(server, key, group)).get("entries-read");
-  assertEquals(read, consumer.stats().acked + await countPending(server, key, group));
-});
+test(
+  "acknowledgements whose replies are lost are sent again, and a commit resolves only with the server's reply",
+  async () => {
+    const key = uniqueKey();
+    await using proxy = await startProxy(server);
+    await using streamer = await connectEagerly(proxy.url, { clientName: key });
+    const consumer = await streamer.createConsumer(key, {
+      mode: "resumable",
+      group,
+      mkstream: true,
+      autoStreamReset: "earliest",
+      autoCommit: "disabled",
+      batchSize: 20,
+    });
+    for (let round = 0; round < 20; round++) {
+      await blockedClient(server, key);
+      await addMany(server, key, 20);
+      const messages = await take(consumer, 20);
+      for (const message of messages) consumer.ack(message);
+      await blockedClient(server, key);
+      let resolved = false;
+      proxy.toClient.hold(); // the server acknowledges, and the reply is lost
+      const commit = consumer.commit().then(() => resolved = true);
+      await nothingPending(server, key, group);
+      assertEquals([resolved, consumer.stats().unsentAcks], [false, 20]);
+      proxy.refuse();
+      await proxy.cut();
+      proxy.toClient.release();
+      await until(() => proxy.refused > 0);
+      proxy.refused = 0;
+      assertEquals(resolved, false);
+      proxy.refuse(false);
+      await commit;
+      assertEquals([consumer.stats().acked, consumer.stats().unsentAcks], [20 * (round + 1), 0]);
+    }
+    const read = (await groupInfo(server, key, group)).get("entries-read");
+    assertEquals(read, consumer.stats().acked + await countPending(server, key, group));
+  },
+  { oneServer: PROXIED },
+);
 
 test("acknowledgements that never reached the server are sent after the reconnect, also by the end", async () => {
   for (const last of ["commit", "end"] as const) {
@@ -157,4 +162,4 @@ test("acknowledgements that never reached the server are sent after the reconnec
     assertEquals(consumer.stats().acked, 50);
     assertGreater(proxy.connections, 1);
   }
-});
+}, { oneServer: PROXIED });

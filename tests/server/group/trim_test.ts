@@ -13,6 +13,7 @@ import { addMany, blockedClient, restUpToMark, take, takeIds } from "../../suppo
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -80,57 +81,65 @@ test("an entry deleted while it waited for its redelivery is skipped, acked, and
   assertEquals(await restUpToMark(server, consumer, key), []);
 });
 
-test("an entry that was lost with a connection and then deleted is reported as a gap, and the rest is delivered", async () => {
-  const key = uniqueKey();
-  await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
-  await using proxy = await startProxy(server);
-  await using streamer = await connectEagerly(proxy.url, { clientName: key });
-  const gaps = eventsOf(streamer, "gap");
-  const consumer = await streamer.createConsumer(key, {
-    mode: "resumable",
-    group,
-    autoCommit: "rolling",
-    autoCommitInterval: 10,
-  });
-  await blockedClient(server, key);
-  proxy.refuse();
-  proxy.toClient.cutAfter(1);
-  const adds = Array.from({ length: 10 }, (_, i) => ["XADD", key, "*", "msg", `${i}`]);
-  const replies = await server.commands([["MULTI"], ...adds, ["EXEC"]]);
-  const ids = [replies.at(-1)].flat().map(String);
-  await until(() => proxy.refused > 0);
-  await server.command("XDEL", key, ids[0], ids[5], ids[9]);
-  proxy.refuse(false);
-  const left = ids.filter((_, i) => ![0, 5, 9].includes(i));
-  const messages = await take(consumer, 7);
-  assertEquals(messages.map(({ id, deliveries }) => `${id} ${deliveries}`), left.map((id) => `${id} 1`));
-  for (const message of messages) consumer.ack(message);
-  await nothingPending(server, key, group);
-  assertEquals(gaps.flatMap((gap) => gap.ids), [ids[0], ids[5], ids[9]]);
-  assertEquals(consumer.stats().gaps, 3);
-  const [next] = await addMany(server, key, 1);
-  assertEquals(await takeIds(consumer, 1), [next]);
-});
+test(
+  "an entry that was lost with a connection and then deleted is reported as a gap, and the rest is delivered",
+  async () => {
+    const key = uniqueKey();
+    await server.command("XGROUP", "CREATE", key, group, "0", "MKSTREAM");
+    await using proxy = await startProxy(server);
+    await using streamer = await connectEagerly(proxy.url, { clientName: key });
+    const gaps = eventsOf(streamer, "gap");
+    const consumer = await streamer.createConsumer(key, {
+      mode: "resumable",
+      group,
+      autoCommit: "rolling",
+      autoCommitInterval: 10,
+    });
+    await blockedClient(server, key);
+    proxy.refuse();
+    proxy.toClient.cutAfter(1);
+    const adds = Array.from({ length: 10 }, (_, i) => ["XADD", key, "*", "msg", `${i}`]);
+    const replies = await server.commands([["MULTI"], ...adds, ["EXEC"]]);
+    const ids = [replies.at(-1)].flat().map(String);
+    await until(() => proxy.refused > 0);
+    await server.command("XDEL", key, ids[0], ids[5], ids[9]);
+    proxy.refuse(false);
+    const left = ids.filter((_, i) => ![0, 5, 9].includes(i));
+    const messages = await take(consumer, 7);
+    assertEquals(messages.map(({ id, deliveries }) => `${id} ${deliveries}`), left.map((id) => `${id} 1`));
+    for (const message of messages) consumer.ack(message);
+    await nothingPending(server, key, group);
+    assertEquals(gaps.flatMap((gap) => gap.ids), [ids[0], ids[5], ids[9]]);
+    assertEquals(consumer.stats().gaps, 3);
+    const [next] = await addMany(server, key, 1);
+    assertEquals(await takeIds(consumer, 1), [next]);
+  },
+  { oneServer: PROXIED },
+);
 
-test("an entry that was deleted while it waited for its redelivery is reported as a gap also if that reply is lost", async () => {
-  const key = uniqueKey();
-  const ids = await addMany(server, key, 1);
-  await using proxy = await startProxy(server);
-  await using streamer = await connectEagerly(proxy.url);
-  const gaps = eventsOf(streamer, "gap");
-  const consumer = await streamer.createConsumer(key, {
-    mode: "resumable",
-    group,
-    autoStreamReset: "earliest",
-    autoCommit: "rolling",
-  });
-  const [message] = await take(consumer, 1);
-  await server.command("XDEL", key, ids[0]);
-  proxy.toClient.hold();
-  consumer.nack(message);
-  await nothingPending(server, key, group);
-  await proxy.cut();
-  proxy.toClient.release();
-  await until(() => gaps.length > 0);
-  assertEquals(gaps[0].ids, ids);
-});
+test(
+  "an entry that was deleted while it waited for its redelivery is reported as a gap also if that reply is lost",
+  async () => {
+    const key = uniqueKey();
+    const ids = await addMany(server, key, 1);
+    await using proxy = await startProxy(server);
+    await using streamer = await connectEagerly(proxy.url);
+    const gaps = eventsOf(streamer, "gap");
+    const consumer = await streamer.createConsumer(key, {
+      mode: "resumable",
+      group,
+      autoStreamReset: "earliest",
+      autoCommit: "rolling",
+    });
+    const [message] = await take(consumer, 1);
+    await server.command("XDEL", key, ids[0]);
+    proxy.toClient.hold();
+    consumer.nack(message);
+    await nothingPending(server, key, group);
+    await proxy.cut();
+    proxy.toClient.release();
+    await until(() => gaps.length > 0);
+    assertEquals(gaps[0].ids, ids);
+  },
+  { oneServer: PROXIED },
+);

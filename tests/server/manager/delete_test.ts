@@ -4,6 +4,7 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { connect, type Manager, StreamerError } from "../../../mod.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { type Judge, startFilterServer, type Verdict } from "../../support/network/filter_server.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -185,7 +186,7 @@ test("a key that is replaced between the check and the deletion is not deleted",
   };
   await judged(judge, async (manager) => assertEquals(await refused(manager.deleteStream(key)), "WRONGTYPE"));
   assertEquals([replaced, await server.command("GET", key)], [true, "another"]);
-});
+}, { oneServer: PROXIED });
 
 test("a stream that is written to during an attempt is deleted by the next one", async () => {
   const key = await stream(3);
@@ -196,7 +197,7 @@ test("a stream that is written to during an attempt is deleted by the next one",
   };
   await judged(judge, async (manager) => assertEquals(await manager.deleteStream(key), true));
   assertEquals([attempts, await server.command("EXISTS", key)], [4, 0]);
-});
+}, { oneServer: PROXIED });
 
 test("a stream that is written to all the time rejects after 100 attempts, and stays", async () => {
   const key = await stream(3);
@@ -207,7 +208,7 @@ test("a stream that is written to all the time rejects after 100 attempts, and s
   };
   await judged(judge, async (manager) => assertEquals(await refused(manager.deleteStream(key)), "CONFLICT"));
   assertEquals([attempts, await server.command("XLEN", key)], [100, 103]);
-});
+}, { oneServer: PROXIED });
 
 test("a deletion whose reply is lost rejects and is not sent again: the stream may be a new one by then", async () => {
   for (const [scripts, last] of [[true, "EVAL"], [false, "EXEC"]] as const) {
@@ -224,7 +225,7 @@ test("a deletion whose reply is lost rejects and is not sent again: the stream m
     }, scripts);
     assertEquals(sent, 1, last);
   }
-});
+}, { oneServer: PROXIED });
 
 test("a signal cancels a deletion with its reason", async () => {
   await managing(async (manager) => {

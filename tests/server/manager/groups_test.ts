@@ -7,6 +7,7 @@ import { addEach, addMany, Monitor } from "../../support/consumer/reading.ts";
 import { nextEvent, until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { OWN, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, type Server, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -202,7 +203,7 @@ test("without scripts a consumer is deleted only with force", async () => {
   assertEquals(await consumerNames(own, "k", "g"), ["c"]);
   assertEquals(await manager.deleteConsumer("k", "g", "c", { force: true }), 0);
   assertEquals(await consumerNames(own, "k", "g"), []);
-}, { ignore });
+}, { oneServer: OWN, ignore });
 
 test("a command for all shards runs on each, and one refusal does not stop the others", async () => {
   const key = uniqueKey();
@@ -258,7 +259,7 @@ test("a command that must not be repeated is not sent again after a cut, and the
     assertEquals(monitor.of("XGROUP", key).filter((words) => words.includes(verb)).length, 1, verb);
   }
   assertEquals(await groupNames(server, key), ["new"]);
-});
+}, { oneServer: PROXIED });
 
 async function groupNames(on: Server, key: string): Promise<string[]> {
   const reply = await on.command("XINFO", "GROUPS", key);
@@ -285,7 +286,7 @@ test("a command that must not be repeated does not fail because of a page that i
   let count = 1;
   while (!(await range.next()).done) count++;
   assertEquals([count, (await manager.info(key)).groups.length], [100, 3]);
-});
+}, { oneServer: PROXIED });
 
 test("invalid positions, names and options are refused before a command is sent", async () => {
   const { key } = await groupOf(server, "g", 1);

@@ -9,6 +9,7 @@ import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { MemoryWatch } from "../../support/memory.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -266,7 +267,7 @@ test("leaving the loop ends its commands: nothing waits, and later loops work", 
   assertEquals(await iterator.next(), { value: undefined, done: true });
   proxy.toClient.release();
   assertEquals((await textsOf(manager.rangeAll(key, "-", "+"))).length, 500);
-});
+}, { oneServer: PROXIED });
 
 test("an abort ends the loop with the signal's reason, within a page and while one is in flight", async () => {
   const key = uniqueKey();
@@ -297,7 +298,7 @@ test("an abort ends the loop with the signal's reason, within a page and while o
   }
   proxy.toClient.release();
   assertEquals(await manager.length(key), 500);
-});
+}, { oneServer: PROXIED });
 
 test("after a lost connection, at any byte, the loop resumes without a missing or repeated message", async () => {
   const key = uniqueKey();
@@ -314,7 +315,7 @@ test("after a lost connection, at any byte, the loop resumes without a missing o
     assertEquals(seen, texts(400), `cut after ${bytes}`);
     assert(proxy.connections > before, `it was cut after ${bytes}`);
   }
-});
+}, { oneServer: PROXIED });
 
 test("options are checked at the call", async () => {
   await using streamer = await connect(server.url);

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { connect, type Manager, RedisError, StreamerError } from "../../../mod.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer, type Word } from "../../support/servers/server.ts";
 
@@ -147,4 +148,4 @@ test("if SCAN is forbidden the server's refusal is thrown, also for all shards",
     assertEquals([error.code, error.command], ["NOPERM", "SCAN"]);
   }
   assertEquals(await manager.length("k", { shardId: 0 }), 1);
-}, { ignore });
+}, { oneServer: OWN, ignore });

@@ -4,6 +4,7 @@
 import { assertEquals } from "@std/assert";
 import { connect, type Manager } from "../../../mod.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import {
   canStartServers,
@@ -112,4 +113,4 @@ test("every method returns the expected result over RESP3", async () => {
 test("every method returns the same over RESP2", async () => {
   await using own: OwnServer = await startServer({ args: ["--rename-command", "HELLO", ""] });
   assertEquals(await everything(own, own.url), EXPECTED);
-}, { ignore });
+}, { oneServer: OWN, ignore });

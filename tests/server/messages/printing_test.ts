@@ -5,6 +5,7 @@ import { inspect } from "node:util";
 import { connect, type Message } from "../../../mod.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { printed } from "../../support/printing.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer, startServer, type Word } from "../../support/servers/server.ts";
 
@@ -161,4 +162,4 @@ test("streamers, producers and consumers print what they are for, and never a pa
       assert(text.length < 2_000, text);
     }
   }
-});
+}, { oneServer: OWN });

@@ -17,6 +17,7 @@ import {
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { type Server, sharedServer } from "../../support/servers/server.ts";
 
@@ -133,7 +134,7 @@ for (const mode of ["resumable", "load-balanced"] as const) {
     const rival = await streamer.createConsumer(key, other);
     assertEquals(await takeIds(rival, 4), ids);
     assertEquals(consumer.stats().inHand, 0);
-  });
+  }, { oneServer: PROXIED });
 }
 
 test("entries delivered at the moment of the move are not lost: another consumer claims them at once", async () => {

@@ -21,6 +21,7 @@ import {
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -81,7 +82,7 @@ test("no message from before the call is returned afterwards: prefetched ones ar
   assert(many >= 1);
   const left = (await pendingIds(server, key, group, "me")).filter((id) => !ids.slice(5, 80).includes(id));
   assertEquals(left.length, 5 + 20 + 1, "messages in flight stay pending here");
-});
+}, { oneServer: PROXIED });
 
 for (const seed of [101, 102, 103]) {
   test(`all entries after random positions are delivered, each once, and equal XRANGE (seed ${seed})`, async () => {
@@ -315,33 +316,37 @@ for (const when of ["before", "while"] as const) {
       assertEquals(await takeIds(consumer, 90), ids.slice(10));
       assertEquals(await restUpToMark(server, consumer, key), []);
     }
-  });
+  }, { oneServer: PROXIED });
 }
 
 for (const seed of [121, 122, 123, 124]) {
-  test(`moves of the group, acks and cuts at random bytes: all later entries are delivered, each once (seed ${seed})`, async () => {
-    const random = new Random(seed);
-    const { key, ids } = await groupOf(server, group, 150);
-    await using proxy = await startProxy(server);
-    await using streamer = await connectEagerly(proxy.url);
-    const pages = { batchSize: 1 + random.below(30), prefetch: random.below(3) };
-    const consumer = await streamer.createConsumer(key, { ...mine, ...pages });
-    let next = 0;
-    for (let round = 0; round < 25; round++) {
-      const many = random.below(Math.min(40, ids.length - next) + 1);
-      if (random.once(3)) proxy.toClient.cutAfter(random.below(3_000));
-      const got = await takeIds(consumer, many);
-      assertEquals(got, ids.slice(next, next + many), `round ${round}`);
-      const done = random.once(2) ? got.slice(0, random.below(many + 1)) : [];
-      for (const id of done) consumer.ackWith({ streamKey: key, shardId: 0, id });
-      if (random.once(3)) await consumer.commit();
-      const to = random.below(140);
-      if (random.once(2)) proxy.toClient.cutAfter(random.below(600));
-      if (random.once(4)) proxy.cut();
-      await consumer.rewind(ids[to], whole);
-      next = to + 1;
-    }
-    assertEquals(await takeIds(consumer, ids.length - next), ids.slice(next));
-    assertEquals(await restUpToMark(server, consumer, key), []);
-  });
+  test(
+    `moves of the group, acks and cuts at random bytes: all later entries are delivered, each once (seed ${seed})`,
+    async () => {
+      const random = new Random(seed);
+      const { key, ids } = await groupOf(server, group, 150);
+      await using proxy = await startProxy(server);
+      await using streamer = await connectEagerly(proxy.url);
+      const pages = { batchSize: 1 + random.below(30), prefetch: random.below(3) };
+      const consumer = await streamer.createConsumer(key, { ...mine, ...pages });
+      let next = 0;
+      for (let round = 0; round < 25; round++) {
+        const many = random.below(Math.min(40, ids.length - next) + 1);
+        if (random.once(3)) proxy.toClient.cutAfter(random.below(3_000));
+        const got = await takeIds(consumer, many);
+        assertEquals(got, ids.slice(next, next + many), `round ${round}`);
+        const done = random.once(2) ? got.slice(0, random.below(many + 1)) : [];
+        for (const id of done) consumer.ackWith({ streamKey: key, shardId: 0, id });
+        if (random.once(3)) await consumer.commit();
+        const to = random.below(140);
+        if (random.once(2)) proxy.toClient.cutAfter(random.below(600));
+        if (random.once(4)) proxy.cut();
+        await consumer.rewind(ids[to], whole);
+        next = to + 1;
+      }
+      assertEquals(await takeIds(consumer, ids.length - next), ids.slice(next));
+      assertEquals(await restUpToMark(server, consumer, key), []);
+    },
+    { oneServer: PROXIED },
+  );
 }

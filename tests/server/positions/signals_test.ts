@@ -9,6 +9,7 @@ import { nextEvent, until } from "../../support/events.ts";
 import { handshake, noShards, startFakeServer } from "../../support/network/fake_server.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { OWN, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -80,7 +81,7 @@ test("a rewind that is aborted while the server is silent leaves everything as i
   proxy.toClient.release();
   assertEquals(await takeTexts(consumer, 47), texts(47, "", 3));
   assertEquals(await restUpToMark(server, consumer, key), []);
-});
+}, { oneServer: PROXIED });
 
 test("an abort after a rewind resolved has no effect", async () => {
   const key = uniqueKey();
@@ -131,7 +132,7 @@ test("a seek that waits for a hanging rewind obeys its own signal", async () => 
   controller.abort(reason);
   for (const move of moves) assertStrictEquals(await assertRejects(() => move), reason);
   await consumer.end();
-});
+}, { oneServer: OWN });
 
 test("a hanging rewind that is aborted lets the following moves proceed", async () => {
   await using mute = await startMute();
@@ -144,7 +145,7 @@ test("a hanging rewind that is aborted lets the following moves proceed", async 
   await assertRejects(() => hanging, Error, "enough");
   await behind;
   assertEquals((await consumer.next()).text(), "after seven");
-});
+}, { oneServer: OWN });
 
 test("the end of the consumer settles moves that hang", async () => {
   await using mute = await startMute();
@@ -156,7 +157,7 @@ test("the end of the consumer settles moves that hang", async () => {
     const error = await assertRejects(() => move, StreamerError);
     assertEquals(error.code, "CONSUMER_ENDED");
   }
-});
+}, { oneServer: OWN });
 
 test("the end of the streamer settles moves and creations that hang", async () => {
   await using mute = await startMute();
@@ -170,7 +171,7 @@ test("the end of the streamer settles moves and creations that hang", async () =
     assert(result.status === "rejected");
     assert(["CONSUMER_ENDED", "DISCONNECTED"].includes(result.reason.code), result.reason.code);
   }
-});
+}, { oneServer: OWN });
 
 test("a rewind to the end while the server cannot be reached resolves when it can", async () => {
   const key = uniqueKey();
@@ -187,4 +188,4 @@ test("a rewind to the end while the server cannot be reached resolves when it ca
   await move;
   await addMany(server, key, 1, "new");
   assertEquals(await takeTexts(consumer, 1), ["new0"]);
-});
+}, { oneServer: PROXIED });

@@ -17,6 +17,7 @@ import { addMany } from "../../support/consumer/reading.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -105,7 +106,7 @@ test("a relay whose connections are cut again and again loses nothing", async ()
   const { failed } = await running;
   assertEquals(failed, 0);
   assert(proxy.connections > 4, "nothing was cut");
-}, { timeout: 40_000 });
+}, { oneServer: PROXIED, timeout: 40_000 });
 
 test("on the signal running handlers finish, acks are committed, and the rest is left to a later run", async () => {
   await using streamer = await connect(server.url);

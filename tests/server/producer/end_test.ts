@@ -5,6 +5,7 @@ import { connect, StreamerError } from "../../../mod.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 import { endingsOf, entriesOf } from "../../support/producer/stream_checks.ts";
@@ -58,25 +59,29 @@ test("an ended handle ends neither its clones nor their connection; the last one
   await clone.end();
   await until(() => proxy.open === open - 1);
   assertEquals((await entriesOf(server, key)).map(({ payload }) => payload), ["a", "b"]);
-});
+}, { oneServer: PROXIED });
 
-test("at the timeout of end waiting sends reject with DISCONNECTED and their outcomes, and the socket closes", async () => {
-  await using proxy = await startProxy(server);
-  await using streamer = await connect(proxy.url);
-  const key = uniqueKey();
-  const producer = await streamer.createProducer(key);
-  await producer.send("before");
-  const open = proxy.open;
-  proxy.toServer.hold();
-  const receipt = producer.send("held");
-  const ending = producer.end({ timeout: 20 });
-  const [held] = await endingsOf([["held", receipt]]);
-  assert("error" in held && held.error instanceof StreamerError);
-  assertEquals([held.error.code, held.outcome], ["DISCONNECTED", "unknown"]);
-  await ending; // the failure was awaited: nothing is left to report
-  proxy.toServer.release();
-  await until(() => proxy.open === open - 1);
-});
+test(
+  "at the timeout of end waiting sends reject with DISCONNECTED and their outcomes, and the socket closes",
+  async () => {
+    await using proxy = await startProxy(server);
+    await using streamer = await connect(proxy.url);
+    const key = uniqueKey();
+    const producer = await streamer.createProducer(key);
+    await producer.send("before");
+    const open = proxy.open;
+    proxy.toServer.hold();
+    const receipt = producer.send("held");
+    const ending = producer.end({ timeout: 20 });
+    const [held] = await endingsOf([["held", receipt]]);
+    assert("error" in held && held.error instanceof StreamerError);
+    assertEquals([held.error.code, held.outcome], ["DISCONNECTED", "unknown"]);
+    await ending; // the failure was awaited: nothing is left to report
+    proxy.toServer.release();
+    await until(() => proxy.open === open - 1);
+  },
+  { oneServer: PROXIED },
+);
 
 test("end reports ignored sends that it gave up", async () => {
   await using proxy = await startProxy(server);
@@ -90,7 +95,7 @@ test("end reports ignored sends that it gave up", async () => {
   assertInstanceOf(error.cause, StreamerError);
   assertEquals(error.cause.code, "DISCONNECTED");
   proxy.toServer.release();
-});
+}, { oneServer: PROXIED });
 
 test("an aborted end rejects with the reason, gives up waiting sends and closes the socket", async () => {
   await using proxy = await startProxy(server);
@@ -109,7 +114,7 @@ test("an aborted end rejects with the reason, gives up waiting sends and closes 
   assertEquals(error.code, "DISCONNECTED");
   proxy.toServer.release();
   await until(() => proxy.open === open - 1);
-});
+}, { oneServer: PROXIED });
 
 test("a handle that gives up takes nothing from its clones", async () => {
   await using proxy = await startProxy(server);
@@ -128,7 +133,7 @@ test("a handle that gives up takes nothing from its clones", async () => {
   await kept;
   await clone.flush();
   assertEquals((await entriesOf(server, key)).at(-1)?.payload, "kept");
-});
+}, { oneServer: PROXIED });
 
 test("an invalid timeout is refused, and the producer can still be ended", async () => {
   await using proxy = await startProxy(server);
@@ -142,7 +147,7 @@ test("an invalid timeout is refused, and the producer can still be ended", async
   }
   await producer.end();
   await until(() => proxy.open === open - 1);
-});
+}, { oneServer: PROXIED });
 
 test("ignored sends that succeed before the end leave it quiet", async () => {
   await using streamer = await connect(server.url);
@@ -170,7 +175,7 @@ test("callers that wait for ready or for a flush are rejected when the producer 
   await clone.end({ timeout: 10 }).catch(() => {});
   await Promise.all(waits);
   proxy.toServer.release();
-});
+}, { oneServer: PROXIED });
 
 test("a producer created while the server is away works after the reconnect", async () => {
   await using proxy = await startProxy(server);
@@ -183,4 +188,4 @@ test("a producer created while the server is away works after the reconnect", as
   proxy.refuse(false);
   await Promise.all(sends);
   assertEquals((await entriesOf(server, producer.streamKey)).map(({ payload }) => payload), ["a", "b"]);
-});
+}, { oneServer: PROXIED });

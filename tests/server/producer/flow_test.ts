@@ -7,6 +7,7 @@ import { connect, StreamerError } from "../../../mod.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { OWN, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 import { FakeRedis } from "../../support/producer/fake_redis.ts";
@@ -46,7 +47,7 @@ test("desiredSize counts each message with its bytes on the wire and 256 more, a
   answer();
   await Promise.all([producer.flush(), clone.flush()]);
   assertEquals([producer.desiredSize, clone.desiredSize, producer.stats().buffered], [10_000, 10_000, 0]);
-});
+}, { oneServer: OWN });
 
 test("ready is settled below the mark, pending above it, and settles again, for every handle", async () => {
   const { redis, answer } = await waitingServer();
@@ -68,7 +69,7 @@ test("ready is settled below the mark, pending above it, and settles again, for 
   await Promise.all(waits);
   await late;
   await producer.ready;
-});
+}, { oneServer: OWN });
 
 test("the default highWaterMark is 2 MiB, about 3,600 messages of 256 bytes", async () => {
   const { redis, answer } = await waitingServer();
@@ -83,7 +84,7 @@ test("the default highWaterMark is 2 MiB, about 3,600 messages of 256 bytes", as
   await producer.flush();
   const small = await streamer.createProducer("k", { maxBuffered: 1_000_000 });
   assertEquals(small.desiredSize, 1_000_000, "never above maxBuffered");
-});
+}, { oneServer: OWN });
 
 test("past maxBuffered a send fails with BUFFER_FULL, not written, and later ones are accepted again", async () => {
   const { redis, answer } = await waitingServer();
@@ -105,7 +106,7 @@ test("past maxBuffered a send fails with BUFFER_FULL, not written, and later one
   assertEquals([failed.code, failed.count], ["SEND_FAILED", full.length - 1]);
   await producer.send(payload);
   assertEquals(redis.payloads("k").length, 50 - full.length + 2);
-});
+}, { oneServer: OWN });
 
 test("a message larger than maxBuffered is refused even if nothing else waits; exactly that size is accepted", async () => {
   await using streamer = await connect(server.url);
@@ -142,7 +143,7 @@ test("while the server is away the buffer is bounded in the same way", async () 
   for (const receipt of sends) if (receipt.outcome !== "acked") await receipt.catch(() => {});
   await producer.flush();
   assertEquals(await server.command("XLEN", producer.streamKey), accepted.length + 1);
-});
+}, { oneServer: PROXIED });
 
 test("a pipe into writable stores everything in order, and slows its source down", async () => {
   await using streamer = await connect(server.url);
@@ -183,7 +184,7 @@ test("a failed send errors the writable and cancels the piped source, with the c
   assertEquals(error.code, "OOM");
   assertEquals(cancelled, error);
   await producer.flush(); // the stream has reported it
-});
+}, { oneServer: OWN });
 
 test("closing the writer waits until everything is stored", async () => {
   const { redis, answer } = await waitingServer();
@@ -200,4 +201,4 @@ test("closing the writer waits until everything is stored", async () => {
   answer();
   await closing;
   assertEquals(redis.payloads("k"), ["a", "b"]);
-});
+}, { oneServer: OWN });

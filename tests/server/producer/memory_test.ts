@@ -5,6 +5,7 @@ import { connect } from "../../../mod.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { MemoryWatch } from "../../support/memory.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 import { FakeRedis } from "../../support/producer/fake_redis.ts";
@@ -33,7 +34,7 @@ test("with a server that reads nothing and never answers, memory stays near maxB
   assert(memory.growth < 3 * 64 * MIB, `${Math.round(memory.growth / MIB)} MiB for 64 MiB of messages`);
   await producer.end({ timeout: 0 }).catch(() => {});
   assertEquals(producer.stats().buffered, 0);
-}, { timeout: 60_000 });
+}, { oneServer: OWN, timeout: 60_000 });
 
 test("with back-pressure any number of messages needs the same memory", async () => {
   await using streamer = await connect(server.url);
@@ -64,4 +65,4 @@ test("messages to very many streams leave no memory behind", async () => {
   }
   assertEquals(producer.stats().acked, 6_000);
   assertEquals(redis.added.map(({ key }) => key), Array.from({ length: 6_000 }, (_, i) => `key-${i}`));
-});
+}, { oneServer: OWN });

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { connect, RedisError, type SendOptions, StreamerError } from "../../../mod.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 import { FakeRedis } from "../../support/producer/fake_redis.ts";
@@ -162,7 +163,7 @@ test("invalid times, and times that do not fit, are refused", async () => {
     }
   }
   assertEquals(redis.added, []);
-});
+}, { oneServer: OWN });
 
 test("a server without partial ids makes a timestamp UNSUPPORTED, and plain sends continue", async () => {
   await using redis = await FakeRedis.start({
@@ -177,7 +178,7 @@ test("a server without partial ids makes a timestamp UNSUPPORTED, and plain send
   assertInstanceOf(error.cause, RedisError);
   await producer.send("y");
   assertEquals(redis.payloads("k"), ["y"]);
-});
+}, { oneServer: OWN });
 
 test("a key of a message is not stored, and must be a text", async () => {
   assertEquals(await fieldsOf({ key: "customer 7" }), [bytes("msg"), bytes("x")]);

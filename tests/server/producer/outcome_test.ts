@@ -5,6 +5,7 @@ import { assert, assertEquals, assertInstanceOf, assertStrictEquals, assertStrin
 import { type Codec, connect, type Producer, type SendOptions, type SendReceipt, StreamerError } from "../../../mod.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 import { FakeRedis } from "../../support/producer/fake_redis.ts";
@@ -82,7 +83,7 @@ test("invalid arguments of a send fail with INVALID_OPTION, not written", async 
   }
   await producer.flush();
   assertEquals(redis.added, []);
-});
+}, { oneServer: OWN });
 
 test("an error that the program's headers throw is the rejection of the send, with the outcome set", async () => {
   await using streamer = await connect(server.url);
@@ -202,4 +203,4 @@ test("a reason that ends sends before and after they are written reports unknown
   answer();
   await producer.flush();
   assertEquals([written.outcome, redis.payloads(KEY)], ["acked", ["written"]]);
-});
+}, { oneServer: OWN });

@@ -13,6 +13,7 @@ import {
   StreamerError,
 } from "../../../mod.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 import { FakeRedis } from "../../support/producer/fake_redis.ts";
@@ -64,7 +65,7 @@ test("messages to all shards are written together, without waiting for the repli
   const producer = await streamer.createProducer("k", { sharder: roundRobinSharder(8) });
   await Promise.all(numbers(64).map((i) => producer.send(`${i}`)));
   assertEquals(redis.added.map(({ key }) => key), numbers(64).map((i) => `k:${i % 8}`));
-});
+}, { oneServer: OWN });
 
 test("by key: the same key goes to the same shard from any producer; without a key the shards take turns", async () => {
   await using streamer = await connect(server.url);
@@ -94,30 +95,34 @@ test("random: every shard gets some, and receipts are correct", async () => {
   }
 });
 
-test("a generic producer has turns for each stream; clones share them, another producer with the same options does not", async () => {
-  await using redis = await FakeRedis.start();
-  await using streamer = await connect(redis.url);
-  const options = { sharder: roundRobinSharder(3) };
-  const generic = await streamer.createGenericProducer(options);
-  const clone = generic.clone();
-  const sends = [
-    generic.sendTo("a", "0"),
-    generic.sendTo("b", "0"),
-    clone.sendTo("a", "1"),
-    generic.sendTo("a", "2"),
-    clone.anchor("b").send("1"),
-    (await streamer.createProducer("a", options)).send("3"),
-  ];
-  const receipts = await Promise.all(sends);
-  assertEquals(receipts.map(({ streamKey, shardId }) => `${streamKey}:${shardId}`), [
-    "a:0",
-    "b:0",
-    "a:1",
-    "a:2",
-    "b:1",
-    "a:0",
-  ]);
-});
+test(
+  "a generic producer has turns for each stream; clones share them, another producer with the same options does not",
+  async () => {
+    await using redis = await FakeRedis.start();
+    await using streamer = await connect(redis.url);
+    const options = { sharder: roundRobinSharder(3) };
+    const generic = await streamer.createGenericProducer(options);
+    const clone = generic.clone();
+    const sends = [
+      generic.sendTo("a", "0"),
+      generic.sendTo("b", "0"),
+      clone.sendTo("a", "1"),
+      generic.sendTo("a", "2"),
+      clone.anchor("b").send("1"),
+      (await streamer.createProducer("a", options)).send("3"),
+    ];
+    const receipts = await Promise.all(sends);
+    assertEquals(receipts.map(({ streamKey, shardId }) => `${streamKey}:${shardId}`), [
+      "a:0",
+      "b:0",
+      "a:1",
+      "a:2",
+      "b:1",
+      "a:0",
+    ]);
+  },
+  { oneServer: OWN },
+);
 
 test("concurrent clones: each handle's messages keep their order in every shard, and none is missing", async () => {
   await using streamer = await connect(server.url);
@@ -162,7 +167,7 @@ test("a message that is refused before it has a shard takes no turn", async () =
     assertEquals(receipt.outcome, "not-written");
   }
   assertEquals((await producer.sendTo("k", "x")).shardId, 0);
-});
+}, { oneServer: OWN });
 
 test("headers, timestamps and the payload field: with every sharder, in both formats", async () => {
   for (const timestampFormat of ["milliseconds", "nanoseconds"] as const) {
@@ -263,7 +268,7 @@ test("back-pressure and BUFFER_FULL count all shards together", async () => {
   await becoming;
   await producer.flush();
   assertEquals([producer.desiredSize, redis.streams.size], [2_000, 8]);
-});
+}, { oneServer: OWN });
 
 test("a shard that is refused permanently fails alone: the others are stored, in their order", async () => {
   await using streamer = await connect(server.url);
@@ -306,4 +311,4 @@ test("a WritableStream takes turns, too", async () => {
   for (const i of numbers(4)) await writer.write(`${i}`);
   await writer.close();
   assertEquals([redis.payloads("k:0"), redis.payloads("k:1")], [["0", "2"], ["1", "3"]]);
-});
+}, { oneServer: OWN });

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect, type Producer, RedisError, roundRobinSharder } from "../../../mod.ts";
 import { nextEvent, until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 import { FakeRedis } from "../../support/producer/fake_redis.ts";
@@ -121,31 +122,35 @@ test("a user who may not look for shards gets an error, and nothing is trimmed",
   }
 }, { ignore: !server.atLeast("6.0") });
 
-test("an aborted trim rejects with the signal's reason, while it looks and while it trims; the producer continues", async () => {
-  for (const stuck of ["SCAN", "XTRIM"]) {
-    let asked = 0;
-    await using redis = await FakeRedis.start({
-      answers: {
-        SCAN: () => stuck === "SCAN" ? (asked++, undefined) : "*2\r\n$1\r\n0\r\n*2\r\n$3\r\nk:0\r\n$3\r\nk:1\r\n",
-        TYPE: "+none\r\n",
-        XTRIM: () => (asked++, undefined),
-      },
-    });
-    await using streamer = await connect(redis.url);
-    const producer = await streamer.createProducer("k", { sharder });
-    const reason = new Error("no longer wanted");
-    const stop = new AbortController();
-    const trimming = producer.trim({ maxLength: 1, signal: stop.signal });
-    await until(() => asked === (stuck === "SCAN" ? 1 : 2));
-    stop.abort(reason);
-    assertEquals(await assertRejects(() => trimming, Error), reason);
-    assertEquals(
-      await assertRejects(() => producer.trim({ maxLength: 1, signal: AbortSignal.abort(reason) }), Error),
-      reason,
-    );
-    await producer.send("x");
-  }
-});
+test(
+  "an aborted trim rejects with the signal's reason, while it looks and while it trims; the producer continues",
+  async () => {
+    for (const stuck of ["SCAN", "XTRIM"]) {
+      let asked = 0;
+      await using redis = await FakeRedis.start({
+        answers: {
+          SCAN: () => stuck === "SCAN" ? (asked++, undefined) : "*2\r\n$1\r\n0\r\n*2\r\n$3\r\nk:0\r\n$3\r\nk:1\r\n",
+          TYPE: "+none\r\n",
+          XTRIM: () => (asked++, undefined),
+        },
+      });
+      await using streamer = await connect(redis.url);
+      const producer = await streamer.createProducer("k", { sharder });
+      const reason = new Error("no longer wanted");
+      const stop = new AbortController();
+      const trimming = producer.trim({ maxLength: 1, signal: stop.signal });
+      await until(() => asked === (stuck === "SCAN" ? 1 : 2));
+      stop.abort(reason);
+      assertEquals(await assertRejects(() => trimming, Error), reason);
+      assertEquals(
+        await assertRejects(() => producer.trim({ maxLength: 1, signal: AbortSignal.abort(reason) }), Error),
+        reason,
+      );
+      await producer.send("x");
+    }
+  },
+  { oneServer: OWN },
+);
 
 test("a trim whose connection is lost continues over the next one, with the shards that are left", async () => {
   let trims = 0;
@@ -167,4 +172,4 @@ test("a trim whose connection is lost continues over the next one, with the shar
   const removed = await trimming;
   // The first reply, 1, may have been lost with the connection. Then both commands are sent again.
   assert(trims === 3 ? removed === 4 : trims === 4 && removed === 7, `${trims} ${removed}`);
-});
+}, { oneServer: OWN });

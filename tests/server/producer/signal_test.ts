@@ -3,6 +3,7 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { connect } from "../../../mod.ts";
 import { until } from "../../support/events.ts";
+import { OWN, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
@@ -39,30 +40,34 @@ test("an aborted signal is enough to send nothing", async () => {
   assertEquals(await server.command("XLEN", producer.streamKey), 1);
 });
 
-test("aborted after it is written, only the wait ends: the message is stored, and its outcome says so later", async () => {
-  const { promise, resolve: answer } = Promise.withResolvers<void>();
-  await using redis = await FakeRedis.start({
-    judge: async (xadd, fake) => {
-      await promise;
-      return fake.store(xadd);
-    },
-  });
-  await using streamer = await connect(redis.url);
-  const producer = await streamer.createProducer("k");
-  const controller = new AbortController();
-  const receipt = producer.send("a", { signal: controller.signal });
-  const next = producer.send("b");
-  await until(() => redis.added.length === 1);
-  controller.abort(reason);
-  assertStrictEquals(await receipt.catch((error) => error), reason);
-  assertEquals(receipt.outcome, "pending");
-  answer();
-  assertEquals((await next).id, redis.streams.get("k")?.[1].id);
-  assertEquals(receipt.outcome, "acked");
-  assertStrictEquals(await receipt.catch((error) => error), reason);
-  assertEquals(redis.payloads("k"), ["a", "b"]);
-  await producer.flush();
-});
+test(
+  "aborted after it is written, only the wait ends: the message is stored, and its outcome says so later",
+  async () => {
+    const { promise, resolve: answer } = Promise.withResolvers<void>();
+    await using redis = await FakeRedis.start({
+      judge: async (xadd, fake) => {
+        await promise;
+        return fake.store(xadd);
+      },
+    });
+    await using streamer = await connect(redis.url);
+    const producer = await streamer.createProducer("k");
+    const controller = new AbortController();
+    const receipt = producer.send("a", { signal: controller.signal });
+    const next = producer.send("b");
+    await until(() => redis.added.length === 1);
+    controller.abort(reason);
+    assertStrictEquals(await receipt.catch((error) => error), reason);
+    assertEquals(receipt.outcome, "pending");
+    answer();
+    assertEquals((await next).id, redis.streams.get("k")?.[1].id);
+    assertEquals(receipt.outcome, "acked");
+    assertStrictEquals(await receipt.catch((error) => error), reason);
+    assertEquals(redis.payloads("k"), ["a", "b"]);
+    await producer.flush();
+  },
+  { oneServer: OWN },
+);
 
 test("aborted while the server is away, unwritten messages are taken back, and those in flight are not", async () => {
   await using proxy = await startProxy(server);
@@ -89,7 +94,7 @@ test("aborted while the server is away, unwritten messages are taken back, and t
   const stored = (await entriesOf(server, producer.streamKey)).map(({ payload }) => payload);
   assertEquals([...new Set(stored)], ["before", "in flight", "kept"]);
   assertEquals(flown.outcome, "acked");
-});
+}, { oneServer: PROXIED });
 
 test("a signal shared by many sends has no listeners left once they are settled", async () => {
   await using streamer = await connect(server.url);
@@ -127,4 +132,4 @@ test("an aborted trim rejects with the reason and affects no other call", async 
   // Whether the aborted one was written before is not specified. The other one gets its own reply in any case.
   assertEquals([3, 5].includes(await other), true);
   assertEquals(await server.command("XLEN", producer.streamKey), 5);
-});
+}, { oneServer: PROXIED });

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { connect, roundRobinSharder, StreamerError } from "../../../mod.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, startServer } from "../../support/servers/server.ts";
 import { checkStream, type Ending, endingsOf, entriesOf } from "../../support/producer/stream_checks.ts";
@@ -52,7 +53,7 @@ for (
       checkStream(entries, endings, { delivery, cuts: 11 });
       assert(entries.length < 59 * 3, `${entries.length} entries for 59 messages`);
       assert(cuts <= 11, `${cuts} cuts`);
-    }, own);
+    }, { ...own, oneServer: OWN });
   }
 }
 
@@ -73,4 +74,4 @@ test("a shard with too large a message delays the others, and takes nothing from
     assertEquals(new Set(entries.map(({ payload }) => payload)).size, mine.length);
     checkStream(entries, mine, { delivery: "at-least-once", cuts: 22 });
   }
-}, own);
+}, { ...own, oneServer: OWN });

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connect, type Producer, RedisError, StreamerError, type TrimOptions } from "../../../mod.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer, startServer } from "../../support/servers/server.ts";
 import { addVeryMany } from "../../support/consumer/reading.ts";
@@ -59,7 +60,7 @@ test("an approximate trim runs to its end also if the server's nodes hold few en
   const producer = await streamer.createProducer(uniqueKey());
   await addVeryMany(small, producer.streamKey, 30_000);
   assert(await producer.trim({ maxLength: 500 }) > 29_400);
-});
+}, { oneServer: OWN });
 
 test("an exact trim to a time removes older entries, from a Date or a bigint", async () => {
   await using streamer = await connect(server.url);
@@ -152,7 +153,7 @@ test("an age is counted in the stream's unit", async () => {
     const age = BigInt(Date.now()) - BigInt(words[4].split("-")[0]) / unit;
     assert(age > 3_500_000n && age < 3_700_000n, `${age}`);
   }
-});
+}, { oneServer: OWN });
 
 test("a maxLength of zero does not prevent writes", async () => {
   await using redis = await FakeRedis.start();
@@ -160,7 +161,7 @@ test("a maxLength of zero does not prevent writes", async () => {
   const producer = await streamer.createProducer("k", { maxLength: 0 });
   await producer.send("x");
   assertEquals(redis.added[0].words.slice(1), ["k", "MAXLEN", "~", "0", "*", "msg", "x"]);
-});
+}, { oneServer: OWN });
 
 test("a trim whose connection was lost is repeated, and returns the last reply", async () => {
   let asked = 0;
@@ -173,4 +174,4 @@ test("a trim whose connection was lost is repeated, and returns the last reply",
   await until(() => asked === 1);
   await redis.server.peers[0].cut();
   assertEquals([await trimming, asked], [3, 2]);
-});
+}, { oneServer: OWN });

@@ -6,6 +6,7 @@ import { connect, type Producer } from "../../../mod.ts";
 import { nextEvent, until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 import { freshSeed, Random } from "../../support/resp/drive.ts";
@@ -36,29 +37,33 @@ function sizesOf(random: Random, count: number): number[] {
   );
 }
 
-test(`while the socket is full more is sent, in all sizes; everything arrives complete and in order (seed ${seed})`, async () => {
-  await using proxy = await startProxy(server);
-  await using streamer = await connect(proxy.url);
-  const producer = await streamer.createProducer(uniqueKey());
-  const random = new Random(seed);
-  proxy.toServer.hold(); // takes 64 KiB and then stops reading: the system's buffers fill, and ours
-  const sizes = sizesOf(random, 150);
-  const first = sendAll(producer, sizes);
-  await until(() => proxy.toServer.received > 0);
-  const later: Promise<Ending>[] = [];
-  for (let i = 0; i < 20; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    const payload = payloadOf(1_000 + i, 3_000 * i);
-    later.push(endingsOf([[payload, producer.send(payload)]]).then(([ending]) => ending));
-  }
-  proxy.toServer.release();
-  const endings = [...await first, ...await Promise.all(later)];
-  const entries = await entriesOf(server, producer.streamKey);
-  checkStream(entries, endings, { delivery: "at-least-once", cuts: 0 });
-  assert(endings.every((ending) => "receipt" in ending));
-  assertEquals(entries.length, endings.length);
-  await server.command("DEL", producer.streamKey);
-});
+test(
+  `while the socket is full more is sent, in all sizes; everything arrives complete and in order (seed ${seed})`,
+  async () => {
+    await using proxy = await startProxy(server);
+    await using streamer = await connect(proxy.url);
+    const producer = await streamer.createProducer(uniqueKey());
+    const random = new Random(seed);
+    proxy.toServer.hold(); // takes 64 KiB and then stops reading: the system's buffers fill, and ours
+    const sizes = sizesOf(random, 150);
+    const first = sendAll(producer, sizes);
+    await until(() => proxy.toServer.received > 0);
+    const later: Promise<Ending>[] = [];
+    for (let i = 0; i < 20; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      const payload = payloadOf(1_000 + i, 3_000 * i);
+      later.push(endingsOf([[payload, producer.send(payload)]]).then(([ending]) => ending));
+    }
+    proxy.toServer.release();
+    const endings = [...await first, ...await Promise.all(later)];
+    const entries = await entriesOf(server, producer.streamKey);
+    checkStream(entries, endings, { delivery: "at-least-once", cuts: 0 });
+    assert(endings.every((ending) => "receipt" in ending));
+    assertEquals(entries.length, endings.length);
+    await server.command("DEL", producer.streamKey);
+  },
+  { oneServer: PROXIED },
+);
 
 test("bytes in pieces of seven, both ways, produce the same messages", async () => {
   await using proxy = await startProxy(server);
@@ -70,7 +75,7 @@ test("bytes in pieces of seven, both ways, produce the same messages", async () 
   const entries = await entriesOf(server, producer.streamKey);
   assertEquals(entries.map(({ payload }) => payload), endings.map(({ payload }) => payload));
   assertEquals(entries.map(({ id }) => id), endings.map((ending) => "receipt" in ending && ending.receipt.id));
-});
+}, { oneServer: PROXIED });
 
 test(
   `cuts while the socket is full: everything arrives complete, in order, and not too often (seed ${seed})`,
@@ -92,7 +97,7 @@ test(
     checkStream(await entriesOf(server, producer.streamKey), endings, { delivery: "at-least-once", cuts });
     await server.command("DEL", producer.streamKey);
   },
-  { timeout: 40_000 },
+  { oneServer: PROXIED, timeout: 40_000 },
 );
 
 test(
@@ -114,7 +119,7 @@ test(
       await producer.end();
     }
   },
-  { timeout: 40_000 },
+  { oneServer: PROXIED, timeout: 40_000 },
 );
 
 test("a message whose upload takes longer than the timeout succeeds at the first attempt", async () => {
@@ -129,7 +134,7 @@ test("a message whose upload takes longer than the timeout succeeds at the first
   await producer.send(new Uint8Array(50 * 1024 * 1024));
   assertEquals(cuts, 0);
   await server.command("DEL", producer.streamKey);
-}, { timeout: 60_000 });
+}, { oneServer: PROXIED, timeout: 60_000 });
 
 test("a slow network delays everything, and nothing times out while bytes move", async () => {
   await using proxy = await startProxy(server);
@@ -142,7 +147,7 @@ test("a slow network delays everything, and nothing times out while bytes move",
   const endings = await sendAll(producer, Array(40).fill(500));
   assert(endings.every((ending) => "receipt" in ending));
   assertEquals(cuts, 0);
-});
+}, { oneServer: PROXIED });
 
 test(
   "with timestamps nothing is lost at a cut and the order holds; unknown outcomes are reported as such",
@@ -162,7 +167,7 @@ test(
       checkStream(entries, endings, { delivery: "at-least-once" });
     }
   },
-  { ignore: !server.atLeast("7.0") },
+  { oneServer: PROXIED, ignore: !server.atLeast("7.0") },
 );
 
 test("in a stream of nanoseconds a cut fails no message: a resent one gets a later time", async () => {
@@ -175,4 +180,4 @@ test("in a stream of nanoseconds a cut fails no message: a resent one gets a lat
   const endings = await endingsOf(sends);
   assert(endings.every((ending) => "receipt" in ending));
   checkStream((await entriesOf(server, producer.streamKey)).slice(1), endings, { delivery: "at-least-once" });
-}, { ignore: !server.atLeast("7.0") });
+}, { oneServer: PROXIED, ignore: !server.atLeast("7.0") });

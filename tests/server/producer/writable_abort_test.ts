@@ -4,6 +4,7 @@ import { assertEquals, assertNotStrictEquals, assertRejects, assertStrictEquals 
 import { connect } from "../../../mod.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 import { entriesOf } from "../../support/producer/stream_checks.ts";
@@ -69,4 +70,4 @@ test("while the server is away abort, of a writer, a stream or a pipe, does not 
   await producer.send("after");
   assertEquals((await entriesOf(server, producer.streamKey)).at(-1)?.payload, "after");
   await producer.flush();
-});
+}, { oneServer: PROXIED });

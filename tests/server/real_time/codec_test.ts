@@ -6,6 +6,7 @@ import { type Codec, connect, jsonCodec, process, StreamerError, TypedMessage } 
 import { take } from "../../support/consumer/reading.ts";
 import { nextEvent, until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -242,7 +243,7 @@ test("dead-letter: payloads that cannot be written yet count for maxUnacked, and
   await own.command("CONFIG", "SET", "maxmemory", "0");
   assertEquals((await next).value.id, 1);
   await until(async () => await own.command("XLEN", deadLetter) === 2_000);
-}, { ignore: !(await canStartServers()) });
+}, { oneServer: OWN, ignore: !(await canStartServers()) });
 
 test("a codec that ends the consumer in the middle of a page causes no failure", async () => {
   const key = uniqueKey();

@@ -16,6 +16,7 @@ import {
 } from "../../support/consumer/reading.ts";
 import { nextEvent, until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -226,7 +227,7 @@ for (const blocked of [true, false]) {
     assertEquals((await asked).id, "1-0");
     assertEquals(resets.length, 1);
     // With the default timeout a heartbeat is 10 s: the reconnect must suffice.
-  }, { ignore, timeout: 8_000 });
+  }, { oneServer: OWN, ignore, timeout: 8_000 });
 }
 
 test("a seek after a reset is not undone by it, and a second reset is noticed like the first", async () => {

@@ -16,6 +16,7 @@ import {
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { OWN, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -86,7 +87,7 @@ test("a server without free connections is awaited", async () => {
   for (const filler of fillers) await filler[Symbol.asyncDispose]();
   await until(() => own.command("XADD", key, "*", "msg", "x").then(() => true, () => false));
   assertEquals((await asked).text(), "x");
-}, { ignore });
+}, { oneServer: OWN, ignore });
 
 test("when the attempts run out, waiting calls reject with DISCONNECTED, and so do later ones", async () => {
   await using proxy = await startProxy(server);
@@ -100,7 +101,7 @@ test("when the attempts run out, waiting calls reject with DISCONNECTED, and so 
   const error = await assertRejects(() => asked[0], StreamerError);
   assertEquals(error.code, "DISCONNECTED");
   for (const one of [asked[1], consumer.next()]) assertStrictEquals(await assertRejects(() => one), error);
-});
+}, { oneServer: PROXIED });
 
 test("a program that reacts to a reset by going to the end gets no earlier message", async () => {
   const key = uniqueKey();

@@ -8,6 +8,7 @@ import { until } from "../../support/events.ts";
 import { handshake, noShards, startFakeServer } from "../../support/network/fake_server.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { OWN, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -282,7 +283,7 @@ test("LOADING during discovery is retried", async () => {
     assertEquals(consumer.streamShards, [{ streamKey: "k", shardId: 0 }]);
     assertEquals(asked, 3);
   }
-});
+}, { oneServer: OWN });
 
 test("a creation waits while the server cannot be reached, and finds the shards when it can", async () => {
   const key = uniqueKey();
@@ -294,7 +295,7 @@ test("a creation waits while the server cannot be reached, and finds the shards 
   const making = streamer.createConsumer(key, realTime);
   proxy.refuse(false);
   assertEquals(numbersOf(await making, key), [2]);
-});
+}, { oneServer: PROXIED });
 
 test("a creation that is aborted or disconnected during discovery rejects, and leaves no connection", async () => {
   await using fake = await startFakeServer(async (peer) => {
@@ -314,7 +315,7 @@ test("a creation that is aborted or disconnected during discovery rejects, and l
   await streamer.disconnect();
   assertEquals((await assertRejects(() => other, StreamerError)).code, "DISCONNECTED");
   assertEquals([told, fake.peers.length], [[], 1]);
-});
+}, { oneServer: OWN });
 
 test("a server without SCAN by type is read in its plain keys", async () => {
   await using fake = await startFakeServer(async (peer) => {
@@ -329,7 +330,7 @@ test("a server without SCAN by type is read in its plain keys", async () => {
   const told = shardsTold(streamer);
   const consumer = await streamer.createConsumer("k", realTime);
   assertEquals([consumer.streamShards, told.length], [[{ streamKey: "k", shardId: 0 }], 1]);
-});
+}, { oneServer: OWN });
 
 test("in another database the shards of that database are found", async () => {
   const key = uniqueKey();
@@ -349,4 +350,4 @@ test("a flushed server has no shards", async () => {
   const consumer = await streamer.createConsumer(key, realTime);
   await addMany(own, key, 1, "plain");
   assertEquals(await takeTexts(consumer, 1), ["plain0"]);
-}, { ignore });
+}, { oneServer: OWN, ignore });

@@ -8,6 +8,7 @@ import { asksFor, byShard, lookedFor, numbersOf, shardsTold, toldTimes } from ".
 import { nextEvent, until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { OWN, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -159,7 +160,7 @@ test("a shard that is unassigned while discovery has found it does not return", 
   assertEquals(told.map(({ found }) => found), [[0]]);
   await addMany(server, `${key}:0`, 1, "new");
   assertEquals((await asked).text(), "new0");
-});
+}, { oneServer: PROXIED });
 
 test("after a move without the group shards are found and read from there, and a plain key is left", async () => {
   const [key, plain] = [uniqueKey(), uniqueKey()];
@@ -264,7 +265,7 @@ test("shards are found across lost connections, and nothing of them is lost", as
     proxy.refuse(false);
     assertEquals(await takeTexts(consumer, 5), texts(5, `${shard}-`));
   }
-});
+}, { oneServer: PROXIED });
 
 test("shards found while the server is out of memory are read when it has memory again", async () => {
   await using own = await startServer();
@@ -283,7 +284,7 @@ test("shards found while the server is out of memory are read when it has memory
     assertEquals(await takeTexts(consumer, 1), [`${shard}`]);
   }
   assertEquals(told.map(({ found, cause }) => [found, cause]), [[[0], undefined], [[1], undefined]]);
-}, { ignore });
+}, { oneServer: OWN, ignore });
 
 test("if a group must not be created for a new shard, the others are read, and an event reports it", async () => {
   const key = uniqueKey();

@@ -9,6 +9,7 @@ import { nextEvent, until } from "../../support/events.ts";
 import { handshake, noShards, startFakeServer } from "../../support/network/fake_server.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { OWN, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -198,7 +199,7 @@ test("discovery continues after a lost connection", async () => {
     proxy.refuse(false);
     assertEquals(await takeTexts(consumer, 2), texts(2, `${shard}-`));
   }
-});
+}, { oneServer: PROXIED });
 
 test("a server that restarts without its shards is scanned again", async () => {
   await using own = await startServer();
@@ -212,7 +213,7 @@ test("a server that restarts without its shards is scanned again", async () => {
   assertEquals(told[1], { streamKey: key, found: [], gone: [0, 1], ignoredPlain: false });
   await addMany(own, `${key}:2`, 1, "two");
   assertEquals(await takeTexts(consumer, 1), ["two0"]);
-}, { ignore });
+}, { oneServer: OWN, ignore });
 
 test("if EXISTS and TYPE become forbidden known shards are read, and the reason is reported once", async () => {
   const key = uniqueKey();
@@ -277,7 +278,7 @@ test("LOADING during discovery delays it to the next time", async () => {
   await toldTimes(told, 1);
   assertEquals(told, [{ streamKey: "k", found: [1], gone: [], ignoredPlain: false }]);
   assertEquals(numbersOf(consumer, "k"), [1]);
-});
+}, { oneServer: OWN });
 
 test("an end during discovery does not hang", async () => {
   let mute = false;
@@ -295,7 +296,7 @@ test("an end during discovery does not hang", async () => {
   await consumers[0].end();
   await streamer.disconnect();
   assertEquals(told, []);
-});
+}, { oneServer: OWN });
 
 test("a seek applies to shards that are found later: earlier entries of them are not read either", async () => {
   const key = uniqueKey();

@@ -9,6 +9,7 @@ import { byShard, lookedFor, numbersOf, shardsTold, toldTimes } from "../../supp
 import { until } from "../../support/events.ts";
 import { handshake, noShards, startFakeServer } from "../../support/network/fake_server.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -278,7 +279,7 @@ test("a rewind that fails restores a plain key that is being left, whatever was 
   consumer.resume();
   assertEquals(await takeTexts(consumer, 3), ["plain0", "plain1", "shard"]);
   assertEquals(told.length, 1);
-});
+}, { oneServer: OWN });
 
 test("a plain key whose position is after its end is left at once", async () => {
   const key = uniqueKey();

@@ -11,7 +11,7 @@ import {
   StreamerError,
 } from "../../../mod.ts";
 import { until } from "../events.ts";
-import { encodeCommand, type Word } from "../servers/raw_client.ts";
+import { type Address, encodeCommand, type Word } from "../servers/raw_client.ts";
 import { uniqueKey } from "../keys.ts";
 import type { Server } from "../servers/server.ts";
 import { destroy } from "../network/sockets.ts";
@@ -125,21 +125,24 @@ export async function blockedClient(server: Server, name: string): Promise<strin
   return client.id;
 }
 
-/** The server's commands, as MONITOR lists them. */
+/** The server's commands, as MONITOR lists them; on a cluster, those of all nodes. */
 export class Monitor implements AsyncDisposable {
   /** The words of each command so far, by everybody. */
   readonly commands: string[][] = [];
-  readonly #socket: Socket;
+  readonly #sockets: Socket[] = [];
 
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-  }
+  private constructor() {}
 
   /** Listens from now on. */
   static async open(server: Server): Promise<Monitor> {
-    const { host, port, password, username } = server.address;
+    const monitor = new Monitor();
+    await Promise.all(server.nodes.map((node) => monitor.#listen(node)));
+    return monitor;
+  }
+
+  async #listen({ host, port, password, username }: Address): Promise<void> {
     const socket = connectTcp({ host, port });
-    const monitor = new Monitor(socket);
+    this.#sockets.push(socket);
     const ready = Promise.withResolvers<void>();
     let rest = "";
     socket.on("error", ready.reject);
@@ -153,13 +156,12 @@ export class Monitor implements AsyncDisposable {
           continue;
         }
         const words = line.slice(line.indexOf("]") + 1).match(/"(?:[^"\\]|\\.)*"/g) ?? [];
-        monitor.commands.push(words.map((word) => word.slice(1, -1)));
+        this.commands.push(words.map((word) => word.slice(1, -1)));
       }
     });
     if (password !== undefined) socket.write(encodeCommand(["AUTH", ...(username ? [username] : []), password]));
     socket.write(encodeCommand(["MONITOR"]));
     await ready.promise;
-    return monitor;
   }
 
   /** The commands of this name in which the word stands. */
@@ -176,11 +178,11 @@ export class Monitor implements AsyncDisposable {
   async settled(server: Server): Promise<void> {
     const mark = uniqueKey("mark");
     await server.command("ECHO", mark);
-    await until(() => this.count("ECHO", mark) > 0, { what: "MONITOR lists the mark" });
+    await until(() => this.count("ECHO", mark) >= this.#sockets.length, { what: "MONITOR lists the mark" });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await destroy(this.#socket);
+    await Promise.all(this.#sockets.map(destroy));
   }
 }
 

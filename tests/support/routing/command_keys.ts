@@ -18,6 +18,7 @@ const KEYLESS: ReadonlySet<string> = new Set(
     "ASKING",
     "MULTI",
     "EXEC",
+    ...["ACL", "CLUSTER", "COMMAND", "CONFIG", "DBSIZE", "FLUSHALL", "KEYS"],
   ],
 );
 /** Commands whose second word is their only key. */
@@ -30,7 +31,7 @@ const FIRST: ReadonlySet<string> = new Set(
   ].flat(),
 );
 /** Commands of which all words are keys. */
-const ALL: ReadonlySet<string> = new Set(["EXISTS", "DEL", "UNLINK", "TOUCH", "WATCH"]);
+const ALL: ReadonlySet<string> = new Set(["EXISTS", "DEL", "UNLINK", "TOUCH", "WATCH", "RENAME"]);
 
 /** The keys of a command. Throws for one that is not known: then it belongs into this table. */
 export function keysOf(words: readonly string[]): readonly string[] {

@@ -18,6 +18,11 @@ export function countTests(xml: string): Counts {
   return counts;
 }
 
+/** The names of the tests that were left out. */
+export function skippedIn(xml: string): string[] {
+  return testCases(xml).filter(({ body }) => /<skipped\b/.test(body)).map(({ head }) => nameOf(head));
+}
+
 /** A failed test with its output. */
 export interface Failure {
   readonly name: string;
@@ -27,9 +32,13 @@ export interface Failure {
 /** The test cases of a report that failed. */
 export function failuresOf(xml: string): Failure[] {
   return testCases(xml).filter(({ body }) => FAILED.test(body)).map(({ head, body }) => ({
-    name: unescape(/\sname="([^"]*)"/.exec(head)?.[1] ?? ""),
+    name: nameOf(head),
     text: unescape(body.replace(/<(failure|error)\b([^>"]|"[^"]*")*>/g, texts).replace(/<[^>]*>/g, "")).trim(),
   }));
+}
+
+function nameOf(head: string): string {
+  return unescape(/\sname="([^"]*)"/.exec(head)?.[1] ?? "");
 }
 
 const FAILED = /<(failure|error)\b/;

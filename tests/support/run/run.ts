@@ -1,12 +1,14 @@
 // Runs `deno task test` and its variants: one suite on the given runtimes, set-up included, one verdict at the end.
-// Runs on Deno. Arguments: deno, bun, node; --jsr (the real @std packages); --filter=TEXT; names of test files.
+// Runs on Deno. Arguments: deno, bun, node; --jsr (the real @std packages); --cluster (the tests' shared server is a cluster);
+// --filter=TEXT; names of test files.
 
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import process from "node:process";
 import { argumentsFor, ENVIRONMENT } from "./invocation.ts";
-import { type Counts, countTests, type Failure, failuresOf } from "./junit.ts";
+import { CLUSTER_SUITES, clusterEnvironment, reasonsOf, startTestCluster } from "./cluster_run.ts";
+import { type Counts, countTests, type Failure, failuresOf, skippedIn } from "./junit.ts";
 import { findRuntime, installPackages, root, type Runtime, versionOf } from "./runtimes.ts";
 import { describeServers, whyNoServers } from "./server_check.ts";
 
@@ -19,6 +21,7 @@ const EXCERPT = 1_500;
 interface Plan {
   readonly runtimes: readonly Runtime[];
   readonly jsr: boolean;
+  readonly cluster: boolean;
   readonly filter: string | undefined;
   readonly files: readonly string[];
 }
@@ -27,20 +30,26 @@ async function plan(words: readonly string[]): Promise<Plan> {
   const runtimes: Runtime[] = [];
   const files: string[] = [];
   let jsr = false;
+  let cluster = (process.env.SEA_TEST_CLUSTER ?? "") !== "";
   let filter: string | undefined;
   for (const word of words) {
     if (word === "deno" || word === "bun" || word === "node") runtimes.push(word);
     else if (word === "--jsr") jsr = true;
+    else if (word === "--cluster") cluster = true;
     else if (word.startsWith("--filter=")) filter = word.slice("--filter=".length);
-    else if (word.startsWith("-")) throw new Error(`Unknown option ${word}: use --jsr or --filter=TEXT`);
+    else if (word.startsWith("-")) throw new Error(`Unknown option ${word}: use --jsr, --cluster or --filter=TEXT`);
     else files.push(relative(root, resolve(process.env.INIT_CWD ?? root, word)).replaceAll("\\", "/"));
   }
-  return { runtimes, jsr, filter, files: files.length > 0 ? files : await testFiles() };
+  if (runtimes.length === 0) runtimes.push("deno");
+  if (files.length === 0) files.push(...await testFiles(cluster ? CLUSTER_SUITES : [""]));
+  return { runtimes, jsr, cluster, filter, files };
 }
 
-async function testFiles(): Promise<string[]> {
+/** All test files whose paths begin with one of these. */
+async function testFiles(beginnings: readonly string[]): Promise<string[]> {
   const names = await readdir(join(root, "tests"), { recursive: true });
-  return names.filter((name) => name.endsWith("_test.ts")).map((name) => `tests/${name.replaceAll("\\", "/")}`).sort();
+  const all = names.filter((name) => name.endsWith("_test.ts")).map((name) => `tests/${name.replaceAll("\\", "/")}`);
+  return all.filter((name) => beginnings.some((beginning) => name.startsWith(beginning))).sort();
 }
 
 /** deno.json's imports without the adapters, since an import map replaces all of them. */
@@ -54,6 +63,8 @@ async function realImports(folder: string): Promise<string> {
 /** How a runtime's run ended. */
 interface Outcome extends Counts {
   readonly failures: readonly Failure[];
+  /** The names of the tests that were left out. */
+  readonly leftOut: readonly string[];
 }
 
 /** Runs the plan on one runtime. `print` takes the runtime's output. Without it, the output goes to the terminal. */
@@ -65,7 +76,8 @@ async function runOn(runtime: Runtime, plan: Plan, folder: string, print?: Print
   const importMap = plan.jsr ? await realImports(folder) : undefined;
   const args = argumentsFor(runtime, { ...plan, importMap, report });
   const output = print === undefined ? "inherit" : "piped";
-  const env = ENVIRONMENT[runtime];
+  await using cluster = plan.cluster ? await startTestCluster() : undefined;
+  const env = { ...ENVIRONMENT[runtime], ...(cluster ? clusterEnvironment(cluster) : {}) };
   const child = new Deno.Command(program, { args, cwd: root, env, stdin: "null", stdout: output, stderr: output })
     .spawn();
   const timer = setTimeout(() => {
@@ -84,7 +96,7 @@ async function runOn(runtime: Runtime, plan: Plan, folder: string, print?: Print
 }
 
 function outcomeOf(xml: string, code: number, { filter }: Plan): Outcome {
-  const counts = { ...countTests(xml), failures: failuresOf(xml) };
+  const counts = { ...countTests(xml), failures: failuresOf(xml), leftOut: skippedIn(xml) };
   // A failure outside of any test (a file that does not load, a crash, no test at all) is a failure too.
   const nothing = filter === undefined && counts.passed === 0;
   if (counts.failed > 0 || (code === 0 && !nothing)) return counts;
@@ -93,7 +105,7 @@ function outcomeOf(xml: string, code: number, { filter }: Plan): Outcome {
 }
 
 function failed(text: string, counts: Counts = { passed: 0, failed: 0, skipped: 0 }): Outcome {
-  return { ...counts, failed: 1, failures: [{ name: "the run as a whole", text }] };
+  return { leftOut: [], ...counts, failed: 1, failures: [{ name: "the run as a whole", text }] };
 }
 
 type Print = (bytes: Uint8Array) => void;
@@ -165,6 +177,7 @@ async function main(): Promise<number> {
       `${runtime.padEnd(4)}  ${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} left out` : ""}`,
     );
   }
+  for (const reason of reasonsOf(all.flatMap(([, { leftOut }]) => leftOut))) console.log(`      ${reason}`);
   const sum = (name: "passed" | "failed") => all.reduce((total, [, counts]) => total + counts[name], 0);
   console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
   return sum("failed") > 0 ? 1 : 0;

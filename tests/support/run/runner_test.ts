@@ -7,7 +7,8 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { argumentsFor } from "./invocation.ts";
-import { countTests, failuresOf } from "./junit.ts";
+import { reasonsOf } from "./cluster_run.ts";
+import { countTests, failuresOf, skippedIn } from "./junit.ts";
 import { runtime, test } from "../runner.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
@@ -19,7 +20,7 @@ interface Outcome {
 }
 
 /** Runs a text as a test file on the runtime that runs this. */
-async function runTests(source: string): Promise<Outcome> {
+async function runTests(source: string, variables: Readonly<Record<string, string>> = {}): Promise<Outcome> {
   // Inside of the project, where the import map applies, and hidden from searches for test files.
   const folder = await mkdtemp(join(root, "tests", "support", ".tmp-"));
   try {
@@ -28,8 +29,8 @@ async function runTests(source: string): Promise<Outcome> {
     await writeFile(file, source);
     const args = argumentsFor(runtime, { files: [relative(root, file).replaceAll("\\", "/")], report });
     // Node's runner would take itself for a part of the run that this test belongs to.
-    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-    const { code, output } = await execute(args, env);
+    const { NODE_TEST_CONTEXT: _, SEA_TEST_CLUSTER: __, ...env } = process.env;
+    const { code, output } = await execute(args, { ...env, ...variables });
     return { code, output, report: await readFile(report, "utf8").catch(() => "") };
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -62,6 +63,26 @@ test("tests that pass, fail, hang and are left out are counted as such", async (
   assertStringIncludes(failures[1].text, "later <&>", report);
   assertStringIncludes(output, "The test did not end within 50 ms");
   assertNotEquals(code, 0);
+});
+
+test("tests that need one server are left out on a cluster, with the reason in their names", async () => {
+  const source = `${opening} import { testOnOneServer } from "../runner.ts";
+    test("runs everywhere", () => {});
+    test("counts", () => {}, { oneServer: "it counts (one of each)", timeout: 10_000 });
+    const testHere = testOnOneServer("it is alone");
+    testHere("is alone", () => {}, { timeout: 10_000 });
+    testHere("is alone, too", () => {});
+  `;
+  const alone = await runTests(source);
+  assertEquals([countTests(alone.report), skippedIn(alone.report)], [{ passed: 4, failed: 0, skipped: 0 }, []]);
+  const { code, report, output } = await runTests(source, { SEA_TEST_CLUSTER: "127.0.0.1:1" });
+  assertEquals([code, countTests(report)], [0, { passed: 1, failed: 0, skipped: 3 }], output);
+  const skipped = skippedIn(report);
+  assertEquals(skipped[0], "counts (left out on a cluster: it counts (one of each))");
+  assertEquals(reasonsOf([...skipped, "left out elsewhere"]), [
+    "2 left out: it is alone",
+    "1 left out: it counts (one of each)",
+  ]);
 });
 
 test("a run in which nothing fails says so", async () => {

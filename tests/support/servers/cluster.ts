@@ -5,7 +5,7 @@ import { until } from "../events.ts";
 import { ClusterNode } from "./cluster_node.ts";
 import { type NodeView, whyUnsettled } from "./node_view.ts";
 import { toText } from "./raw_client.ts";
-import { RoutedClient } from "./routed_client.ts";
+import { RoutedClient, slotOfCommand } from "./routed_client.ts";
 import { offsetOf } from "./replicas.ts";
 import { type Reply, type ServerOptions, startServer, type Word } from "./server.ts";
 import { moveAtomically, type MoveOptions, moveSlot } from "./slot_moves.ts";
@@ -86,9 +86,9 @@ export class Cluster implements AsyncDisposable {
 
   /** Runs one command at the owner of its key, and follows redirects; waits while the slot has no owner that serves it. */
   async command(...words: Word[]): Promise<Reply> {
-    const slot = RoutedClient.slotOf(words);
+    const slot = slotOfCommand(words);
     if (slot === undefined) throw new Error(`Cannot route ${words[0]}: it names no key. Ask a node`);
-    const [reply] = await this.#client.runIn(slot, [words]);
+    const [reply] = await this.#client.run([{ words, slot }]);
     if (reply instanceof Error) throw reply;
     return toText(reply);
   }

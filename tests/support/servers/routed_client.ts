@@ -12,36 +12,26 @@ import { type Address, ask, type RawReply, type Word } from "./raw_client.ts";
 const PATIENCE = 15_000;
 const REDIRECTS = 16;
 
+/** A command and the slot of its keys. */
+export interface Routed {
+  readonly words: readonly Word[];
+  readonly slot: number;
+}
+
 /** Sends commands to the nodes of a cluster that runs on one host. */
 export class RoutedClient {
   /** One address per node. */
   readonly nodes: readonly Address[];
-  /** The node that served a slot last. */
+  /** The owner of each slot that has been used, as far as it is known. */
   readonly #owners = new Map<number, Address>();
 
   constructor(nodes: readonly Address[]) {
     this.nodes = nodes;
   }
 
-  /** The slot of a command's keys; `undefined` if it has none. */
-  static slotOf(words: readonly Word[]): number | undefined {
-    const slots = new Set(keysOf(words.map(textOf)).map(slotOfKey));
-    if (slots.size > 1) {
-      throw new Error(`Cannot send ${textOf(words[0])} to a cluster: its keys are in different slots`);
-    }
-    const [slot] = slots;
-    return slot;
-  }
-
   /** What each node says that answers. */
   async views(): Promise<NodeView[]> {
     return (await Promise.all(this.nodes.map(viewFrom))).filter((view) => view !== undefined);
-  }
-
-  /** The addresses of the primaries that own slots, in the order of their slots. */
-  async primaries(): Promise<Address[]> {
-    const owners = (await this.views()).map(({ myself }) => myself).filter(({ slots }) => slots.length > 0);
-    return owners.sort((a, b) => a.slots[0][0] - b.slots[0][0]).map(({ port }) => this.#at(port));
   }
 
   /** The node that owns a slot by its own word; with several, the one of the latest configuration. */
@@ -53,43 +43,62 @@ export class RoutedClient {
     return this.#at(owner.port);
   }
 
-  /** Runs commands of one slot at its owner, in one write. Error replies are values; redirects are followed. */
-  async runIn(slot: number, commands: readonly (readonly Word[])[]): Promise<RawReply[]> {
+  /** Runs commands, those of one node in one write. Error replies are values; redirects are followed. */
+  async run(commands: readonly Routed[]): Promise<RawReply[]> {
     const deadline = Date.now() + PATIENCE;
-    const owner = await this.#knownOwner(slot, deadline);
-    const replies = await ask(owner, commands);
-    const final: RawReply[] = [];
-    // One by one: after the first redirect the others of this slot have been redirected too.
-    for (const [at, reply] of replies.entries()) {
-      final.push(isPassing(reply) ? await this.#runOne(slot, commands[at], reply, deadline) : reply);
+    const groups = new Map<Address, number[]>();
+    for (const [at, { slot }] of commands.entries()) {
+      const owner = await this.#owner(slot, deadline);
+      groups.set(owner, [...groups.get(owner) ?? [], at]);
     }
-    return final;
+    const replies: RawReply[] = new Array(commands.length).fill(null);
+    await Promise.all([...groups].map(async ([owner, places]) => {
+      const got = await this.#send(owner, places.map((at) => commands[at]), deadline);
+      // One by one: after the first redirect, the others of its slot have been redirected too.
+      for (const [i, at] of places.entries()) replies[at] = await this.#settle(commands[at], got[i], deadline);
+    }));
+    return replies;
   }
 
-  async #runOne(slot: number, words: readonly Word[], refusal: Error, deadline: number): Promise<RawReply> {
-    let reply: RawReply = refusal;
-    for (let redirects = 0; isPassing(reply); redirects++) {
-      if (Date.now() > deadline) return reply;
+  /** Repeats a command until its reply is not one that passes. */
+  async #settle(command: Routed, first: RawReply, deadline: number): Promise<RawReply> {
+    let reply = first;
+    for (let redirects = 0; isPassing(reply) && Date.now() < deadline; redirects++) {
       const redirect = parseRedirect(reply.message);
       if (redirect === undefined || redirects > REDIRECTS) await sleep(50);
-      if (redirect?.kind === "moved") this.#owners.set(slot, this.#at(redirect.port));
-      reply = redirect?.kind === "ask"
-        ? (await ask(this.#at(redirect.port), [["ASKING"], words]))[1]
-        : (await ask(await this.#knownOwner(slot, deadline), [words]))[0];
+      if (redirect?.kind === "ask") {
+        [, reply] = await ask(this.#at(redirect.port), [["ASKING"], command.words]);
+        continue;
+      }
+      if (redirect?.kind === "moved") this.#owners.set(command.slot, this.#at(redirect.port));
+      [reply] = await this.#send(await this.#owner(command.slot, deadline), [command], deadline);
     }
     return reply;
   }
 
-  /** The owner as far as it is known and can be reached. */
-  async #knownOwner(slot: number, deadline: number): Promise<Address> {
-    for (;;) {
+  /** Sends commands to the owner of their slots; to another one if it does not run any more. */
+  async #send(owner: Address, commands: readonly Routed[], deadline: number): Promise<RawReply[]> {
+    for (let to = owner;;) {
       try {
-        const owner = this.#owners.get(slot) ?? await this.ownerOf(slot);
-        await ask(owner, [["PING"]]);
-        this.#owners.set(slot, owner);
-        return owner;
+        return await ask(to, commands.map(({ words }) => words));
       } catch (error) {
-        this.#owners.delete(slot);
+        // Any other error may come after the server has executed them.
+        const refused = error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
+        if (!refused || Date.now() > deadline) throw error;
+        await sleep(50);
+        for (const { slot } of commands) this.#owners.delete(slot);
+        to = await this.#owner(commands[0].slot, deadline);
+      }
+    }
+  }
+
+  async #owner(slot: number, deadline: number): Promise<Address> {
+    for (;;) {
+      const known = this.#owners.get(slot);
+      if (known !== undefined) return known;
+      try {
+        this.#owners.set(slot, await this.ownerOf(slot));
+      } catch (error) {
         if (Date.now() > deadline) throw error;
         await sleep(50);
       }
@@ -97,15 +106,23 @@ export class RoutedClient {
   }
 
   #at(port: number): Address {
-    const address = this.nodes.find((node) => node.port === port);
-    return address ?? { ...this.nodes[0], port };
+    return this.nodes.find((node) => node.port === port) ?? { ...this.nodes[0], port };
   }
+}
+
+/** The slot of a command's keys; `undefined` if it has none. Throws if they are in different slots. */
+export function slotOfCommand(words: readonly Word[]): number | undefined {
+  const slots = new Set(keysOf(words.map(textOf)).map(slotOfKey));
+  if (slots.size > 1) throw new Error(`Cannot send ${textOf(words[0])} to a cluster: its keys are in different slots`);
+  const [slot] = slots;
+  return slot;
+}
+
+/** A word as text. */
+export function textOf(word: Word): string {
+  return word instanceof Uint8Array ? new TextDecoder().decode(word) : String(word);
 }
 
 function isPassing(reply: RawReply): reply is Error {
   return reply instanceof Error && /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) /.test(reply.message);
-}
-
-function textOf(word: Word): string {
-  return word instanceof Uint8Array ? new TextDecoder().decode(word) : String(word);
 }

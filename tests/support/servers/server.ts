@@ -2,7 +2,8 @@
 //
 // SEA_TEST_SERVER names another server: a command line to which redis-server arguments are appended, for instance
 // "/opt/valkey/bin/valkey-server" or "/opt/servers/srv.sh redis8 0". The command must become the server (exec), so that
-// signals reach it. REDIS_URL is used by `sharedServer` only: tests that stop and start servers need their own.
+// signals reach it. REDIS_URL is used by `sharedServer` only: tests that stop and start servers need their own. So is
+// SEA_TEST_CLUSTER, which `deno task test:cluster` sets to the nodes of a cluster, as in "127.0.0.1:7001,127.0.0.1:7002".
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -11,6 +12,7 @@ import { env, platform } from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Address, ask, type RawReply, type Reply, toText, type Word } from "./raw_client.ts";
 import { afterAll } from "../runner.ts";
+import { ClusterCommands } from "./cluster_commands.ts";
 import { findServer, noServer, type ServerBinary } from "./server_binary.ts";
 import { startContainer } from "./server_container.ts";
 import { logOf, ServerProcess, type Signal } from "./server_process.ts";
@@ -47,6 +49,8 @@ export interface Server extends AsyncDisposable {
   readonly url: string;
   /** The whole address, with credentials. */
   readonly address: Address;
+  /** This address; on a cluster, those of all nodes. */
+  readonly nodes: readonly Address[];
   readonly isRedis: boolean;
   readonly isValkey: boolean;
   /** The server's own version. */
@@ -95,9 +99,13 @@ export async function startServer(options: ServerOptions = {}): Promise<OwnServe
   }
 }
 
-/** The server that the tests of a file share (call it at the top of the file); ended after them. */
+/**
+ * The server that the tests of a file share (call it at the top of the file); ended after them. With SEA_TEST_CLUSTER it is the
+ * cluster of the run: see `ClusterCommands`. Tests that need one server are left out then, by the option `oneServer` of `test`.
+ */
 export async function sharedServer(): Promise<Server> {
-  const url = env.REDIS_URL;
+  const { REDIS_URL: url, SEA_TEST_CLUSTER: nodes } = env;
+  if (nodes) return await clusterAt(nodes.split(","));
   const server = url ? await remoteServer(url) : await startServer();
   afterAll(() => server.stop());
   return server;
@@ -121,6 +129,17 @@ export async function remoteServer(text: string): Promise<Server> {
     ...(url.protocol === "rediss:" ? { tls: {} } : {}),
   };
   return await describe(address, text, () => Promise.resolve());
+}
+
+/** A cluster that runs already, and that is never stopped. `hosts`: all of its primaries. */
+async function clusterAt(hosts: readonly string[]): Promise<Server> {
+  const nodes = hosts.map((text) => {
+    const { hostname: host, port } = new URL(`redis://${text}`);
+    return { host, port: Number(port) };
+  });
+  const commands = new ClusterCommands(nodes);
+  const server = await describe(nodes[0], `redis://${hosts[0]}`, () => Promise.resolve(), (list) => commands.run(list));
+  return { ...server, nodes };
 }
 
 async function launch(
@@ -240,10 +259,17 @@ export function randomPort(): number {
   return 11_000 + Math.floor(Math.random() * 11_000);
 }
 
-async function describe(address: Address, url: string, stop: () => Promise<void>): Promise<Server> {
-  const commands = async (list: readonly (readonly Word[])[]) => (await ask(address, list)).map(toText);
+type Send = (commands: readonly (readonly Word[])[]) => Promise<RawReply[]>;
+
+async function describe(
+  address: Address,
+  url: string,
+  stop: () => Promise<void>,
+  send: Send = (commands) => ask(address, commands),
+): Promise<Server> {
+  const commands = async (list: readonly (readonly Word[])[]) => (await send(list)).map(toText);
   const commandBytes = async (...words: Word[]) => {
-    const [reply] = await ask(address, [words]);
+    const [reply] = await send([words]);
     if (reply instanceof Error) throw reply;
     return reply;
   };
@@ -256,6 +282,7 @@ async function describe(address: Address, url: string, stop: () => Promise<void>
     port: address.port,
     url,
     address,
+    nodes: [address],
     isValkey,
     isRedis: !isValkey,
     version: field("valkey_version") ?? compatible,
