@@ -48,21 +48,27 @@ export class ElectionWatch {
   }
 
   async #watch(primary: Member): Promise<void> {
-    const { clock, replicasOf, onElected } = this.#ports;
+    const { clock, replicasOf } = this.#ports;
     const { signal } = this.#closing;
     const until = clock.now() + PROBED_FOR;
     while (clock.now() < until) {
       await sleep(clock, PROBE_DELAY * (0.5 + clock.random()), signal);
       const replicas = replicasOf(primary);
       if (replicas.length === 0) return;
-      const roles = await Promise.allSettled(
-        replicas.map((replica) => replica.lanes.run(ROLE, { signal, within: PROBE_LIMIT })),
-      );
-      roles.forEach((role, i) => {
-        const isPrimary = role.status === "fulfilled" && Array.isArray(role.value) &&
-          textOf(role.value[0]) === "master";
-        if (isPrimary) onElected(replicas[i]);
-      });
+      await this.#askAll(replicas);
     }
+  }
+
+  /** Asks the replicas at the same time. One that is silent holds up neither the others nor the next round. */
+  async #askAll(replicas: readonly Member[]): Promise<void> {
+    const { clock, onElected } = this.#ports;
+    const round = new AbortController();
+    const signal = AbortSignal.any([this.#closing.signal, round.signal]);
+    const timer = clock.after(PROBE_LIMIT, () => round.abort(new DOMException("No answer in time", "TimeoutError")));
+    await Promise.allSettled(replicas.map(async (replica) => {
+      const role = await replica.lanes.run(ROLE, { signal });
+      if (Array.isArray(role) && textOf(role[0]) === "master") onElected(replica);
+    }));
+    timer.stop();
   }
 }

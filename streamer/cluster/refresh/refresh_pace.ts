@@ -19,29 +19,59 @@ export interface RefreshHistory {
   readonly last: number | undefined;
   /** How many in a row have changed nothing. */
   readonly unchanged: number;
+  /** How many of those were hurried by an election. */
+  readonly hurried: number;
+  /** A number from 0 to 1, drawn once for each refresh: the earliest of many draws would come too early. */
+  readonly random: number;
 }
 
 /** Why the nodes are asked. */
 export interface RefreshReason {
-  /** The cluster has answered that it is down: another view will help only after an election. */
+  /** The cluster has answered that it is down: few answers suffice, since the same has been asked not long ago. */
   readonly isDown?: boolean;
   /** A replica has become a primary. */
   readonly isElection?: boolean;
 }
 
-/** Milliseconds from the start of the last refresh to the next one. `random` is a number from 0 to 1. */
-export function refreshDelay(unchanged: number, { isDown, isElection }: RefreshReason, random: number): number {
-  if (isElection && unchanged < MOST_HURRIED) return REFRESH_AT_ONCE;
-  const growing = isDown ? REFRESH_LATER : REFRESH_SOON * 5 ** Math.min(unchanged - 1, 8);
-  const delay = unchanged === 0 ? REFRESH_SOON : Math.min(REFRESH_LATER, growing);
-  return delay * (1 + JITTER * (2 * random - 1));
+/** What a refresh was like. */
+export interface RefreshOutcome {
+  /** When it began, in milliseconds. */
+  readonly began: number;
+  readonly reason: RefreshReason;
+  /** Whether the map has changed, by the refresh or while it ran. */
+  readonly isChanged: boolean;
+  /** A number from 0 to 1. */
+  readonly random: number;
+}
+
+/**
+ * Milliseconds from the start of the last refresh to the next one. After one refresh without a change the delay is the longest: 200
+ * clients of a cluster that is down send fewer than 20 questions a second. An election is noticed by other means.
+ */
+export function refreshDelay(
+  { unchanged, hurried, random }: Omit<RefreshHistory, "last">,
+  { isElection }: RefreshReason,
+): number {
+  if (isElection && hurried < MOST_HURRIED) return REFRESH_AT_ONCE;
+  return (unchanged === 0 ? REFRESH_SOON : REFRESH_LATER) * (1 + JITTER * (2 * random - 1));
 }
 
 /** When the next refresh is due, in the milliseconds of `now`. */
-export function refreshDue(
-  { last, unchanged }: RefreshHistory,
-  reason: RefreshReason,
-  { now, random }: { readonly now: number; readonly random: number },
-): number {
-  return last === undefined ? now : Math.max(now, last + refreshDelay(unchanged, reason, random));
+export function refreshDue(history: RefreshHistory, reason: RefreshReason, now: number): number {
+  const { last } = history;
+  return last === undefined ? now : Math.max(now, last + refreshDelay(history, reason));
+}
+
+/** The history after a refresh. The first one after a long time without any does not count as one that has changed nothing. */
+export function afterRefresh(
+  { last = -Infinity, unchanged, hurried }: RefreshHistory,
+  { began, reason, isChanged, random }: RefreshOutcome,
+): RefreshHistory {
+  const isFirst = isChanged || began - last >= REFRESH_REGULAR / 2;
+  return {
+    last: began,
+    unchanged: isFirst ? 0 : unchanged + 1,
+    hurried: isChanged ? 0 : hurried + (reason.isElection ? 1 : 0),
+    random,
+  };
 }

@@ -1,12 +1,12 @@
 // Keeps the map of a cluster up to date: asks its nodes when something has shown that the map may be wrong, one refresh at a time.
 
 import type { Clock, Timer } from "../../../resp/connection/clock.ts";
-import { REFRESH_REGULAR, refreshDue, type RefreshHistory, type RefreshReason } from "./refresh_pace.ts";
+import { afterRefresh, REFRESH_REGULAR, refreshDue, type RefreshHistory, type RefreshReason } from "./refresh_pace.ts";
 
 /** What a refresher works with. */
 export interface RefresherPorts {
   readonly clock: Clock;
-  /** Asks the nodes, and gives whether the map has changed. Never rejects, unless the signal is aborted. */
+  /** Asks the nodes, and gives whether the map has changed. A rejection counts as no change. */
   readonly refresh: (reason: RefreshReason, signal: AbortSignal) => Promise<boolean>;
   /** Whether any connection is open: without one, nothing is asked without a reason. */
   readonly isUsed: () => boolean;
@@ -20,12 +20,14 @@ export class Refresher {
   #wanted: { readonly reason: RefreshReason; readonly timer: Timer; readonly due: number } | undefined;
   #regular: Timer | undefined;
   #isRunning = false;
+  #hasChanged = false; // by other means, while one was running
   #after: RefreshReason | undefined; // asked for while one was running
 
   /** The map has just been asked for. */
   constructor(ports: RefresherPorts) {
     this.#ports = ports;
-    this.#history = { last: ports.clock.now(), unchanged: 0 };
+    const { clock } = ports;
+    this.#history = { last: clock.now(), unchanged: 0, hurried: 0, random: clock.random() };
     this.#wait();
   }
 
@@ -33,11 +35,11 @@ export class Refresher {
   want(reason: RefreshReason = {}): void {
     if (this.#closing.signal.aborted) return;
     if (this.#isRunning) {
-      this.#after = this.#after === undefined || reason.isElection ? reason : this.#after;
+      if (!this.#after?.isElection) this.#after = reason;
       return;
     }
     const { clock } = this.#ports;
-    const due = refreshDue(this.#history, reason, { now: clock.now(), random: clock.random() });
+    const due = refreshDue(this.#history, reason, clock.now());
     if (this.#wanted !== undefined && this.#wanted.due <= due) return;
     this.#wanted?.timer.stop();
     this.#wanted = { reason, due, timer: clock.after(due - clock.now(), () => void this.#run(reason)) };
@@ -45,7 +47,8 @@ export class Refresher {
 
   /** The map has changed by other means: the next refreshes are not delayed. */
   changed(): void {
-    this.#history = { ...this.#history, unchanged: 0 };
+    this.#hasChanged = this.#isRunning;
+    this.#history = { ...this.#history, unchanged: 0, hurried: 0 };
   }
 
   /** Asks nothing more. A second call does nothing. */
@@ -57,22 +60,18 @@ export class Refresher {
 
   async #run(reason: RefreshReason): Promise<void> {
     const { clock, refresh } = this.#ports;
-    const { last = -Infinity, unchanged } = this.#history;
-    const now = clock.now();
+    const { signal } = this.#closing;
+    const began = clock.now();
     this.#wanted?.timer.stop();
     this.#wanted = undefined;
     this.#regular?.stop();
     this.#isRunning = true;
-    let isChanged = false;
-    try {
-      isChanged = await refresh(reason, this.#closing.signal);
-    } catch {
-      return; // closed
-    } finally {
-      this.#isRunning = false;
-    }
-    const isCalm = now - last >= REFRESH_REGULAR / 2;
-    this.#history = { last: now, unchanged: isChanged || isCalm ? 0 : unchanged + 1 };
+    this.#hasChanged = false;
+    const isChanged = await refresh(reason, signal).catch(() => false);
+    this.#isRunning = false;
+    if (signal.aborted) return;
+    const outcome = { began, reason, isChanged: isChanged || this.#hasChanged, random: clock.random() };
+    this.#history = afterRefresh(this.#history, outcome);
     const after = this.#after;
     this.#after = undefined;
     this.#wait();
