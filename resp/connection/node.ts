@@ -178,6 +178,13 @@ export class RedisNode {
     }
   }
 
+  /** Takes over a connection to the same server that was opened under another name. */
+  adopt({ pipeline, info }: OpenConnection): OpenConnection {
+    this.#server = info.server;
+    this.#hasServed = true;
+    return { pipeline, info, node: this };
+  }
+
   /** The retries have ended without success. */
   gaveUp(): void {
     this.#refusalIsOver();

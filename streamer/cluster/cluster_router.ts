@@ -3,7 +3,7 @@
 import { type Clock, sleep } from "../../resp/connection/clock.ts";
 import { type Command, commandName, valueCommand } from "../../resp/connection/command.ts";
 import type { Destination } from "../../resp/connection/destination.ts";
-import { RecalledError } from "../../resp/connection/lane.ts";
+import { RecalledError, UnreachableError } from "../../resp/connection/lane.ts";
 import type { OpenConnection } from "../../resp/connection/node.ts";
 import type { ReconnectOptions } from "../../resp/connection/reconnect/backoff.ts";
 import type { Waits } from "../../resp/connection/retry/waiting.ts";
@@ -72,7 +72,7 @@ export class ClusterRouter implements Router {
   readonly #elections: ElectionWatch;
   #hints: Member[] = []; // to be asked first at the next refresh
   #turn = 0;
-  #isClosed = false;
+  readonly #closing = new AbortController();
 
   constructor({ clock, timeout, reconnect, limits, members, topology, counts, onMoved }: ClusterRouterOptions) {
     this.clock = clock;
@@ -131,12 +131,10 @@ export class ClusterRouter implements Router {
       try {
         const member = this.#member(node);
         const attempt = { ...options, within: left };
-        return await (asking === undefined
-          ? member.lanes.run(command, attempt)
-          : member.holding(() => this.#ask(member, command, attempt)));
+        return await (asking === undefined ? member.lanes.run(command, attempt) : this.#ask(member, command, attempt));
       } catch (error) {
         asking = undefined;
-        if (error instanceof RecalledError && !this.#isClosed) continue;
+        if (error instanceof RecalledError && !this.#closing.signal.aborted) continue;
         if (!(error instanceof RedisError)) throw error;
         this.#refusedBy.set(error, node);
         if (classOf(error) !== "redirect") {
@@ -149,7 +147,7 @@ export class ClusterRouter implements Router {
         if (this.clock.now() >= until) throw error;
         const delay = Math.min(MAX_HOP_DELAY, HOP_DELAY * 2 ** Math.max(0, Math.min(10, hops - MAX_HOPS)));
         if (redirect === undefined) hops++;
-        await sleep(this.clock, Math.min(delay, until - this.clock.now()), signal);
+        await this.#pause(Math.min(delay, until - this.clock.now()), signal);
       }
     }
   }
@@ -175,15 +173,15 @@ export class ClusterRouter implements Router {
       answered.redial(refusal);
       return undefined;
     }
-    const { host = answered.host, port } = redirect;
-    const node = this.#topology.nameOf(host, port);
+    const address = this.#topology.addressOf(redirect, answered.host);
+    const node = this.#topology.nameOf(address.host, address.port);
     if (node === from) {
       answered.redial(refusal);
       this.#want({});
       return undefined;
     }
     if (redirect.kind === "ask") return { node, asking: true };
-    const changed = this.#topology.patch(slot, { host, port });
+    const changed = this.#topology.patch(slot, address);
     this.#refresher.changed();
     this.#want({}, this.#members.at(node));
     if (changed.length > 0) this.#tell(changed);
@@ -201,7 +199,7 @@ export class ClusterRouter implements Router {
 
   /** A connection to a node was lost, could not be opened, or leads to a replica. */
   trouble(member: Member): void {
-    if (this.#isClosed) return;
+    if (this.#closing.signal.aborted) return;
     this.#recall(member);
     if (!this.#topology.owners.has(member.name)) return;
     this.#want({});
@@ -209,14 +207,14 @@ export class ClusterRouter implements Router {
   }
 
   close(): void {
-    this.#isClosed = true;
+    this.#closing.abort(closed());
     this.#refresher.close();
     this.#elections.close();
     this.#members.close();
   }
 
   #member(node: NodeName): Member {
-    if (this.#isClosed) throw new StreamerError("DISCONNECTED", "The connection is closed");
+    if (this.#closing.signal.aborted) throw closed();
     return this.#members.at(node);
   }
 
@@ -228,28 +226,27 @@ export class ClusterRouter implements Router {
   /** Sends a command right after an ASKING. It is not repeated: after a lost connection the slot's owner is asked again. */
   async #ask<T>(member: Member, command: Command<T>, { signal, within = Infinity }: RouteOptions): Promise<T> {
     const limit = new AbortController();
-    const timer = within === Infinity ? undefined : this.clock.after(within, () => limit.abort());
-    const stop = signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]);
-    let pipeline;
-    try {
-      ({ pipeline } = await member.lanes.connection({ signal: stop }));
-    } catch (error) {
-      signal?.throwIfAborted();
-      if (!limit.signal.aborted) throw error;
-      throw new StreamerError("DISCONNECTED", `${member.name} could not be reached in time`, { cause: member.failure });
-    } finally {
-      timer?.stop();
-    }
-    try {
-      const asked = pipeline.call(ASKING);
-      const reply = pipeline.call(command, signal === undefined ? {} : { signal });
-      asked.catch(() => {}); // the command then fails, too
-      return await reply;
-    } catch (error) {
-      signal?.throwIfAborted();
-      if (error instanceof RedisError || !command.repeatable || pipeline.ending === undefined) throw error;
-      throw new RecalledError(member);
-    }
+    const timer = this.clock.after(within, () => limit.abort(new UnreachableError(member)));
+    const reached = signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]);
+    return await member.holding(reached, async ({ pipeline }) => {
+      timer.stop(); // the reply has the time that every reply has
+      try {
+        const asked = pipeline.call(ASKING);
+        const reply = pipeline.call(command, signal === undefined ? {} : { signal });
+        asked.catch(() => {}); // the command then fails, too
+        return await reply;
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (error instanceof RedisError || !command.repeatable || pipeline.ending === undefined) throw error;
+        throw new RecalledError(member);
+      }
+    }).finally(() => timer.stop());
+  }
+
+  /** Waits before a redirect is followed that does not lead on. */
+  async #pause(delay: number, signal: AbortSignal | undefined): Promise<void> {
+    const { signal: closing } = this.#closing;
+    await sleep(this.clock, delay, signal === undefined ? closing : AbortSignal.any([signal, closing]));
   }
 
   /** Refreshes soon, and asks this node first. */
@@ -311,4 +308,8 @@ export class ClusterRouter implements Router {
     const node = typeof cause === "object" && cause !== null ? this.#refusedBy.get(cause) : undefined;
     return this.#members.at(node ?? this.primaries()[0]).waits;
   }
+}
+
+function closed(): StreamerError {
+  return new StreamerError("DISCONNECTED", "The connection is closed");
 }

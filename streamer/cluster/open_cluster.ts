@@ -57,9 +57,8 @@ export async function openCluster(options: ClusterOptions, open: OpenClusterOpti
   const { seed, opened, view } = await findCluster(members, options, open);
   topology.apply(view, topology.serial);
   members.answeredBy = seed;
-  const name = [...topology.nodes.keys()].find((node) => node === seed.name && members.at(node).leadsWhere(opened));
-  if (name === undefined) opened.pipeline.end(new StreamerError("DISCONNECTED", "The node is reached by another name"));
-  else members.at(name).adopt(opened);
+  const isNode = topology.nodes.has(seed.name) && members.at(seed.name).adopt(opened);
+  if (!isNode) dismiss(opened);
   return router = new ClusterRouter({ clock, timeout, reconnect, limits, members, topology, counts, onMoved });
 }
 
@@ -71,10 +70,42 @@ function idIn(topology: Topology, name: string): string | undefined {
   return id !== undefined && NODE_ID.test(id) ? id : undefined;
 }
 
-async function findCluster(
+/** Asks the seeds until one serves. All other connections are closed, also those of seeds that answer later. */
+async function findCluster(members: MemberTable, options: ClusterOptions, open: OpenClusterOptions): Promise<Found> {
+  const opens = new Set(open.opened === undefined ? [] : [open.opened]);
+  let chosen: OpenConnection | undefined;
+  let isOver = false;
+  const ask = async (seed: Member, first: OpenConnection | undefined, signal: AbortSignal) => {
+    const answer = await askSeed(seed, first, signal);
+    if (answer instanceof ConnectError) return answer;
+    opens.add(answer.opened);
+    if (isOver) dismiss(answer.opened);
+    return answer;
+  };
+  try {
+    const found = await askUntilFound(members, options, { ...open, ask });
+    chosen = found.opened;
+    return found;
+  } finally {
+    isOver = true;
+    for (const opened of opens) if (opened !== chosen) dismiss(opened);
+  }
+}
+
+/** How seeds are asked. */
+interface SeedQuestion extends OpenClusterOptions {
+  /** `first` is an open connection to the seed. */
+  readonly ask: (
+    seed: Member,
+    first: OpenConnection | undefined,
+    signal: AbortSignal,
+  ) => Promise<Found | ConnectError>;
+}
+
+async function askUntilFound(
   members: MemberTable,
   { shared: { clock, reconnect } }: ClusterOptions,
-  { signal, wait, opened }: OpenClusterOptions,
+  { signal, wait, opened, ask }: SeedQuestion,
 ): Promise<Found> {
   const began = clock.now();
   for (let attempt = 1;; attempt++) {
@@ -82,7 +113,7 @@ async function findCluster(
     const answer = await survey<Member, Found | ConnectError, Found | ConnectError[]>({
       clock,
       candidates: shuffled(members.seeds, clock.random),
-      ask: (seed, asking) => askSeed(seed, first, asking),
+      ask: (seed, asking) => ask(seed, first, asking),
       judge: (answers, isExhausted) =>
         answers.find((one) => !(one instanceof ConnectError)) as Found | undefined ??
           (isExhausted ? answers.filter((one) => one instanceof ConnectError) : undefined),
@@ -97,6 +128,10 @@ async function findCluster(
     }
     await sleep(clock, reconnectDelay(reconnect, clock.now() - began, clock.random()), signal);
   }
+}
+
+function dismiss({ pipeline }: OpenConnection): void {
+  pipeline.end(new StreamerError("DISCONNECTED", "The node is not used"));
 }
 
 /** Resolves with the failure instead of rejecting, unless the signal is aborted. */
@@ -119,7 +154,7 @@ async function askSeed(
       : "no node of its cluster owns a slot";
     throw new ConnectError("CONNECT", reason, { final: false, place: seed.name });
   } catch (error) {
-    opened?.pipeline.end(new StreamerError("DISCONNECTED", "The node is not used"));
+    if (opened !== undefined) dismiss(opened);
     signal.throwIfAborted();
     return error instanceof ConnectError ? error : failureOf(seed, error);
   }

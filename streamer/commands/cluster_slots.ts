@@ -23,7 +23,15 @@ export interface SlotRange {
   readonly nodes: readonly AnnouncedNode[];
 }
 
-/** The slots that have an owner. Numbers are those of the reply: nothing is checked but the shape. */
+/** Most nodes of a cluster. Redis recommends 1,000 at most. */
+export const MAX_NODES = 4_096;
+/** Most ranges: one for each slot. */
+const MAX_RANGES = 16_384;
+
+/**
+ * The slots that have an owner. Numbers are those of the reply: nothing is checked but the shape. A list that no cluster can give is
+ * refused before it is read.
+ */
 export function clusterSlots(): Command<readonly SlotRange[]> {
   return {
     args: ["CLUSTER", "SLOTS"],
@@ -31,7 +39,7 @@ export function clusterSlots(): Command<readonly SlotRange[]> {
     limits: LISTING_REPLY,
     read(decoder) {
       const rows = decoder.value();
-      if (!Array.isArray(rows)) throw wrongShape("CLUSTER SLOTS", "a list");
+      if (!Array.isArray(rows) || rows.length > MAX_RANGES) throw wrongShape("CLUSTER SLOTS", "a list of ranges");
       return rows.map(readRange);
     },
   };
@@ -39,7 +47,7 @@ export function clusterSlots(): Command<readonly SlotRange[]> {
 
 function readRange(row: RespValue): SlotRange {
   const [first, last, ...nodes] = Array.isArray(row) ? row : [];
-  if (typeof first !== "number" || typeof last !== "number" || nodes.length === 0) {
+  if (typeof first !== "number" || typeof last !== "number" || nodes.length === 0 || nodes.length > MAX_NODES) {
     throw wrongShape("CLUSTER SLOTS", "ranges with nodes");
   }
   return { first, last, nodes: nodes.map(readNode) };
@@ -51,14 +59,16 @@ function readNode(value: RespValue): AnnouncedNode {
   if ((host !== null && endpoint === undefined) || typeof port !== "number") {
     throw wrongShape("CLUSTER SLOTS", "nodes with a host and a port");
   }
-  return { endpoint, port, id: textOf(id), metadata: new Map(namesIn(metadata)) };
+  return { endpoint, port, id: textOf(id), metadata: namesIn(metadata) };
 }
 
-function namesIn(metadata: RespValue): (readonly [string, string])[] {
+const NONE: ReadonlyMap<string, string> = new Map();
+
+function namesIn(metadata: RespValue): ReadonlyMap<string, string> {
   const names: (readonly [string, string])[] = [];
   for (const [name, value] of pairsOf(metadata) ?? []) {
     const [key, text] = [textOf(name), textOf(value)];
     if (key !== undefined && text !== undefined) names.push([key, text]);
   }
-  return names;
+  return names.length === 0 ? NONE : new Map(names);
 }

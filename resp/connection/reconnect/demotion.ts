@@ -46,6 +46,7 @@ export class Demotions {
   readonly #options: Required<ReconnectOptions>;
   readonly #clock: Clock;
   readonly #listeners = new Set<DemotionListener>();
+  #leaving = new Set<DemotionListener>(); // those that were called last, until they are removed
   #state: DemotionState | undefined;
 
   constructor(options: Required<ReconnectOptions>, clock: Clock) {
@@ -56,7 +57,15 @@ export class Demotions {
   /** Adds a listener. Returns a function that removes it. */
   watch(listener: DemotionListener): () => void {
     this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+    return () => {
+      this.#listeners.delete(listener);
+      this.#leaving.delete(listener);
+    };
+  }
+
+  /** Whether connections are still open that were told to close. */
+  get isLeaving(): boolean {
+    return this.#leaving.size > 0;
   }
 
   /** A connection was refused. Calls all listeners for the first refusal. Returns the milliseconds until the connection must be closed. */
@@ -68,8 +77,9 @@ export class Demotions {
     return verdict.delay;
   }
 
-  /** The node is known to be no primary, without a refusal. Calls all listeners. */
+  /** The node is known to be no primary, or must be dialled anew. Calls all listeners. */
   everywhere(cause: unknown): void {
+    this.#leaving = new Set(this.#listeners);
     for (const listener of [...this.#listeners]) listener(cause);
   }
 }

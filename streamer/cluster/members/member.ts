@@ -5,7 +5,8 @@ import type { ConnectError } from "../../../resp/connection/handshake/connect_er
 import type { Destination } from "../../../resp/connection/destination.ts";
 import { endpointName, type OpenConnection, RedisNode, type RedisNodeOptions } from "../../../resp/connection/node.ts";
 import { WaitingWatch } from "../../../resp/connection/retry/waiting.ts";
-import type { Clock } from "../../../resp/connection/clock.ts";
+import type { Clock, Timer } from "../../../resp/connection/clock.ts";
+import { RecalledError } from "../../../resp/connection/lane.ts";
 import type { RespLimits } from "../../../resp/limits.ts";
 import { NodeLanes } from "../node_lanes.ts";
 import type { Endpoint } from "../reach.ts";
@@ -37,10 +38,11 @@ export class Member implements Destination {
   readonly #options: MemberOptions;
   #node: RedisNode | undefined;
   #address = ""; // of that node
-  #adopted: RedisNode | undefined; // of the connection that was taken over
   #refused: unknown; // why it was not dialled the last time
   #lanes: NodeLanes | undefined;
+  readonly #asking = new Set<AbortController>(); // of those that wait for a connection of the lanes
   #holders = 0; // who use a connection of the lanes
+  #redialling: Timer | undefined;
   #isTroubled = false;
   #hasServed = false;
   #closed = false;
@@ -127,11 +129,18 @@ export class Member implements Destination {
 
   /**
    * It has answered with a redirect to itself, or with a redirect that cannot be followed: a proxy may lead to another node now. Its
-   * connections are closed after all replies, and dialled anew, once for all commands that were answered so.
+   * connections are closed after all replies, and dialled anew, once for all commands that were answered so. If the new ones give the
+   * same answer, they are dialled again at the pace of reconnecting.
    */
   redial(cause: unknown): void {
-    this.#node?.demotions.refused(cause);
-    this.#adopted?.demotions.refused(cause);
+    const demotions = this.#node?.demotions;
+    if (demotions === undefined || demotions.isLeaving || this.#redialling !== undefined || this.#closed) return;
+    const delay = demotions.refused(cause);
+    if (delay === 0) return;
+    this.#redialling = this.clock.after(delay, () => {
+      this.#redialling = undefined;
+      demotions.everywhere(cause);
+    });
   }
 
   /** The connections on which commands run. */
@@ -146,34 +155,40 @@ export class Member implements Destination {
     return this.#lanes !== undefined;
   }
 
-  /** Keeps the lanes while `use` runs, which uses one of their connections. */
-  async holding<T>(use: () => Promise<T>): Promise<T> {
+  /** Passes the connection for commands to `use`, and keeps it while that runs. Rejects as described for {@linkcode recall}. */
+  async holding<T>(signal: AbortSignal, use: (open: OpenConnection) => Promise<T>): Promise<T> {
+    const recall = new AbortController();
     this.#holders++;
+    this.#asking.add(recall);
     try {
-      return await use();
+      const open = await this.lanes.connection({ signal: AbortSignal.any([signal, recall.signal]) });
+      this.#asking.delete(recall);
+      return await use(open);
     } finally {
+      this.#asking.delete(recall);
       this.#holders--;
     }
   }
 
-  /** Whether this open connection leads to the address at which the node is dialled. */
-  leadsWhere({ node }: OpenConnection): boolean {
+  /** Takes over an open connection for commands. Gives false if it does not lead to the address at which the node is dialled. */
+  adopt(opened: OpenConnection): boolean {
     try {
-      return endpointName(this.#options.endpoint()) === node.name;
+      const node = this.node();
+      if (this.#address !== opened.node.name) return false;
+      this.#lanes = new NodeLanes(this, node.adopt(opened));
+      return true;
     } catch {
-      return false;
+      return false; // it must not be dialled
     }
   }
 
-  /** Takes over an open connection for commands. */
-  adopt(opened: OpenConnection): void {
-    this.#adopted = opened.node;
-    this.#lanes = new NodeLanes(this, opened);
-  }
-
-  /** Rejects commands that wait for a connection to this node, with a `RecalledError`. */
+  /**
+   * Rejects the commands that wait for a connection to this node and for which `concerns` returns true, with a `RecalledError`. So do all
+   * that wait in {@linkcode holding}.
+   */
   recall(concerns: (command: Command<unknown>) => boolean): void {
     this.#lanes?.recall(concerns);
+    for (const asking of this.#asking) asking.abort(new RecalledError(this));
   }
 
   /** Closes the connections on which commands run, unless a command waits for one. */
@@ -186,6 +201,7 @@ export class Member implements Destination {
   /** Closes the connections on which commands run. A second call does nothing. */
   close(): void {
     this.#closed = true;
+    this.#redialling?.stop();
     this.#lanes?.close();
     this.waits.close();
   }

@@ -89,7 +89,8 @@ export class MemberTable {
    */
   tidy(isPart: (name: NodeName) => boolean, isNeeded: (name: NodeName) => boolean): void {
     const now = this.#options.shared.clock.now();
-    for (const member of [...this.seeds, ...this.#members.values()]) if (!isNeeded(member.name)) member.rest();
+    for (const seed of this.seeds) seed.rest(); // commands use the nodes that are learnt
+    for (const member of this.#members.values()) if (!isNeeded(member.name)) member.rest();
     for (const member of this.#members.values()) {
       if (isPart(member.name)) this.#left.delete(member);
       else if (!this.#left.has(member)) this.#left.set(member, now);

@@ -76,24 +76,29 @@ async function viewOfMember(
   return { view, fromSeed };
 }
 
+/** How many nodes that were learnt are asked before the seeds: each may be silent for half a second. */
+const LEARNT_FIRST = 4;
+
 /**
- * Whom to ask: the hinted ones, then nodes to which a connection is open, then the others, then seeds, and nodes that have left. At random
- * among equals, so that many clients spread over many nodes.
+ * Whom to ask: the hinted ones, then nodes to which a connection is open, then the others, and those last that cannot be reached or have
+ * left. The seeds come early, since the user vouches for them. At random among equals, so that many clients spread over many nodes.
  */
-function candidatesOf({ members, topology, hints, isOpen, clock }: RefreshOptions): Member[] {
+function candidatesOf({ members, topology, hints, isOpen, isLost, clock }: RefreshOptions): Member[] {
   const shuffled = (list: Iterable<Member>) =>
     Array.from(list, (member) => ({ member, at: clock.random() })).sort((a, b) => a.at - b.at).map(({ member }) =>
       member
     );
   const owners = shuffled(Array.from(topology.owners.keys(), (name) => members.at(name)));
   const others = shuffled(Array.from(topology.nodes.keys(), (name) => members.at(name)));
+  const learnt = [...hints, ...owners.filter(({ name }) => isOpen(name)), ...owners, ...others];
+  const reachable = [...new Set(learnt)].filter((member) => hints.includes(member) || !isLost(member.name));
   return [
     ...new Set([
-      ...hints,
-      ...owners.filter(({ name }) => isOpen(name)),
+      ...reachable.slice(0, LEARNT_FIRST),
+      ...shuffled(members.seeds),
+      ...reachable,
       ...owners,
       ...others,
-      ...shuffled(members.seeds),
       ...shuffled(members.known),
     ]),
   ];

@@ -11,6 +11,9 @@ interface Patch {
   readonly serial: number;
 }
 
+/** Where a node is reached. */
+type Address = Pick<ClusterNode, "host" | "port">;
+
 /** Which node owns which slot, as far as is known. */
 export class Topology {
   #view: ClusterView | undefined;
@@ -57,6 +60,17 @@ export class Topology {
     return (replicas?.get(index) ?? []).map((replica) => nameOfNode(nodes[replica]));
   }
 
+  /**
+   * The address that a redirect names. Without a host it is the host that has answered, unless the only node with this port has
+   * another one: a node does not know the host name of a node that has none.
+   */
+  addressOf({ host, port }: { readonly host: string | undefined; readonly port: number }, answeredBy: string): Address {
+    if (host !== undefined) return { host, port };
+    if (this.#nodes.has(nameOfNode({ host: answeredBy, port }))) return { host: answeredBy, port };
+    const [only, ...others] = [...this.#nodes.values()].filter((node) => node.port === port);
+    return { host: only !== undefined && others.length === 0 ? only.host : answeredBy, port };
+  }
+
   /** The name of the node at this address, which may be one of its other hosts. */
   nameOf(host: string, port: number): NodeName {
     const name = endpointName({ kind: "tcp", hostname: host, port });
@@ -71,7 +85,7 @@ export class Topology {
    * A redirect says that the node at this address owns the slot. Also a node that no view has named is then known. Gives the slots
    * that have another owner than before.
    */
-  patch(slot: number, { host, port }: { readonly host: string; readonly port: number }): readonly number[] {
+  patch(slot: number, { host, port }: Address): readonly number[] {
     const owner = this.nameOf(host, port);
     if (!this.#nodes.has(owner)) this.#nodes.set(owner, { id: owner, host, port, aliases: [] });
     this.#patches.set(slot, { owner, serial: ++this.#serial });
@@ -86,13 +100,14 @@ export class Topology {
     for (const [slot, { serial }] of this.#patches) {
       if (serial <= since) this.#patches.delete(slot);
     }
-    const names = view.nodes.map(nameOfNode);
-    const nodes = new Map(view.nodes.map((node, i) => [names[i], node]));
+    const known = this.#withKnownHosts(view.nodes);
+    const names = known.map(nameOfNode);
+    const nodes = new Map(known.map((node, i) => [names[i], node]));
     for (const { owner } of this.#patches.values()) {
       const node = this.#nodes.get(owner);
       if (node !== undefined && !nodes.has(owner)) nodes.set(owner, node);
     }
-    this.#view = view;
+    this.#view = { ...view, nodes: known };
     this.#nodes = nodes;
     const owners: [number, NodeName | undefined][] = [];
     for (let slot = 0; slot < SLOTS; slot++) {
@@ -100,6 +115,21 @@ export class Topology {
       owners.push([slot, this.#patches.get(slot)?.owner ?? (owner === NO_OWNER ? undefined : names[owner])]);
     }
     return this.#assign(owners);
+  }
+
+  /**
+   * A node that is known by one of its hosts keeps that host, so that it keeps its connections: nodes of one cluster may announce it by
+   * different ones.
+   */
+  #withKnownHosts(nodes: readonly ClusterNode[]): ClusterNode[] {
+    const known = new Map(this.#view?.nodes.map((node) => [node.id, node]));
+    const announced = new Set(nodes.map(nameOfNode));
+    return nodes.map((node) => {
+      const { host, port } = known.get(node.id) ?? node;
+      const isSame = node.isHostGuessed || node.aliases.includes(host);
+      if (host === node.host || port !== node.port || !isSame || announced.has(nameOfNode({ host, port }))) return node;
+      return { ...node, host, aliases: [node.host, ...node.aliases.filter((alias) => alias !== host)] };
+    });
   }
 
   /** Gives slots their owners. */
@@ -124,6 +154,6 @@ export class Topology {
 }
 
 /** The name of a node: its address. */
-function nameOfNode({ host, port }: ClusterNode): NodeName {
+function nameOfNode({ host, port }: Address): NodeName {
   return endpointName({ kind: "tcp", hostname: host, port });
 }

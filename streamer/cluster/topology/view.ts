@@ -1,6 +1,6 @@
 // What one node of a cluster says about the cluster, checked: hosts filled in, nodes counted once, slots assigned.
 
-import type { AnnouncedNode, SlotRange } from "../../commands/cluster_slots.ts";
+import { type AnnouncedNode, MAX_NODES, type SlotRange } from "../../commands/cluster_slots.ts";
 import { isHost, isPort } from "./redirect.ts";
 import { SLOTS } from "./slot.ts";
 
@@ -13,6 +13,8 @@ export interface ClusterNode {
   readonly port: number;
   /** Other hosts by which a redirect may name it: its IP address, its host name. */
   readonly aliases: readonly string[];
+  /** Whether the cluster gives no host, so that it is the host of the node that has answered. @default {false} */
+  readonly isHostGuessed?: boolean;
 }
 
 /** What one node says about its cluster. */
@@ -29,9 +31,6 @@ export interface ClusterView {
 
 /** A slot without an owner. */
 export const NO_OWNER = 0xffff;
-
-/** Most nodes of a cluster. Redis recommends 1,000 at most. */
-export const MAX_NODES = 4_096;
 
 /**
  * Checks what a node has answered. `answeredBy` is the host it was reached by, for nodes that announce none. `undefined` if the answer
@@ -74,24 +73,27 @@ class NodeTable {
 
   /** The index of a node; `undefined` if it announces nothing that can be dialled. */
   add(announced: AnnouncedNode): number | undefined {
-    const host = hostOf(announced, this.#answeredBy);
+    const announcedHost = hostOf(announced);
+    const host = announcedHost || this.#answeredBy;
     const { port } = announced;
     if (!isHost(host) || !isPort(port)) return undefined;
     const id = announced.id ?? `${host}:${port}`;
     const known = this.#indexes.get(id);
     if (known !== undefined) return known;
-    const names = ["ip", "hostname"].map((name) => announced.metadata.get(name) ?? "");
-    const aliases = names.filter((name) => name !== host && isHost(name) && name !== "?");
     this.#indexes.set(id, this.list.length);
-    this.list.push({ id, host, port, aliases });
+    this.list.push({ id, host, port, aliases: aliasesOf(announced, host), isHostGuessed: !announcedHost });
     return this.list.length - 1;
   }
 }
 
+function aliasesOf({ metadata }: AnnouncedNode, host: string): string[] {
+  const names = ["ip", "hostname"].map((name) => metadata.get(name) ?? "");
+  return names.filter((name) => name !== host && isHost(name) && name !== "?");
+}
+
 /** An endpoint that is null or empty is the host that has answered. `?` is a host name that the node does not know. */
-function hostOf({ endpoint, metadata }: AnnouncedNode, answeredBy: string): string {
-  if (endpoint === "?") return metadata.get("ip") || answeredBy;
-  return endpoint || answeredBy;
+function hostOf({ endpoint, metadata }: AnnouncedNode): string | undefined {
+  return endpoint === "?" ? metadata.get("ip") : endpoint;
 }
 
 function isSlot(slot: number): boolean {

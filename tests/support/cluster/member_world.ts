@@ -5,7 +5,7 @@ import { ConnectionCounts } from "../../../streamer/cluster/connection_counts.ts
 import type { Member, SharedNodeOptions } from "../../../streamer/cluster/members/member.ts";
 import { MemberTable } from "../../../streamer/cluster/members/member_table.ts";
 import type { ReachRules } from "../../../streamer/cluster/reach.ts";
-import { type FakeNet } from "./fake_net.ts";
+import type { FakeNet } from "./fake_net.ts";
 
 /** What a table is made with. */
 export interface MemberWorldOptions {

@@ -105,3 +105,61 @@ test("a node is one node by its address and by its host name", () => {
 test("names of IPv6 addresses have brackets", () => {
   assertEquals(new Topology().nameOf("::1", 7000), "[::1]:7000");
 });
+
+/** A view of three nodes `n1` to `n3`, each announced as the test says. */
+function namedView(answeredBy: string, ...names: readonly (readonly [endpoint: string | undefined, ip?: string])[]) {
+  const made = viewOf(
+    names.map(([endpoint, ip], i) => {
+      const metadata = new Map(ip === undefined ? [] : [["ip", ip]]);
+      return { first: i, last: i, nodes: [announced("x", { endpoint, metadata, id: `n${i + 1}`, port: 7001 + i })] };
+    }),
+    answeredBy,
+  );
+  if (made === undefined) throw new Error("A view that contradicts itself");
+  return made;
+}
+
+test("a node keeps the host by which it is known while the cluster still gives it, so that it keeps its connections", () => {
+  const made = new Topology();
+  const report = new MoveReport();
+  made.apply(namedView("seed", ["10.0.0.1"], ["10.0.0.2"], ["10.0.0.3"]), 0);
+  report.take(made);
+  const renamed = namedView("seed", ["a.example", "10.0.0.1"], ["?", "10.0.0.2"], ["c.example", "10.0.0.3"]);
+  assertEquals(made.apply(renamed, made.serial), []);
+  assertEquals([...made.owners.keys()], ["10.0.0.1:7001", "10.0.0.2:7002", "10.0.0.3:7003"]);
+  assertEquals([made.nameOf("a.example", 7001), report.take(made)], ["10.0.0.1:7001", []]);
+  const back = namedView("seed", ["10.0.0.1", "10.0.0.1"], ["10.0.0.2"], ["10.0.0.3"]);
+  assertEquals(made.apply(back, made.serial), []);
+});
+
+test("nodes without hosts keep the one by which they were found, whichever node answers", () => {
+  const made = new Topology();
+  made.apply(namedView("localhost", [undefined], [""], [undefined, "10.0.0.3"]), 0);
+  assertEquals([...made.owners.keys()], ["localhost:7001", "localhost:7002", "localhost:7003"]);
+  assertEquals(made.apply(namedView("127.0.0.1", [undefined], [""], [undefined, "10.0.0.3"]), made.serial), []);
+  assertEquals(made.apply(namedView("127.0.0.1", ["127.0.0.1"], [""], [undefined]), made.serial), [0]); // it has one now
+  assertEquals([...made.owners.keys()], ["127.0.0.1:7001", "localhost:7002", "localhost:7003"]);
+});
+
+test("a node whose address has changed gets a new name, also if another one has its old address", () => {
+  const made = new Topology();
+  made.apply(namedView("seed", ["10.0.0.1"], ["10.0.0.2"], ["10.0.0.3"]), 0);
+  assertEquals(made.apply(namedView("seed", ["10.0.0.9"], ["10.0.0.2"], ["10.0.0.3"]), made.serial), [0]);
+  const nodes = [
+    announced("10.0.0.8", { id: "n1", port: 7001, metadata: new Map([["ip", "10.0.0.9"]]) }),
+    announced("10.0.0.9", { id: "n9", port: 7001 }),
+  ];
+  const reused = viewOf(nodes.map((node, i) => ({ first: i, last: i, nodes: [node] })), "seed");
+  if (reused !== undefined) made.apply(reused, made.serial);
+  assertEquals([made.ownerOf(0), made.ownerOf(1)], ["10.0.0.8:7001", "10.0.0.9:7001"]);
+});
+
+test("a redirect without a host leads to the host that answered, or to the only node with that port", () => {
+  const made = new Topology();
+  made.apply(namedView("seed", ["a.example"], ["?", "10.0.0.2"], [undefined]), 0);
+  const lead = (port: number) => made.addressOf({ host: undefined, port }, "a.example").host;
+  assertEquals([7001, 7002, 7003, 7004].map(lead), ["a.example", "10.0.0.2", "seed", "a.example"]);
+  assertEquals(made.addressOf({ host: "b", port: 7001 }, "a.example").host, "b");
+  made.patch(5, { host: "other", port: 7002 });
+  assertEquals(lead(7002), "a.example"); // two of them: nobody can tell
+});

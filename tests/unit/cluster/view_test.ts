@@ -2,8 +2,8 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { StreamerError } from "../../../resp/errors.ts";
-import { clusterSlots } from "../../../streamer/commands/cluster_slots.ts";
-import { MAX_NODES, NO_OWNER, viewOf } from "../../../streamer/cluster/topology/view.ts";
+import { clusterSlots, MAX_NODES } from "../../../streamer/commands/cluster_slots.ts";
+import { NO_OWNER, viewOf } from "../../../streamer/cluster/topology/view.ts";
 import { announced, ranges } from "../../support/routing/views.ts";
 import { test } from "../../support/runner.ts";
 import { array, bulk, standing } from "../commands/frames.ts";

@@ -8,7 +8,8 @@ import { test } from "../../../support/runner.ts";
 import { FakeClock, settle } from "../../connection/fakes.ts";
 
 /** A refresher with a script: each refresh takes a while and ends with an outcome. */
-function world({ takes = 0, isUsed = () => true, outcome = () => false as boolean } = {}) {
+function world(options: { takes?: number; isUsed?: () => boolean; outcome?: () => boolean } = {}) {
+  const { takes = 0, isUsed = () => true, outcome = () => false } = options;
   const clock = new FakeClock();
   const began: number[] = [];
   const reasons: RefreshReason[] = [];
