@@ -23,6 +23,15 @@ export interface GroupSeekPorts {
   readonly later: FindLater;
 }
 
+/** Where the group of a shard is to continue. */
+interface Move {
+  readonly shard: GroupShard;
+  readonly position: MessageId;
+}
+
+/** The Redis key of a shard that exists and is not read, and where its group is to begin. */
+type UnfoundShard = readonly [redisKey: string, position: MessageId];
+
 /** Entries looked for at once among the pending ones: a few milliseconds of work. */
 const LOOKED_FOR = 2_000;
 
@@ -39,7 +48,7 @@ export class GroupSeek {
    * ignored, since that cannot be taken back.
    */
   async moveTo(target: FindTarget, signal: AbortSignal): Promise<void> {
-    const { session, assignment, context: { server, member } } = this.#ports;
+    const { session, assignment } = this.#ports;
     const { queue, parts: { reader } } = session;
     const shards = assignment.read;
     queue.pause(); // until the move is done, even if its caller no longer waits
@@ -48,26 +57,44 @@ export class GroupSeek {
       const goals = await abortable(Promise.all(shards.map(({ redisKey }) => target(redisKey, signal))), signal);
       const unfound = await abortable(this.#unfound(target, signal), signal);
       await reader.quiet(signal); // pages from before and after the move look alike
-      const listing = shards.map((shard) => pendingIds(shard, { server, member, signal }));
-      const listed = await abortable(Promise.all(listing), signal);
-      await abortable(session.parts.committer.settle(), signal); // these acks are not for entries that the group delivers again
-      signal.throwIfAborted();
-      const setting = shards.map(async (shard, i) => {
-        if (await this.#setPosition(shard, goals[i].position)) await this.#release(shard, listed[i]);
-        else session.drop(shard);
+      const moves = shards.map((shard, i) => ({ shard, position: goals[i].position }));
+      const turn = Promise.withResolvers<void>();
+      const moved = session.exclusively(() => {
+        turn.resolve();
+        return this.#moveAll(moves, unfound, signal);
       });
-      const beginning = unfound.map(([redisKey, position]) => this.#beginAt(redisKey, position));
-      const results = await Promise.allSettled([...setting, ...beginning]);
-      await session.parts.releaser.settle(); // before any of these entries is read again
-      for (const result of results) if (result.status === "rejected") throw result.reason;
+      await abortable(turn.promise, signal);
+      await moved;
     } finally {
       reader.resume();
       queue.resume();
     }
   }
 
+  /**
+   * Moves the groups of shards, and releases entries. Nothing is claimed or replayed meanwhile: a replay would take entries that are
+   * just being released for lost ones.
+   */
+  async #moveAll(moves: readonly Move[], unfound: readonly UnfoundShard[], signal: AbortSignal): Promise<void> {
+    const { session, context: { server, member } } = this.#ports;
+    const { committer, releaser } = session.parts;
+    signal.throwIfAborted();
+    const listing = moves.map(({ shard }) => pendingIds(shard, { server, member, signal }));
+    const listed = await abortable(Promise.all(listing), signal);
+    await abortable(committer.settle(), signal); // these acks are not for entries that the group delivers again
+    signal.throwIfAborted();
+    const setting = moves.map(async ({ shard, position }, i) => {
+      if (await this.#setPosition(shard, position)) await this.#release(shard, listed[i]);
+      else session.drop(shard);
+    });
+    const beginning = unfound.map(([redisKey, position]) => this.#beginAt(redisKey, position));
+    const results = await Promise.allSettled([...setting, ...beginning]);
+    await releaser.settle(); // before any of these entries is read again
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+
   /** Redis keys of shards that exist and are not read, and where their groups are to begin. */
-  async #unfound(target: FindTarget, signal: AbortSignal): Promise<(readonly [string, MessageId])[]> {
+  async #unfound(target: FindTarget, signal: AbortSignal): Promise<UnfoundShard[]> {
     const { assignment, later } = this.#ports;
     const found = (await later(signal)).filter((shard) => !assignment.of(shard).isRead);
     return await Promise.all(

@@ -28,7 +28,10 @@ export interface ReplayPorts {
   readonly pendingEntries: PendingEntries;
   readonly queue: PrefetchQueue;
   readonly intake: Intake;
-  /** Runs while nothing is claimed: entries that are just being claimed from another consumer are not lost. */
+  /**
+   * Runs while nothing is claimed: entries that are just being claimed from another consumer are not lost. The group is not moved
+   * either: entries that are just being released would be taken for lost, and a page would make them look newly delivered.
+   */
   readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>;
   /** Most entries to ask for now. */
   readonly count: () => number;
@@ -141,37 +144,44 @@ export class Replay {
 
   /** Delivers entries that a previous session left pending. Each counts as one more delivery, even if connections are lost meanwhile. */
   async #previousSession(shard: GroupShard, progress: Progress, way: Way): Promise<void> {
-    const { pipeline, history, room, isOver } = way;
+    const { exclusively } = this.#ports;
+    await this.#lostPage(shard, progress, way);
+    for (let isMore = true; isMore;) {
+      await way.room();
+      isMore = await exclusively(() => this.#previousPage(shard, progress, way));
+    }
+  }
+
+  /** Delivers a page of a previous session. Returns false after the last one. */
+  async #previousPage(shard: GroupShard, progress: Progress, way: Way): Promise<boolean> {
+    const { pipeline, history, isOver } = way;
     const { member, clock, onGone } = this.#ports;
     const { redisKey } = shard;
     const { group, consumer } = member;
-    await this.#lostPage(shard, progress, way);
-    for (;;) {
-      await room();
-      if (isOver()) return;
-      const readAt = clock.now();
-      const wanted = Math.min(this.#ports.count(), history.pages.count);
-      const { after } = progress;
-      progress.asked = await pipeline.call(
-        xpending({ redisKey, group, consumer, start: nextId(after) ?? after, count: wanted }),
-      );
-      const { frame, entries, gone } = await this.#page(way, { redisKey, after, count: wanted });
-      if (isOver()) return; // these entries stay pending
-      const ids = Array.from(entries, (at) => frame.textAt(at + 2));
-      if (ids.length > 0) {
-        this.#ports.onSized(ids.length, frame.byteLength);
-        const count = ids.length + gone.length; // deleted entries are still listed
-        const range = { start: ids[0], end: ids[ids.length - 1], count };
-        const rows = await pipeline.call(xpending({ redisKey, group, consumer, ...range }));
-        if (isOver()) return;
-        this.#add([{ shard, frame, entries, deliveries: deliveriesOf(ids, rows), bytes: frame.byteLength }], readAt);
-      }
-      if (gone.length > 0) onGone(shard, gone);
-      progress.asked = [];
-      const last = [ids.at(-1), gone.at(-1)].filter((id) => id !== undefined).sort(compareIds).at(-1);
-      if (last === undefined) return;
-      progress.after = last;
+    if (isOver()) return false;
+    const readAt = clock.now();
+    const wanted = Math.min(this.#ports.count(), history.pages.count);
+    const { after } = progress;
+    progress.asked = await pipeline.call(
+      xpending({ redisKey, group, consumer, start: nextId(after) ?? after, count: wanted }),
+    );
+    const { frame, entries, gone } = await this.#page(way, { redisKey, after, count: wanted });
+    if (isOver()) return false; // these entries stay pending
+    const ids = Array.from(entries, (at) => frame.textAt(at + 2));
+    if (ids.length > 0) {
+      this.#ports.onSized(ids.length, frame.byteLength);
+      const count = ids.length + gone.length; // deleted entries are still listed
+      const range = { start: ids[0], end: ids[ids.length - 1], count };
+      const rows = await pipeline.call(xpending({ redisKey, group, consumer, ...range }));
+      if (isOver()) return false;
+      this.#add([{ shard, frame, entries, deliveries: deliveriesOf(ids, rows), bytes: frame.byteLength }], readAt);
     }
+    if (gone.length > 0) onGone(shard, gone);
+    progress.asked = [];
+    const last = [ids.at(-1), gone.at(-1)].filter((id) => id !== undefined).sort(compareIds).at(-1);
+    if (last === undefined) return false;
+    progress.after = last;
+    return true;
   }
 
   /** Reads a page of a previous session. After cut connections in a row, the next pages are smaller. */
@@ -194,26 +204,24 @@ export class Replay {
   }
 
   /** A page was lost with its connection. If the server has counted its delivery, its entries are fetched without another count. */
-  async #lostPage(
-    shard: GroupShard,
-    progress: Progress,
-    way: Way,
-  ): Promise<void> {
+  async #lostPage(shard: GroupShard, progress: Progress, way: Way): Promise<void> {
     const { asked } = progress;
     if (asked.length === 0) return;
     await way.room();
-    if (way.isOver()) return;
     const { group, consumer } = this.#ports.member;
     const [start, end] = [asked[0].id, asked[asked.length - 1].id];
     const before = new Map(asked.map(({ id, deliveries }) => [id, deliveries]));
-    const rows = await way.pipeline.call(
-      xpending({ redisKey: shard.redisKey, group, consumer, start, end, count: asked.length }),
-    );
-    if (rows.some(({ id, deliveries }) => deliveries > (before.get(id) ?? deliveries))) {
-      await this.#bringIn(shard, rows, way);
-      progress.after = end;
-    }
-    progress.asked = [];
+    await this.#ports.exclusively(async () => {
+      if (way.isOver()) return;
+      const rows = await way.pipeline.call(
+        xpending({ redisKey: shard.redisKey, group, consumer, start, end, count: asked.length }),
+      );
+      if (rows.some(({ id, deliveries }) => deliveries > (before.get(id) ?? deliveries))) {
+        await this.#bringIn(shard, rows, way);
+        progress.after = end;
+      }
+      progress.asked = [];
+    });
   }
 
   /** Delivers entries that are pending here and unknown: their reply was lost. That counts as no further delivery. */
@@ -222,9 +230,9 @@ export class Replay {
     const { redisKey } = shard;
     for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
       await way.room();
-      if (way.isOver()) return;
       const from: MessageId = start;
       start = await exclusively(async () => {
+        if (way.isOver()) return undefined;
         const page = { redisKey, group: member.group, start: from, count: Math.max(count(), LEAST_LISTED) };
         const rows = await way.pipeline.call(xpending({ ...page, consumer: member.consumer }));
         await this.#bringIn(shard, rows, way);

@@ -89,6 +89,11 @@ export class GroupSession implements DeliveryFlow {
     await releaser.settle();
   }
 
+  /** Runs work while nothing is claimed or replayed. */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    return this.#state.exclusively(work);
+  }
+
   /** Acknowledges nothing any more. */
   close(): void {
     this.#state.endAcking();
