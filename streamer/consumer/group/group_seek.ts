@@ -147,6 +147,7 @@ export class GroupSeek {
       }
     }
     shard.releaseEntries([...dropped, ...others]); // those of before that are still pending have been listed
+    await session.parts.redelivery.settle(); // a nacked entry that is delivered again after its release would seem to be lost
     session.parts.releaser.releaseUndelivered(shard, undelivered);
     session.parts.releaser.release(shard, others);
   }

@@ -1,11 +1,11 @@
-// Tests races of a move of the whole group with replays: entries that the move releases do not come back. The tests choose in which order the server gets commands of different connections.
+// Tests races of a move of the whole group with replays and redeliveries: entries that the move releases do not come back. The tests choose in which order the server gets commands of different connections.
 
 import { assert, assertEquals } from "@std/assert";
 import type { GroupConsumer } from "../../../mod.ts";
 import { delay } from "../../support/async.ts";
 import { connectEagerly } from "../../support/consumer/group_faults.ts";
 import { groupOf, leftBy } from "../../support/consumer/grouping.ts";
-import { restUpToMark, takeIds } from "../../support/consumer/reading.ts";
+import { restUpToMark, take, takeIds } from "../../support/consumer/reading.ts";
 import { until } from "../../support/events.ts";
 import { startFilterServer, type Verdict } from "../../support/network/filter_server.ts";
 import { test } from "../../support/runner.ts";
@@ -101,5 +101,24 @@ test("a page of a previous session that is read during a move is not delivered, 
   await until(() => held === 1);
   await consumer.rewind(ids[3], whole);
   assertEquals(await takeIds(consumer, 6), ids.slice(4));
+  assertEquals(await restAfterCut(key, consumer, () => proxy.peers[1].cut()), []);
+});
+
+test("a redelivery that the server has refused for now does not bring an entry back after a move", async () => {
+  const { key, ids } = await groupOf(server, group, 6);
+  let refused = 0;
+  await using proxy = await startFilterServer(() => server.address, (words) => {
+    const isRedelivery = words[0] === "EVAL" && words[6] === ids[0];
+    if (!isRedelivery || refused++ > 0) return "pass";
+    return { answer: "-BUSY Redis is busy running a script\r\n" };
+  });
+  await using streamer = await connectEagerly(proxy.url, { reconnect: { initialDelay: 300, maxDelay: 300 } });
+  const consumer = await streamer.createConsumer(key, mine);
+  const [first] = await take(consumer, 4);
+  consumer.nack(first);
+  await until(() => refused === 1);
+  await consumer.rewind(ids[2], whole);
+  assertEquals(await takeIds(consumer, 3), ids.slice(3));
+  await delay(500);
   assertEquals(await restAfterCut(key, consumer, () => proxy.peers[1].cut()), []);
 });
