@@ -2,7 +2,7 @@
 
 import { SCRIPT_IDS } from "../../commands/scripts.ts";
 import type { MessageId } from "../../model/id.ts";
-import { type GroupShard, LONG_IDLE } from "../shards/group_shard.ts";
+import { type GroupShard, RELEASED_IDLE } from "../shards/group_shard.ts";
 import type { UndeliveredEntry } from "../pending/pending_entries.ts";
 import type { Ownership } from "./ownership.ts";
 
@@ -61,7 +61,7 @@ export class Releaser {
     await renewed();
     for (const [deliveries, ids] of groups) {
       for (let at = 0; at < ids.length; at += SCRIPT_IDS) {
-        const some = { redisKey, ids: ids.slice(at, at + SCRIPT_IDS), idle: LONG_IDLE };
+        const some = { redisKey, ids: ids.slice(at, at + SCRIPT_IDS), idle: RELEASED_IDLE };
         if (deliveries === undefined) await ownership.setIdle(some);
         else await ownership.release({ ...some, deliveries });
         this.#answered++;

@@ -5,8 +5,11 @@ import { compareIds, FIRST_ID, type MessageId } from "../../model/id.ts";
 import { type GroupPhase, type PhaseEvent, TRANSITIONS } from "./group_phase.ts";
 import type { ReadShard, SubscribedShard } from "./shard.ts";
 
-/** Milliseconds that released entries seem to be idle: longer than any consumer may lease a message. */
+/** Milliseconds that released entries seem to be idle at least: longer than any consumer may lease a message. */
 export const LONG_IDLE = 86_400_000;
+
+/** Milliseconds with which they are released: an hour more, as the idle time falls if the server's clock is set back. */
+export const RELEASED_IDLE = LONG_IDLE + 3_600_000;
 
 /** A shard of a consumer in a group. It is one object for as long as the consumer exists. */
 export class GroupShard implements ReadShard {
@@ -132,11 +135,15 @@ export class GroupShard implements ReadShard {
 
   /**
    * These entries are released as the group was moved. They stay pending here until another consumer claims them, and are delivered again
-   * only if the group delivers them once more. Entries that were released before are forgotten.
+   * only if the group delivers them once more. Entries that were released before are forgotten. They count as delivered here, even if
+   * they were lost with a connection.
    */
   releaseEntries(ids: Iterable<MessageId>): void {
     this.#releasedEntries.clear();
-    for (const id of ids) this.#releasedEntries.add(id);
+    for (const id of ids) {
+      this.#releasedEntries.add(id);
+      this.reach(id);
+    }
   }
 
   /** A released entry was delivered here once more. */

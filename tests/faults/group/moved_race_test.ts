@@ -1,10 +1,11 @@
-// Tests races of a move of the whole group with replays and redeliveries: entries that the move releases do not come back. The tests choose in which order the server gets commands of different connections.
+// Tests races of a move of the whole group with replays, redeliveries and the server's clock: entries that the move releases do
+// not come back. The tests choose in which order the server gets commands of different connections.
 
 import { assert, assertEquals } from "@std/assert";
 import type { GroupConsumer } from "../../../mod.ts";
 import { delay } from "../../support/async.ts";
 import { connectEagerly } from "../../support/consumer/group_faults.ts";
-import { groupOf, leftBy } from "../../support/consumer/grouping.ts";
+import { groupOf, leftBy, pendingRows } from "../../support/consumer/grouping.ts";
 import { restUpToMark, take, takeIds } from "../../support/consumer/reading.ts";
 import { until } from "../../support/events.ts";
 import { startFilterServer, type Verdict } from "../../support/network/filter_server.ts";
@@ -121,4 +122,14 @@ test("a redelivery that the server has refused for now does not bring an entry b
   assertEquals(await takeIds(consumer, 3), ids.slice(3));
   await delay(500);
   assertEquals(await restAfterCut(key, consumer, () => proxy.peers[1].cut()), []);
+});
+
+test("entries are released for longer than a day, so that a server's clock that is set back does not change what they are", async () => {
+  const { key, ids } = await groupOf(server, group, 6);
+  await using streamer = await connectEagerly(server.url);
+  const consumer = await streamer.createConsumer(key, mine);
+  await take(consumer, 4);
+  await consumer.rewind("end", whole);
+  const rows = await pendingRows(server, key, group);
+  assertEquals(rows.filter(({ idle }) => idle > DAY + 3_000_000).map(({ id }) => id), ids.slice(4));
 });

@@ -134,3 +134,10 @@ test("a released entry counts as one until it is delivered here again", () => {
   shard.forgetReleased();
   assertEquals(shard.releasedCount, 0);
 });
+
+test("a released entry that never arrived here counts as reached, so that its next delivery is noticed", () => {
+  const shard = shardIn("reading");
+  shard.reach("2-0");
+  shard.releaseEntries(["1-0", "3-0"]);
+  assertEquals(shard.reached, "3-0");
+});
