@@ -8,3 +8,5 @@ export const OWN = "the server is the test's own";
 export const DATABASES = "it needs numbered databases";
 /** On a cluster each node has connections, and each slot its own commands. */
 export const COUNTED = "it counts the connections or commands of one server";
+/** In a transaction or a script. */
+export const TOGETHER = "it changes several keys in one step";

@@ -50,7 +50,8 @@ class HandClock {
   /** Advances the clock at once. */
   pass(ms: number): void {
     this.#offset += ms;
-    for (const timer of [...this.#timers]) if (timer.at <= this.now()) timer.run();
+    // One may stop others that are due.
+    for (const timer of [...this.#timers]) if (timer.at <= this.now() && this.#timers.has(timer)) timer.run();
   }
 }
 

@@ -10,7 +10,7 @@ import { groupOf, pendingIds } from "../../support/consumer/grouping.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
-import { PROXIED } from "../../support/one_server.ts";
+import { COUNTED, PROXIED } from "../../support/one_server.ts";
 import { runtime, test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -61,7 +61,7 @@ test("an end during a blocked read takes no time, and entries added then go to o
   await until(async () => (await clientsNamed(server, clientName)).length === 1, {
     what: "only the streamer's is left",
   });
-});
+}, { oneServer: COUNTED });
 
 test("loops and batches finish quietly at the end, and so does the web stream", async () => {
   const { key } = await groupOf(server, group, 3);

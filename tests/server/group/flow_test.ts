@@ -7,6 +7,7 @@ import { addMany, clientsNamed, restUpToMark, take, takeTexts, texts } from "../
 import { groupOf, pendingIds, pendingRows } from "../../support/consumer/grouping.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { COUNTED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -99,7 +100,7 @@ test("without prefetch nothing is read before a call, and then one page", async 
   assertEquals(await pendingIds(server, key, group), ids.slice(0, 4));
   assertEquals(await takeTexts(consumer, 1), ["4"]);
   assertEquals(await pendingIds(server, key, group), ids.slice(0, 8));
-});
+}, { oneServer: COUNTED });
 
 test("an aborted call takes no message", async () => {
   const { key } = await groupOf(server, group, 0);

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { connect, type Manager, RedisError, StreamerError } from "../../../mod.ts";
 import { uniqueKey } from "../../support/keys.ts";
-import { OWN } from "../../support/one_server.ts";
+import { DATABASES, OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer, type Word } from "../../support/servers/server.ts";
 
@@ -76,7 +76,7 @@ test("the streams are those of the connected database", async () => {
   const match = `${key}*`;
   assertEquals([await namesOf(here.streams({ match })), await namesOf(there.streams({ match }))], [[], [key]]);
   await server.commands([["SELECT", 5], ["DEL", key]]);
-}, { ignore });
+}, { oneServer: DATABASES, ignore });
 
 test("a loop can be left, aborted, and run again", async () => {
   const prefix = uniqueKey();
@@ -126,9 +126,14 @@ test("an invalid cursor and invalid options are refused", async () => {
   // as: the same
   const call = () => manager.streams({ match: 5 } as unknown as Parameters<Manager["streams"]>[0]);
   assertEquals(assertThrows(call, StreamerError).code, "INVALID_OPTION");
+});
+
+test("a cursor that only the server can judge is refused by it", async () => {
+  await using streamer = await connect(server.url);
+  const manager = await streamer.createManager();
   const beyond = await assertRejects(() => manager.scan("99999999999999999999"), RedisError);
   assertEquals([beyond.code, beyond.command], ["ERR", "SCAN"]);
-});
+}, { oneServer: "a cursor of a cluster names its node" });
 
 test("if SCAN is forbidden the server's refusal is thrown, also for all shards", async () => {
   await using own = await startServer();

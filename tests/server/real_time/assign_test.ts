@@ -5,6 +5,7 @@ import { connect, StreamerError } from "../../../mod.ts";
 import { addMany, Monitor, restUpToMark, take, takeTexts, texts } from "../../support/consumer/reading.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { COUNTED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -194,4 +195,4 @@ test("all shards are read by one command on one connection", async () => {
   await streamer.createConsumer(key, { ...realTime, shards: 4 });
   const read = await until(() => monitor.of("XREAD", `${key}:2`).at(0));
   assertEquals(read.slice(6, 10), [0, 1, 2, 3].map((shard) => `${key}:${shard}`));
-});
+}, { oneServer: COUNTED });

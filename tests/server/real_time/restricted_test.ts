@@ -16,7 +16,7 @@ import {
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
-import { OWN, PROXIED } from "../../support/one_server.ts";
+import { DATABASES, OWN, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -72,7 +72,7 @@ test("another database is read, also after a reconnect", async () => {
   await inDb("XADD", key, "*", "msg", "here");
   assertEquals((await asked).text(), "here");
   await inDb("DEL", key);
-}, { ignore });
+}, { oneServer: DATABASES, ignore });
 
 test("a server without free connections is awaited", async () => {
   await using own = await startServer({ args: ["--maxclients", "4"] });

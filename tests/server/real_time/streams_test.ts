@@ -5,6 +5,7 @@ import { connect } from "../../../mod.ts";
 import { addMany, addVeryMany, restUpToMark, take, takeTexts, texts } from "../../support/consumer/reading.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { TOGETHER } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -76,7 +77,7 @@ test("entries of two streams added in one transaction are both delivered", async
     const got = (await Promise.all(asked)).map((message) => [message.streamKey, message.text()]);
     assertEquals(got.toSorted(), keys.map((key) => [key, `${round}`]).toSorted());
   }
-});
+}, { oneServer: TOGETHER });
 
 test("an entry that is added and deleted in one transaction wakes no caller", async () => {
   const key = uniqueKey();

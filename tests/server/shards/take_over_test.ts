@@ -9,7 +9,7 @@ import { byShard, lookedFor, numbersOf, shardsTold, toldTimes } from "../../supp
 import { until } from "../../support/events.ts";
 import { handshake, noShards, startFakeServer } from "../../support/network/fake_server.ts";
 import { uniqueKey } from "../../support/keys.ts";
-import { OWN } from "../../support/one_server.ts";
+import { OWN, TOGETHER } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -340,7 +340,7 @@ test("if the last entry of the plain key cannot be read it is read further, and 
   assertEquals(numbersOf(consumer, key), [0]);
   await streamer.disconnect();
   await server.command("ACL", "DELUSER", user);
-});
+}, { oneServer: TOGETHER });
 
 test("an end while a plain key is being left does not hang", async () => {
   const key = uniqueKey();

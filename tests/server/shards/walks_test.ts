@@ -11,6 +11,7 @@ import { numbersOf } from "../../support/consumer/sharding.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { systemClock } from "../../../resp/connection/clock.ts";
+import { COUNTED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 import { array, bulk, standing } from "../../unit/commands/frames.ts";
@@ -40,7 +41,7 @@ test("a consumer of many streams finds the shards of each with one SCAN", async 
     assertEquals(found, keys.map((_, i) => i === 3 ? [0, 7] : i === 11 ? [2] : [0]));
     assertEquals((await takeTexts(consumer, 3)).sort(), ["a0", "b0", "c0"]);
   }
-});
+}, { oneServer: COUNTED });
 
 test("concurrent consumers, the manager's methods and a producer's trim share a SCAN", async () => {
   const keys = Array.from({ length: 12 }, () => uniqueKey());
@@ -61,7 +62,7 @@ test("concurrent consumers, the manager's methods and a producer's trim share a 
   assertEquals([trimmed, lengths], [4, keys.slice(1).map(() => 6)]);
   await monitor.settled(server);
   assertLessOrEqual(scansOf(monitor) - before, 2);
-});
+}, { oneServer: COUNTED });
 
 test("a later look costs two commands for all streams together, not for each", async () => {
   const keys = Array.from({ length: 15 }, () => uniqueKey());
@@ -77,7 +78,7 @@ test("a later look costs two commands for all streams together, not for each", a
   assertLess(questions.length, atCreation + 2 * looks() + 3);
   await addMany(server, `${keys[9]}:1`, 1, "late");
   assertEquals(await takeTexts(consumer, 1), ["late0"]);
-});
+}, { oneServer: COUNTED });
 
 test("shards of a stream without entries and shards are found soon, whatever the interval", async () => {
   const keys = [uniqueKey(), uniqueKey(), uniqueKey()];

@@ -49,7 +49,9 @@ export class RoutedClient {
     const groups = new Map<Address, number[]>();
     for (const [at, { slot }] of commands.entries()) {
       const owner = await this.#owner(slot, deadline);
-      groups.set(owner, [...groups.get(owner) ?? [], at]);
+      const places = groups.get(owner);
+      if (places === undefined) groups.set(owner, [at]);
+      else places.push(at);
     }
     const replies: RawReply[] = new Array(commands.length).fill(null);
     await Promise.all([...groups].map(async ([owner, places]) => {
@@ -97,12 +99,26 @@ export class RoutedClient {
       const known = this.#owners.get(slot);
       if (known !== undefined) return known;
       try {
-        this.#owners.set(slot, await this.ownerOf(slot));
+        await this.#learn(slot);
       } catch (error) {
         if (Date.now() > deadline) throw error;
         await sleep(50);
       }
     }
+  }
+
+  /** Looks up the owner of a slot, and takes note of those of all others that are not known. */
+  async #learn(wanted: number): Promise<void> {
+    const owner = await this.ownerOf(wanted);
+    for (const { myself } of await this.views()) {
+      if (myself.role !== "primary") continue;
+      for (const [first, last] of myself.slots) {
+        for (let slot = first; slot <= last; slot++) {
+          if (!this.#owners.has(slot)) this.#owners.set(slot, this.#at(myself.port));
+        }
+      }
+    }
+    this.#owners.set(wanted, owner);
   }
 
   #at(port: number): Address {
