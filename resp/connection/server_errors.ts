@@ -82,6 +82,9 @@ const BY_TEXT: readonly (readonly [RegExp, ServerErrorClass])[] = [
   [UNAVAILABLE, "unavailable"],
 ];
 
+/** No node owns the slot. */
+const SLOT_NOT_SERVED = "CLUSTERDOWN Hash slot not served";
+
 /** Before Redis 7, the refusal of a command in a script is part of the script's error. */
 const IN_SCRIPT = /: -?([A-Z]+) /;
 
@@ -112,7 +115,7 @@ export function isUncoded(error: unknown): error is RedisError {
 
 /** Whether a refusal concerns only the slot of the key. Other keys of the same server may be available. */
 export function concernsOneSlot(code: string, text = code): boolean {
-  return code === "TRYAGAIN" || classify(code, text) === "redirect";
+  return code === "TRYAGAIN" || text.startsWith(SLOT_NOT_SERVED) || classify(code, text) === "redirect";
 }
 
 /**

@@ -14,6 +14,7 @@ import type { ConnectionCounts } from "./connection_counts.ts";
 import type { Member } from "./members/member.ts";
 import type { MemberTable } from "./members/member_table.ts";
 import { ElectionWatch } from "./refresh/election_watch.ts";
+import { MigrationWatch } from "./refresh/migration_watch.ts";
 import { Refresher } from "./refresh/refresher.ts";
 import type { RefreshReason } from "./refresh/refresh_pace.ts";
 import type { NodeName, NodeStats, Redirect, RouteChange, RouteOptions, Router } from "./router.ts";
@@ -70,6 +71,8 @@ export class ClusterRouter implements Router {
   readonly #report = new MoveReport();
   readonly #refresher: Refresher;
   readonly #elections: ElectionWatch;
+  readonly #migrations: MigrationWatch;
+  #untold = new Set<number>(); // slots whose new owners listeners do not know yet
   #hints: Member[] = []; // to be asked first at the next refresh
   #turn = 0;
   readonly #closing = new AbortController();
@@ -85,6 +88,7 @@ export class ClusterRouter implements Router {
     this.#onMoved = onMoved;
     this.waits = { begin: (cause, streamKey) => this.#waitsOf(cause).begin(cause, streamKey) };
     this.#report.take(topology);
+    this.#migrations = new MigrationWatch(clock);
     this.#refresher = new Refresher({
       clock,
       isUsed: () => counts.total > 0,
@@ -180,12 +184,24 @@ export class ClusterRouter implements Router {
       this.#want({});
       return undefined;
     }
-    if (redirect.kind === "ask") return { node, asking: true };
+    if (redirect.kind === "ask") {
+      this.#migrations.asked(slot);
+      this.#want({});
+      return { node, asking: true };
+    }
     const changed = this.#topology.patch(slot, address);
     this.#refresher.changed();
     this.#want({}, this.#members.at(node));
-    if (changed.length > 0) this.#tell(changed);
+    this.#tellSoon(changed);
     return { node, asking: false };
+  }
+
+  suspect(node: NodeName): void {
+    const member = this.#members.find(node);
+    if (member === undefined || this.#closing.signal.aborted || !this.#topology.owners.has(node)) return;
+    member.suspected();
+    this.#want({});
+    this.#elections.lost(member);
   }
 
   onChange(listener: (change: RouteChange) => void): () => void {
@@ -272,11 +288,26 @@ export class ClusterRouter implements Router {
     if (changed.length > 0) this.#tell(changed);
     for (const move of this.#report.take(this.#topology)) this.#onMoved(move);
     if (isAccepted) this.#members.tidy((name) => this.#isPart(name), (name) => this.#topology.owners.has(name));
+    if (this.#migrations.isMoving) this.#want({});
     return changed.length > 0;
+  }
+
+  /** The same as {@linkcode #tell}, once for all redirects of one read: a failover may redirect thousands of slots one by one. */
+  #tellSoon(slots: readonly number[]): void {
+    if (slots.length === 0) return;
+    if (this.#untold.size === 0) {
+      queueMicrotask(() => {
+        const untold = this.#untold;
+        this.#untold = new Set();
+        if (!this.#closing.signal.aborted) this.#tell([...untold]);
+      });
+    }
+    for (const slot of slots) this.#untold.add(slot);
   }
 
   /** Slots have other owners: commands that wait for the old ones go to the new ones, and listeners are told. */
   #tell(slots: readonly number[]): void {
+    for (const slot of slots) this.#migrations.arrived(slot);
     for (const member of [...this.#members.known]) this.#recall(member);
     for (const listener of [...this.#listeners]) listener({ slots });
   }
@@ -295,9 +326,10 @@ export class ClusterRouter implements Router {
     return this.#topology.nodes.has(node);
   }
 
-  /** Whether a node cannot be reached, as far as is known. */
+  /** Whether a node cannot be reached, or does not answer, as far as is known. */
   #isLost(name: NodeName): boolean {
-    return this.#counts.of(name) === 0 && this.#members.at(name).isTroubled;
+    const member = this.#members.at(name);
+    return member.isSuspect || (this.#counts.of(name) === 0 && member.isTroubled);
   }
 
   #replicasOf(name: NodeName): Member[] {

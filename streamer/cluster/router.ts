@@ -79,6 +79,8 @@ export interface Router {
    * node that has answered: the same node is used again, after a delay.
    */
   redirected(slot: number, refusal: RedisError, from: NodeName): Redirect | undefined;
+  /** A node does not answer, for at least a second now. If it was replaced, the change is announced soon. Call this every second. */
+  suspect(node: NodeName): void;
   /** Adds a listener, which is called after each change. Returns a function that removes it. */
   onChange(listener: (change: RouteChange) => void): () => void;
   /** The name and version of a node's server, as in `"redis 8.0.6"`, of its latest connection. `undefined` if it does not report it. */

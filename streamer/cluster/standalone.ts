@@ -84,6 +84,9 @@ export class StandaloneRouter implements Router {
     return undefined;
   }
 
+  /** No other node can replace it. */
+  suspect(): void {}
+
   onChange(): () => void {
     return () => {}; // the node never changes
   }

@@ -33,6 +33,18 @@ export function reconnectDelay(options: Required<ReconnectOptions>, outage: numb
   return delay * (1 + JITTER * (2 * random - 1));
 }
 
+/** Maximum milliseconds until a refused command is sent again: a server that refuses it may accept it from one moment to the next. */
+const MAX_REFUSAL_DELAY = 500;
+
+/**
+ * Milliseconds until a command that a server has refused temporarily is sent again: as long as until the next attempt to connect, and at
+ * most half a second. `refusing` is the time since the first refusal.
+ */
+export function refusalDelay(options: Required<ReconnectOptions>, refusing: number, random: number): number {
+  const maxDelay = Math.min(options.maxDelay, Math.max(options.initialDelay, MAX_REFUSAL_DELAY));
+  return reconnectDelay({ ...options, maxDelay }, refusing, random);
+}
+
 /** Milliseconds until one more attempt is within {@linkcode MAX_TRIES_A_SECOND}. `tries` are the times of the last ones, oldest first. */
 export function throttle(tries: readonly number[], now: number): number {
   const oldest = tries.at(-MAX_TRIES_A_SECOND);

@@ -1,7 +1,7 @@
 // Retries a command that the server refuses temporarily, with a backoff, until it succeeds or its time has passed.
 
 import { RedisError, type StreamerError } from "../../errors.ts";
-import { reconnectDelay, type ReconnectOptions } from "../reconnect/backoff.ts";
+import { type ReconnectOptions, refusalDelay } from "../reconnect/backoff.ts";
 import { type Clock, sleep } from "../clock.ts";
 import { UnreachableError } from "../lane.ts";
 import { classify, isPassing, type ServerErrorClass } from "../server_errors.ts";
@@ -68,7 +68,7 @@ export async function retryWhileUnavailable<T>(
         else wait.refused(error);
         const left = patience === undefined ? Infinity : patience.until - now;
         if (patience !== undefined && left <= 0) throw patience.expired(error);
-        const delay = reconnectDelay(reconnect, now - refusedSince, clock.random());
+        const delay = refusalDelay(reconnect, now - refusedSince, clock.random());
         await sleep(clock, Math.min(delay, left), anyOf(signal, pace.closing));
       }
     }

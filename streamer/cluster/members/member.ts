@@ -30,6 +30,9 @@ export interface MemberOptions {
   readonly onTrouble: (member: Member, cause: unknown) => void;
 }
 
+/** Milliseconds for which a node that does not answer is suspect. */
+const SUSPECT_FOR = 2_000;
+
 /** A node of a cluster, or an address that the user gave. */
 export class Member implements Destination {
   readonly name: NodeName;
@@ -44,6 +47,7 @@ export class Member implements Destination {
   #holders = 0; // who use a connection of the lanes
   #redialling: Timer | undefined;
   #isTroubled = false;
+  #suspectUntil = -Infinity;
   #hasServed = false;
   #closed = false;
 
@@ -119,6 +123,16 @@ export class Member implements Destination {
   /** Whether a connection was lost, or could not be opened, and none has been opened since. */
   get isTroubled(): boolean {
     return this.#isTroubled;
+  }
+
+  /** It does not answer. */
+  suspected(): void {
+    this.#suspectUntil = this.clock.now() + SUSPECT_FOR;
+  }
+
+  /** Whether it does not answer, although connections to it are open. */
+  get isSuspect(): boolean {
+    return this.clock.now() < this.#suspectUntil;
   }
 
   /** A connection to it is open. */

@@ -1,6 +1,6 @@
 // One connection that reads from one node: its phase, the reads in flight, and what refusals and cuts mean for the next read.
 
-import { reconnectDelay } from "../../../resp/connection/reconnect/backoff.ts";
+import { refusalDelay } from "../../../resp/connection/reconnect/backoff.ts";
 import { type Clock, sleep } from "../../../resp/connection/clock.ts";
 import { type Command, isErrorReply, readError, valueCommand } from "../../../resp/connection/command.ts";
 import { Connection } from "../../../resp/connection/connection.ts";
@@ -249,7 +249,7 @@ export class ReadUnit {
     this.#enter("refused");
     try {
       if (before !== undefined) await before();
-      const delay = reconnectDelay(reconnect, now - this.#refusedSince, this.#clock.random());
+      const delay = refusalDelay(reconnect, now - this.#refusedSince, this.#clock.random());
       await sleep(this.#clock, delay, this.signal);
     } catch {
       return; // the unit was closed

@@ -160,6 +160,9 @@ export class TwoNodeRouter implements Router {
     return Number(asked) === slot ? { node, asking: code === "ASK" } : undefined;
   }
 
+  /** Tests announce all changes by themselves. */
+  suspect(): void {}
+
   onChange(listener: (change: RouteChange) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);

@@ -1,7 +1,12 @@
 // Tests the delays before attempts to reach a lost server.
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { MAX_TRIES_A_SECOND, reconnectDelay, throttle } from "../../../resp/connection/reconnect/backoff.ts";
+import {
+  MAX_TRIES_A_SECOND,
+  reconnectDelay,
+  refusalDelay,
+  throttle,
+} from "../../../resp/connection/reconnect/backoff.ts";
 import { test } from "../../support/runner.ts";
 
 const defaults = { initialDelay: 50, maxDelay: 2_000, maxAttempts: Infinity };
@@ -21,6 +26,13 @@ test("randomness changes it by a fifth at most, evenly both ways", () => {
 
 test("a server that was away for a few seconds is found within half a second of its return", () => {
   for (let outage = 0; outage <= 4_000; outage += 10) assert(reconnectDelay(defaults, outage, 1) <= 500);
+});
+
+test("a refused command is sent again after half a second at most, unless the first delay is longer", () => {
+  const delaysOf = (options: typeof defaults) => [0, 1_000, 5_000, 1e9].map((time) => refusalDelay(options, time, 0.5));
+  assertEquals(delaysOf(defaults), [50, 100, 500, 500]);
+  assertEquals(delaysOf({ ...defaults, maxDelay: 200 }), [50, 100, 200, 200]);
+  assertEquals(delaysOf({ ...defaults, initialDelay: 800 }), [800, 800, 800, 800]);
 });
 
 test("there are never more attempts within a second than allowed, whatever the delays", () => {

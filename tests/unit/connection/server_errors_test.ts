@@ -93,6 +93,8 @@ test("only errors that are temporary for reads and writes alike are retried by w
 test("a refusal concerns one slot if the slot has moved or is moving", () => {
   const codes = ["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "OOM", "ERR"];
   assertEquals(codes.filter((code) => concernsOneSlot(code)), ["MOVED", "ASK", "TRYAGAIN"]);
+  const down = ["CLUSTERDOWN Hash slot not served", "CLUSTERDOWN The cluster is down"];
+  assertEquals(down.map((text) => concernsOneSlot("CLUSTERDOWN", text)), [true, false]);
 });
 
 test("a server's refusal without a code is recognized", () => {
