@@ -33,6 +33,10 @@ export interface Carrier<R extends Placed> {
   adopt(target: Target<R>, records: readonly R[]): void;
   /** Lets a target's backlog be written again. */
   release(target: Target<R>): void;
+  /** Call this when a target with an open backlog has no message in flight any more. */
+  probed(target: Target<R>): void;
+  /** Whether its server refuses all messages, so that it writes nothing for a while. */
+  readonly isPaused: boolean;
 }
 
 /** Identifies a target. */
@@ -74,6 +78,11 @@ export class Target<R extends Placed> implements TargetKey {
   backlog: Backlog<R> | undefined = undefined;
   /** The time of the first refusal, until the server stores a message again. */
   refusingSince: number | undefined = undefined;
+  /**
+   * Whether its messages were refused for the time being, so that the next one is sent alone. If the refusals end between two messages of
+   * one write, the first of them is refused and the second one stored, and the first one can no longer be stored in order.
+   */
+  isProbing = false;
 
   constructor(key: TargetKey, timestampFormat: TimestampFormat, template: EntryTemplate | undefined) {
     this.streamKey = key.streamKey;

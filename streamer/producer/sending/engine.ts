@@ -18,7 +18,7 @@ import type { ProducerSettings } from "../options.ts";
 import type { ProducerStats } from "../stats.ts";
 import { Budget } from "./budget.ts";
 import { EntryEncoder } from "./entry_encoder.ts";
-import type { Link, LinkOwner } from "./link.ts";
+import type { LinkOwner } from "./link/ports.ts";
 import { Refusals } from "./refusals.ts";
 import { Routes } from "./routes.ts";
 import type { Tick } from "./tick.ts";
@@ -62,7 +62,8 @@ export class Engine implements LinkOwner {
     this.budget = new Budget(settings);
     this.#clock = clock;
     this.#refusals = new Refusals(router.waits);
-    this.#routes = new Routes({ router, targets, links: { owner: this, clock, ids, onFenceUnavailable } });
+    const { reconnect } = router;
+    this.#routes = new Routes({ router, targets, links: { owner: this, clock, reconnect, ids, onFenceUnavailable } });
     this.#tick = this.#routes.tick;
   }
 
@@ -146,13 +147,15 @@ export class Engine implements LinkOwner {
   }
 
   refused(record: SendRecord, error: RedisError, kind: ServerErrorClass): void {
+    const { target } = record;
     if (decide(this.settings.delivery, record, kind).action === "reject") {
+      target.isProbing = false;
       this.#reject(record, meaningOf(error, kind, record));
     } else {
-      const { target } = record;
       const followed = kind === "redirect" && this.#routes.redirect(target, error);
       if (!followed) this.#refusals.refused(target, error);
       target.refusingSince ??= this.#clock.now();
+      target.isProbing = true;
       this.#routes.wait(record, error);
       this.#requeue(record);
     }
@@ -167,7 +170,7 @@ export class Engine implements LinkOwner {
     return action !== "reject";
   }
 
-  failed(link: Link, error: StreamerError): void {
+  failed(link: Carrier<SendRecord>, error: StreamerError): void {
     this.#failAll(error, link);
   }
 
@@ -228,7 +231,7 @@ export class Engine implements LinkOwner {
   }
 
   /** Fails all messages of a link or of a handle, or all messages. */
-  #failAll({ code, message, cause }: StreamerError, only?: Link | SendFailures): void {
+  #failAll({ code, message, cause }: StreamerError, only?: Carrier<SendRecord> | SendFailures): void {
     const errors = new SharedErrors(code, message);
     for (const record of this.#accepted.drain()) {
       const concerned = only === undefined || record.target.link === only || record.scope.handle === only;

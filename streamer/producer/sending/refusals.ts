@@ -19,7 +19,8 @@ export class Refusals {
   refused(target: Target<SendRecord>, error: RedisError): void {
     const wait = this.#noted.get(target);
     if (wait !== undefined) return wait.refused(error);
-    this.#noted.set(target, this.#waits.begin(error, concernsOneSlot(error.code) ? target.streamKey : undefined));
+    const streamKey = concernsOneSlot(error.code, error.message) ? target.streamKey : undefined;
+    this.#noted.set(target, this.#waits.begin(error, streamKey));
   }
 
   /** Call this when a message of the target is stored. */

@@ -1,15 +1,17 @@
 // Assigns targets to links. A target changes its link only while none of its messages is in flight. Until then its later messages
 // wait in its backlog, so that their order is kept.
 
-import { reconnectDelay } from "../../../resp/connection/reconnect/backoff.ts";
+import { Fence } from "../../../resp/connection/fence.ts";
+import { refusalDelay } from "../../../resp/connection/reconnect/backoff.ts";
 import type { RedisError, StreamerError } from "../../../resp/errors.ts";
 import type { NodeName, Redirect, RouteChange, Router } from "../../cluster/router.ts";
 import type { SendRecord } from "../messages/receipt.ts";
 import { Backlog, type Carrier, type Target } from "../messages/target.ts";
-import { Link, type LinkOptions, type TargetRoutes } from "./link.ts";
+import { Link } from "./link/link.ts";
+import type { LinkOptions, NodeLink, TargetRoutes } from "./link/ports.ts";
 import { Tick } from "./tick.ts";
 
-/** Redirects in a row that are followed immediately. Each later one waits as long as a reconnect does. */
+/** Redirects in a row that are followed immediately. Each later one waits as long as a refused command does. */
 const AT_ONCE = 16;
 
 /** Collaborators of the routes. */
@@ -27,6 +29,7 @@ export class Routes implements TargetRoutes {
   readonly #options: RoutesOptions;
   readonly #router: Router;
   readonly #links = new Map<NodeName, Link>();
+  readonly #fences = new Map<NodeName, Fence>();
   readonly #waiting = new Set<Target<SendRecord>>(); // targets with a closed backlog
   readonly #unwatch: () => void;
   #moving = new Set<Target<SendRecord>>(); // targets that change their link at the end of this tick
@@ -75,6 +78,7 @@ export class Routes implements TargetRoutes {
   /** A target's message was stored. Returns the messages refused before it: these can no longer be stored in order. */
   recovered(target: Target<SendRecord>): ReturnType<Backlog<SendRecord>["overtaken"]> {
     target.refusingSince = undefined;
+    target.isProbing = false;
     target.redirects = 0;
     if (target.next !== undefined && target.link?.node === this.#router.nodeOf(target.slot)) target.next = undefined;
     return target.backlog?.overtaken() ?? [];
@@ -83,25 +87,31 @@ export class Routes implements TargetRoutes {
   /** Opens a target's backlog once none of its messages is in flight: immediately at another node, or after a pause here. */
   answered(target: Target<SendRecord>): void {
     const { backlog } = target;
-    if (backlog === undefined || backlog.open || target.inFlight > 0) return;
+    if (backlog === undefined || target.inFlight > 0) return;
+    if (backlog.open) return target.link?.probed(target);
     if (target.next !== undefined && target.redirects < AT_ONCE) {
       backlog.timer?.stop();
       backlog.timer = undefined;
       return this.#moveSoon(target);
     }
     if (backlog.timer !== undefined) return;
+    if (target.next === undefined && target.link?.isPaused) return this.#release(target); // the link waits for all
     const { clock, reconnect } = this.#router;
     const refusing = clock.now() - (target.refusingSince ?? clock.now());
-    backlog.timer = clock.after(reconnectDelay(reconnect, refusing, clock.random()), () => {
+    backlog.timer = clock.after(refusalDelay(reconnect, refusing, clock.random()), () => {
       backlog.timer = undefined;
-      if (target.next !== undefined) return this.#moveSoon(target);
-      this.#waiting.delete(target);
-      target.link?.release(target);
+      if (target.next !== undefined) this.#moveSoon(target);
+      else this.#release(target);
     });
   }
 
+  #release(target: Target<SendRecord>): void {
+    this.#waiting.delete(target);
+    target.link?.release(target);
+  }
+
   /** A link lost its connection. Its messages in flight wait for the reconnect, unless their slot has another owner now. */
-  returned(link: Link, records: readonly SendRecord[], cause: StreamerError): void {
+  returned(link: NodeLink, records: readonly SendRecord[], cause: StreamerError): void {
     if (this.#closed) return;
     const again: SendRecord[] = [];
     for (const record of records) {
@@ -116,6 +126,18 @@ export class Routes implements TargetRoutes {
     link.putBack(again);
     if (this.#asked) this.#sendBack(link);
     for (const target of this.#waiting) if (target.link === link) this.answered(target);
+  }
+
+  /** A silent link: perhaps its node was replaced. If it is certain, its messages in flight are sent to the other nodes. */
+  silent(link: NodeLink): void {
+    if (this.#isLeft(link)) link.abandon();
+    else this.#router.suspect(link.node);
+  }
+
+  fenceOf(node: NodeName): Fence {
+    const fence = this.#fences.get(node) ?? new Fence();
+    this.#fences.set(node, fence);
+    return fence;
   }
 
   /** Closes all links. A second call has no effect. */
@@ -148,7 +170,17 @@ export class Routes implements TargetRoutes {
     for (const target of this.#options.targets) {
       if (changed === undefined || changed.has(target.slot)) this.#reroute(target);
     }
+    for (const link of this.#links.values()) if (link.isSilent && this.#isLeft(link)) link.abandon();
     this.#closeUnused();
+  }
+
+  /** Whether all targets with messages in flight on a link go to other nodes. */
+  #isLeft(link: NodeLink): boolean {
+    for (const target of this.#options.targets) {
+      if (target.link !== link || target.inFlight === 0) continue;
+      if (target.next === undefined || target.next.node === link.node) return false;
+    }
+    return true;
   }
 
   #reroute(target: Target<SendRecord>): void {
@@ -164,7 +196,7 @@ export class Routes implements TargetRoutes {
   }
 
   /** A node that imports slots was lost: the owners of the slots redirect again. */
-  #sendBack(link: Link): void {
+  #sendBack(link: NodeLink): void {
     for (const target of this.#options.targets) {
       if (target.link !== link || target.askedBy === undefined) continue;
       this.#head(target, { node: this.#router.nodeOf(target.slot), asking: false });
@@ -221,6 +253,7 @@ export class Routes implements TargetRoutes {
       if (used.has(link)) continue;
       this.#links.delete(link.node);
       link.close();
+      if (!this.#fences.get(link.node)?.needed) this.#fences.delete(link.node);
     }
   }
 }

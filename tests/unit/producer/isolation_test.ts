@@ -7,7 +7,7 @@ import {
   type Isolation,
   judgeCut,
   UNSUSPECTING,
-} from "../../../streamer/producer/sending/isolation.ts";
+} from "../../../streamer/producer/sending/link/isolation.ts";
 import { test } from "../../support/runner.ts";
 
 const cut = (inFlight: string, more: Partial<Cut<string>> = {}): Cut<string> => ({

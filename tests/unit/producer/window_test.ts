@@ -1,7 +1,7 @@
 // Tests how many bytes of a link may be in flight.
 
 import { assert, assertEquals } from "@std/assert";
-import { ALONE_WINDOW, FIRST_WINDOW, MAX_WINDOW, widenWindow } from "../../../streamer/producer/sending/window.ts";
+import { ALONE_WINDOW, FIRST_WINDOW, MAX_WINDOW, widenWindow } from "../../../streamer/producer/sending/link/window.ts";
 import { test } from "../../support/runner.ts";
 
 test("the window doubles with each window that is fully answered, up to its maximum", () => {

@@ -1,8 +1,8 @@
 // Isolates messages of one producer: keeps the suspects and the facts about each connection. isolation.ts decides.
 
-import type { StreamerError } from "../../../resp/errors.ts";
-import type { Pipeline } from "../../../resp/connection/pipeline/pipeline.ts";
-import { ConnectionProof } from "../../../resp/connection/retry/proof.ts";
+import type { StreamerError } from "../../../../resp/errors.ts";
+import type { Pipeline } from "../../../../resp/connection/pipeline/pipeline.ts";
+import { ConnectionProof } from "../../../../resp/connection/retry/proof.ts";
 import { type Isolation, judgeCut, UNSUSPECTING } from "./isolation.ts";
 
 /** A message that can be suspected. */

@@ -1,65 +1,35 @@
 // The messages for one node: a connection that reconnects, the messages that wait for it and those in flight on it. Decides when
 // bytes are written, and how many.
 
-import type { RespDecoder } from "../../../resp/decoder.ts";
-import { RedisError, StreamerError } from "../../../resp/errors.ts";
-import { isErrorReply, readErrorText } from "../../../resp/connection/command.ts";
-import type { Clock } from "../../../resp/connection/clock.ts";
-import { Connection } from "../../../resp/connection/connection.ts";
-import type { Destination } from "../../../resp/connection/destination.ts";
-import { Fence } from "../../../resp/connection/fence.ts";
-import type { OpenConnection } from "../../../resp/connection/node.ts";
-import type { Pipeline, Waiter } from "../../../resp/connection/pipeline/pipeline.ts";
-import { classify, endsReading, type ServerErrorClass } from "../../../resp/connection/server_errors.ts";
-import { SMALL_REPLY } from "../../../resp/reply_limits.ts";
-import type { NodeName } from "../../cluster/router.ts";
-import { readEntryId } from "../../commands/xadd.ts";
-import { CHUNK_BYTES, ChunkPool } from "../messages/chunk.ts";
-import type { SendEvent } from "../messages/delivery_policy.ts";
-import type { IdSource } from "../messages/id_source.ts";
-import { type SendRecord, STATE } from "../messages/receipt.ts";
-import { outcomeOf } from "../messages/send_errors.ts";
-import type { Carrier, Target } from "../messages/target.ts";
+import type { RespDecoder } from "../../../../resp/decoder.ts";
+import { RedisError, StreamerError } from "../../../../resp/errors.ts";
+import { isErrorReply, readErrorText } from "../../../../resp/connection/command.ts";
+import { Connection } from "../../../../resp/connection/connection.ts";
+import type { Destination } from "../../../../resp/connection/destination.ts";
+import type { Fence } from "../../../../resp/connection/fence.ts";
+import type { OpenConnection } from "../../../../resp/connection/node.ts";
+import type { Pipeline, Waiter } from "../../../../resp/connection/pipeline/pipeline.ts";
+import { classify, concernsOneSlot, endsReading, isPassing } from "../../../../resp/connection/server_errors.ts";
+import { SMALL_REPLY } from "../../../../resp/reply_limits.ts";
+import type { NodeName } from "../../../cluster/router.ts";
+import { readEntryId } from "../../../commands/xadd.ts";
+import { CHUNK_BYTES, ChunkPool } from "../../messages/chunk.ts";
+import { type SendRecord, STATE } from "../../messages/receipt.ts";
+import { outcomeOf } from "../../messages/send_errors.ts";
+import type { Target } from "../../messages/target.ts";
 import { Isolator } from "./isolator.ts";
 import { Outbox } from "./outbox.ts";
-import type { Tick } from "./tick.ts";
+import { RefusalPause } from "./refusal_pause.ts";
+import { SilenceWatch } from "./silence.ts";
+import type { Tick } from "../tick.ts";
+import type { LinkOptions, LinkOwner, NodeLink, TargetRoutes } from "./ports.ts";
 import { ALONE_WINDOW, FIRST_WINDOW, MAX_WINDOW, widenWindow } from "./window.ts";
-
-/** Decides about the messages of a link. */
-export interface LinkOwner {
-  /** The server stored the message. */
-  stored(record: SendRecord): void;
-  /** The server refused the message. */
-  refused(record: SendRecord, error: RedisError, kind: ServerErrorClass): void;
-  /** The message got no reply. Returns true to send it again. Otherwise the message failed. */
-  lost(record: SendRecord, event: SendEvent, cause: StreamerError): boolean;
-  /** The link does not reconnect any more. */
-  failed(link: Link, error: StreamerError): void;
-}
-
-/** Decides about the links of targets. */
-export interface TargetRoutes {
-  /** At the end of each tick the messages of that tick are written. */
-  readonly tick: Tick;
-  /** Call this when a target with a backlog may have no message in flight any more. */
-  answered(target: Target<SendRecord>): void;
-  /** The connection was lost. These messages were in flight, in this order, and have to be sent again. */
-  returned(link: Link, records: readonly SendRecord[], cause: StreamerError): void;
-}
-
-/** Collaborators that the links of one producer share. */
-export interface LinkOptions {
-  readonly owner: LinkOwner;
-  readonly clock: Clock;
-  readonly ids: IdSource;
-  readonly onFenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
-}
 
 /** The reply to ASKING is ignored. If it is an error, the next command is redirected. */
 const ASKING_REPLY: Waiter = { reply: () => {}, lost: () => {} };
 
 /** Sends messages to one node and receives the replies. */
-export class Link implements Carrier<SendRecord> {
+export class Link implements NodeLink {
   readonly node: NodeName;
   readonly chunks = new ChunkPool();
   readonly #options: LinkOptions;
@@ -68,8 +38,10 @@ export class Link implements Carrier<SendRecord> {
   readonly #tick: Tick;
   readonly #connection: Connection;
   readonly #outbox = new Outbox();
-  readonly #fence = new Fence();
+  readonly #fence: Fence;
   readonly #isolator = new Isolator<SendRecord>();
+  readonly #pause: RefusalPause;
+  readonly #silence: SilenceWatch;
   readonly #closing = new AbortController();
   #pipeline: Pipeline | undefined; // set while it accepts writes
   #returned: SendRecord[] = []; // in flight on a closing connection, and to be sent again
@@ -87,6 +59,9 @@ export class Link implements Carrier<SendRecord> {
     this.#tick = routes.tick;
     this.#options = options;
     this.#owner = options.owner;
+    this.#fence = routes.fenceOf(node);
+    this.#pause = new RefusalPause(options.clock, options.reconnect, () => this.#tick.schedule());
+    this.#silence = new SilenceWatch(options.clock, () => routes.silent(this));
     this.#connection = new Connection(destination, {
       up: (open) => void this.#up(open),
       down: (cause, open) => this.#down(cause, open),
@@ -149,13 +124,33 @@ export class Link implements Carrier<SendRecord> {
     this.pump();
   }
 
-  /** Accepts messages to be sent before all others after the reconnect. */
+  probed(target: Target<SendRecord>): void {
+    this.#outbox.probed(target);
+    this.#tick.schedule();
+  }
+
+  get isPaused(): boolean {
+    return this.#pause.isOn;
+  }
+
   putBack(records: readonly SendRecord[]): void {
     this.#outbox.returned(records);
   }
 
+  /** Whether the server has sent nothing for a while, although messages are in flight. */
+  get isSilent(): boolean {
+    return this.#silence.isSilent;
+  }
+
+  abandon(): void {
+    const text = "The server does not answer, and another one owns the slots";
+    this.#pipeline?.end(new StreamerError("DISCONNECTED", text));
+  }
+
   /** Closes the connection. A second call has no effect. */
   close(): void {
+    this.#pause.stop();
+    this.#silence.stop();
     this.#closing.abort(new StreamerError("DISCONNECTED", "The producer ended"));
     this.#connection.close();
   }
@@ -168,8 +163,11 @@ export class Link implements Carrier<SendRecord> {
     if (refusal === undefined) readEntryId(decoder, record); // throws for another reply, before any state changes
     if (this.#window < MAX_WINDOW) this.#widen(record);
     this.#answered(record);
-    if (refusal === undefined) this.#owner.stored(record);
-    else if (!record.settled) this.#refused(record, refusal);
+    if (refusal !== undefined) this.#refused(record, refusal);
+    else {
+      this.#pause.accepted();
+      this.#owner.stored(record);
+    }
     if (target.backlog !== undefined) this.#routes.answered(target);
   }
 
@@ -200,6 +198,9 @@ export class Link implements Carrier<SendRecord> {
   #refused(record: SendRecord, text: string): void {
     const error = new RedisError(text, { command: "XADD", outcome: outcomeOf(record) });
     const kind = classify(error.code, error.message);
+    if (isPassing(kind) && !concernsOneSlot(error.code, text)) this.#rest();
+    else this.#pause.accepted();
+    if (record.settled) return;
     this.#owner.refused(record, error, kind);
     if (!record.settled) this.#unwritten += record.to - record.from;
     if (kind === "role-changed") this.#connection.demoted(error);
@@ -211,6 +212,12 @@ export class Link implements Carrier<SendRecord> {
     if (this.#pipeline === undefined) return; // already closing
     this.#unread = true;
     this.#pipeline.end(new StreamerError("DISCONNECTED", "The server stopped reading from the connection", { cause }));
+  }
+
+  /** The server refuses all messages for the time being. After a pause it gets one of them, whichever is next. */
+  #rest(): void {
+    this.#window = ALONE_WINDOW;
+    this.#pause.refused();
   }
 
   // The connection.
@@ -235,6 +242,8 @@ export class Link implements Carrier<SendRecord> {
 
   #down(cause: StreamerError, { pipeline, info, node }: OpenConnection): void {
     if (this.#pipeline === pipeline) this.#pipeline = undefined;
+    this.#pause.stop();
+    this.#silence.stop();
     this.#lastCause = cause;
     if (this.#cutInFlight) this.#fence.add(info.identity, node.name);
     this.#cutInFlight = this.#unread = false;
@@ -255,7 +264,7 @@ export class Link implements Carrier<SendRecord> {
   /** Writes as many messages as the window allows. */
   pump(): void {
     const pipeline = this.#pipeline;
-    if (pipeline === undefined) return;
+    if (pipeline === undefined || this.#pause.isOn) return;
     while (pipeline.ready && this.#inFlightBytes < this.#window) {
       const alone = this.#window === ALONE_WINDOW;
       if (alone) this.#isolator.writing(pipeline);
@@ -275,6 +284,7 @@ export class Link implements Carrier<SendRecord> {
     this.#inFlight++;
     this.#inFlightBytes += bytes;
     this.#unwritten -= bytes;
+    this.#silence.watch(pipeline);
     if (record.target.askedBy !== undefined) pipeline.expect(ASKING_REPLY);
     pipeline.expect(record);
   }

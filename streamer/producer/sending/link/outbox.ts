@@ -1,8 +1,8 @@
 // The unwritten messages of one link in their order, and the byte ranges in which they are written.
 
-import type { SendRecord } from "../messages/receipt.ts";
-import { RecordQueue } from "../messages/record_queue.ts";
-import type { Target } from "../messages/target.ts";
+import type { SendRecord } from "../../messages/receipt.ts";
+import { RecordQueue } from "../../messages/record_queue.ts";
+import type { Target } from "../../messages/target.ts";
 
 /** ASKING, sent before a command for a slot that the node is importing. Redis 3.0. */
 const ASKING = new TextEncoder().encode("*1\r\n$6\r\nASKING\r\n");
@@ -12,6 +12,7 @@ export class Outbox {
   #again = new RecordQueue<SendRecord>(); // to be sent again after a lost connection, before all others
   #fresh = new RecordQueue<SendRecord>();
   readonly #open = new Set<Target<SendRecord>>(); // targets with an open backlog
+  readonly #probing = new Set<Target<SendRecord>>(); // the same, while one message of them is in flight alone
 
   /** Appends a new message. */
   add(record: SendRecord): void {
@@ -28,6 +29,8 @@ export class Outbox {
     const again = new RecordQueue<SendRecord>();
     for (const record of [...records, ...this.#again.drain()]) again.push(record);
     this.#again = again;
+    for (const target of this.#probing) this.#open.add(target);
+    this.#probing.clear();
   }
 
   /** Opens a target's backlog. It is written before later messages of that target. */
@@ -36,9 +39,15 @@ export class Outbox {
     this.#open.add(target);
   }
 
+  /** Call this when a target with an open backlog has no message in flight any more. */
+  probed(target: Target<SendRecord>): void {
+    if (this.#probing.delete(target)) this.#open.add(target);
+  }
+
   /** Forgets a target that moved to another link. */
   forget(target: Target<SendRecord>): void {
     this.#open.delete(target);
+    this.#probing.delete(target);
   }
 
   /** Moves the queued messages of every target with a backlog into its backlog. Linear in the number of queued messages. */
@@ -76,10 +85,12 @@ export class Outbox {
     if (this.#open.size > 0) {
       for (const target of this.#open) {
         const { backlog } = target;
-        if (backlog?.open) {
+        if (backlog?.open && target.isProbing && target.inFlight > 0) this.#probing.add(target);
+        else if (backlog?.open) {
           while (backlog.later.peek()?.settled) backlog.later.shift();
           if (backlog.later.length > 0) return backlog.later;
           target.backlog = undefined; // all its messages are written
+          target.isProbing = false;
         }
         this.#open.delete(target);
       }
