@@ -103,6 +103,7 @@ function shared({ router, settings, findShards, onEnded }: ConsumerMakerContext)
     waits,
     barred: new Set<string>(),
     run: (command, options) => router.run(command, options),
+    followsRedirects: router.followsRedirects,
     slotOf: (redisKey) => router.slotOf(redisKey),
     connection: (node, options) => router.connection(node, options),
   };

@@ -1,6 +1,8 @@
 // Creates the context of managers from a streamer's router.
 
 import type { NodeName, Router } from "./cluster/router.ts";
+import { runAtOwner } from "./cluster/scanning/run_at_owner.ts";
+import { ScanRounds } from "./cluster/scanning/scan_rounds.ts";
 import { xlen } from "./commands/xlen.ts";
 import type { ConnectSettings } from "./connect_options.ts";
 import type { ManagerContext, Primary } from "./manager/shard_keys.ts";
@@ -12,7 +14,7 @@ export function managerContext(router: Router, settings: ConnectSettings, access
   const { timestampFormat, messageField, limits } = settings;
   const primary = (name: NodeName): Primary => ({
     name,
-    run: access.patiently((command, options) => router.runOn(name, command, options)),
+    run: access.patiently((command, options) => runAtOwner(router, name, command, options)),
   });
   return {
     timestampFormat,
@@ -27,6 +29,8 @@ export function managerContext(router: Router, settings: ConnectSettings, access
     primaryOf: (redisKey) => primary(router.nodeOf(router.slotOf(redisKey))),
     serverOf: (redisKey) => router.serverOf(router.nodeOf(router.slotOf(redisKey))),
     primaries: () => router.primaries().map(primary),
+    primary,
+    rounds: (signal) => new ScanRounds(router, { signal }),
     findShards: access.findShards,
   };
 }

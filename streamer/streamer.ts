@@ -3,6 +3,7 @@
 import { StreamerError } from "../resp/errors.ts";
 import type { Command } from "../resp/connection/command.ts";
 import type { NodeStats, Router } from "./cluster/router.ts";
+import { scanAll } from "./cluster/scanning/scan_all.ts";
 import { type FindShards, ShardWalks } from "./cluster/shard_walks.ts";
 import type { ConnectSettings } from "./connect_options.ts";
 import type { AckConsumer, CommitConsumer, Consumer, GroupConsumer } from "./consumer/consumer.ts";
@@ -120,7 +121,8 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     this.#walks = new ShardWalks({ clock: router.clock, timeout: settings.timeout }, (signal, left) => ({
       run: (command) => router.run(command, { signal, within: left() }),
       slotOf: (redisKey) => router.slotOf(redisKey),
-      primaries: router.primaries().map((node) => (command) => router.runOn(node, command, { signal, within: left() })),
+      followsRedirects: router.followsRedirects,
+      scanAll: (scan) => scanAll(router, scan, { signal, options: () => ({ within: left() }) }),
     }));
     const { timeout } = settings;
     const findShards = this.#walks.find;

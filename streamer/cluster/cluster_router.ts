@@ -1,7 +1,7 @@
 // The router of a cluster: keeps the map of slots, follows redirects, and runs each command on the node that owns its key.
 
 import { type Clock, sleep } from "../../resp/connection/clock.ts";
-import { type Command, commandName, valueCommand } from "../../resp/connection/command.ts";
+import { type Command, valueCommand } from "../../resp/connection/command.ts";
 import type { Destination } from "../../resp/connection/destination.ts";
 import { RecalledError, UnreachableError } from "../../resp/connection/lane.ts";
 import type { OpenConnection } from "../../resp/connection/node.ts";
@@ -17,12 +17,23 @@ import { ElectionWatch } from "./refresh/election_watch.ts";
 import { MigrationWatch } from "./refresh/migration_watch.ts";
 import { Refresher } from "./refresh/refresher.ts";
 import type { RefreshReason } from "./refresh/refresh_pace.ts";
-import type { NodeName, NodeStats, Redirect, RouteChange, RouteOptions, Router } from "./router.ts";
+import { abortable } from "../model/abortable.ts";
+import { type OwnSlots, ownSlots } from "../commands/cluster_nodes.ts";
+import {
+  NodeLeftError,
+  type NodeName,
+  type NodeStats,
+  type Redirect,
+  type RouteChange,
+  type RouteOptions,
+  type Router,
+} from "./router.ts";
 import { MoveReport, type SlotMove } from "./topology/moves.ts";
 import { parseRedirect } from "./topology/redirect.ts";
 import { slotOfKey } from "./topology/slot.ts";
 import type { Topology } from "./topology/topology.ts";
 import { refreshTopology } from "./refresh/refresh_topology.ts";
+import { runAtOwner } from "./scanning/run_at_owner.ts";
 
 /** What the router works with. */
 export interface ClusterRouterOptions {
@@ -46,17 +57,9 @@ const MAX_HOP_DELAY = 1_000;
 /** Must be written right before a command for a slot that is migrating to the node. */
 const ASKING = valueCommand(["ASKING"], { repeatable: true });
 
-/** A node is no part of the cluster any more. */
-class NodeLeftError extends StreamerError {
-  static override readonly name = "StreamerError";
-
-  constructor(node: NodeName, command: Command<unknown>) {
-    super("DISCONNECTED", `${commandName(command)} was not executed: ${node} has left the cluster`);
-  }
-}
-
 /** Routes over the nodes of a cluster. */
 export class ClusterRouter implements Router {
+  readonly followsRedirects = true;
   readonly clock: Clock;
   readonly timeout: number;
   readonly reconnect: Required<ReconnectOptions>;
@@ -207,6 +210,20 @@ export class ClusterRouter implements Router {
   onChange(listener: (change: RouteChange) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
+  }
+
+  async refresh(signal?: AbortSignal): Promise<void> {
+    await abortable(this.#refresher.now(), signal);
+  }
+
+  async slotsAt(node: NodeName, options: RouteOptions = {}): Promise<OwnSlots | undefined> {
+    try {
+      return await runAtOwner(this, node, ownSlots(), options);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (error instanceof StreamerError) return undefined;
+      throw error;
+    }
   }
 
   serverOf(node: NodeName): string | undefined {

@@ -3,13 +3,14 @@
 
 import type { Clock } from "../../resp/connection/clock.ts";
 import type { ReconnectOptions } from "../../resp/connection/reconnect/backoff.ts";
-import type { Command } from "../../resp/connection/command.ts";
+import { type Command, commandName } from "../../resp/connection/command.ts";
 import type { Destination } from "../../resp/connection/destination.ts";
 import type { RunOptions } from "../../resp/connection/lane.ts";
 import type { OpenConnection } from "../../resp/connection/node.ts";
 import type { Waits } from "../../resp/connection/retry/waiting.ts";
-import type { RedisError } from "../../resp/errors.ts";
+import { type RedisError, StreamerError } from "../../resp/errors.ts";
 import type { RespLimits } from "../../resp/limits.ts";
+import type { OwnSlots } from "../commands/cluster_nodes.ts";
 
 /** The address of a node, without credentials. It identifies the node to its router. */
 export type NodeName = string;
@@ -49,6 +50,15 @@ export interface RouteChange {
   readonly slots: readonly number[] | "all";
 }
 
+/** A node is not part of the cluster any more, or owns no slots: the command was not executed. */
+export class NodeLeftError extends StreamerError {
+  static override readonly name = "StreamerError";
+
+  constructor(node: NodeName, command: Command<unknown>) {
+    super("DISCONNECTED", `${commandName(command)} was not executed: ${node} owns no slots any more`);
+  }
+}
+
 /** Finds the node of a key, and runs commands there. */
 export interface Router {
   readonly clock: Clock;
@@ -58,6 +68,8 @@ export interface Router {
   readonly limits: Required<RespLimits>;
   /** Reports commands that are retried for long. */
   readonly waits: Waits;
+  /** Whether redirects are followed. Otherwise they are final. */
+  readonly followsRedirects: boolean;
   /** The slot of a key. It is computed once for a shard or target, and stored with it. */
   slotOf(redisKey: string): number;
   /** The node that owns a slot now. */
@@ -70,7 +82,7 @@ export interface Router {
   destination(node: NodeName): Destination;
   /** Runs a command on the node that owns its key, following redirects. One without a key goes to any primary. */
   run<T>(command: Command<T>, options?: RouteOptions): Promise<T>;
-  /** Runs a command on this node. */
+  /** Runs a command on this node. Rejects with {@linkcode NodeLeftError} if it is not part of the cluster any more. */
   runOn<T>(node: NodeName, command: Command<T>, options?: RouteOptions): Promise<T>;
   /** Returns the connection of this node on which commands never block, now or after a reconnect. */
   connection(node: NodeName, options: { readonly signal: AbortSignal }): Promise<OpenConnection>;
@@ -83,6 +95,16 @@ export interface Router {
   suspect(node: NodeName): void;
   /** Adds a listener, which is called after each change. Returns a function that removes it. */
   onChange(listener: (change: RouteChange) => void): () => void;
+  /**
+   * Asks the nodes which slots they own, now or after a refresh in progress. Resolves when the answer was applied, or none can be had.
+   * Rejects with the signal's reason.
+   */
+  refresh(signal?: AbortSignal): Promise<void>;
+  /**
+   * What a node says of its own slots, which counts more than what others say. `undefined` if it must not be asked or does not
+   * answer, and of a standalone server. Rejects with the signal's reason.
+   */
+  slotsAt(node: NodeName, options?: RouteOptions): Promise<OwnSlots | undefined>;
   /** The name and version of a node's server, as in `"redis 8.0.6"`, of its latest connection. `undefined` if it does not report it. */
   serverOf(node: NodeName): string | undefined;
   /** Closes the connections on which commands run. A second call does nothing. */

@@ -23,12 +23,17 @@ export interface KeyServers {
   readonly run: RunCommand;
   /** The slot of a key. Keys of one slot are on one server, and one command may have several of them. */
   readonly slotOf: (redisKey: string) => number;
+  /** Whether redirects are followed. Otherwise they are final: only one server is used. @default {false} */
+  readonly followsRedirects?: boolean;
 }
 
 /** Access to all servers that may store shards. */
 export interface ShardServers extends KeyServers {
-  /** Runs a command on each primary. Without a cluster there is one. */
-  readonly primaries: readonly RunCommand[];
+  /**
+   * Calls a function for each primary, with a way to run commands there. It is called again for a primary that gets keys of others
+   * meanwhile. Without a cluster there is one primary.
+   */
+  readonly scanAll: (scan: (run: RunCommand) => Promise<void>) => Promise<void>;
 }
 
 /** The shards of a stream. */
@@ -66,9 +71,9 @@ export function shardsIn(found: FoundByStream, streamKey: string): FoundShards {
 export async function findAllShards(streamKeys: readonly string[], servers: ShardServers): Promise<FoundByStream> {
   const found = new Map(streamKeys.map((streamKey) => [streamKey, new Set<number>()]));
   try {
-    await Promise.all(servers.primaries.map((run) => scanShards(run, found)));
+    await servers.scanAll((run) => scanShards(run, found));
   } catch (error) {
-    if (!isForbidden(error)) throw error;
+    if (!isForbidden(error, servers)) throw error;
     return new Map(streamKeys.map((streamKey) => [streamKey, { numbers: [], plain: undefined, forbidden: error }]));
   }
   const all = [...found].map(async ([streamKey, numbers]): Promise<[string, FoundShards | StreamerError]> => {
@@ -89,7 +94,7 @@ async function checkFound(
     await isStream(shardRedisKey(streamKey, numbers[0] ?? 0), servers.run);
     return { numbers, plain: numbers.length === 0 ? undefined : await isPlainStream(streamKey, servers) };
   } catch (error) {
-    if (isForbidden(error)) return { numbers: [], plain: undefined, forbidden: error };
+    if (isForbidden(error, servers)) return { numbers: [], plain: undefined, forbidden: error };
     throw error;
   }
 }
@@ -189,7 +194,7 @@ export async function isPlainStream(
   try {
     return await isStream(streamKey, servers.run);
   } catch (error) {
-    if (isForbidden(error)) return undefined;
+    if (isForbidden(error, servers)) return undefined;
     throw error;
   }
 }
@@ -200,7 +205,7 @@ export async function holdsPlainEntries(streamKey: string, servers: KeyServers):
   try {
     return await servers.run(xlen(streamKey)) > 0;
   } catch (error) {
-    if (isForbidden(error)) return true; // better to report an empty stream than to ignore entries silently
+    if (isForbidden(error, servers)) return true; // better to report an empty stream than to ignore entries silently
     if (classOf(error) === "wrong-type") return false; // the key was replaced in between
     throw error;
   }
@@ -210,15 +215,18 @@ export async function holdsPlainEntries(streamKey: string, servers: KeyServers):
  * Whether a refusal makes discovery impossible: the user has no permission for the command or the key, the command is unknown (SCAN with
  * TYPE needs Redis 6.0), or the only available server does not have the key.
  */
-export function isForbidden(error: unknown): error is RedisError {
-  return UNASKABLE.has(classOf(error)) || isUncoded(error);
+export function isForbidden(
+  error: unknown,
+  { followsRedirects = false }: Pick<KeyServers, "followsRedirects">,
+): error is RedisError {
+  const kind = classOf(error);
+  return UNASKABLE.has(kind) || isUncoded(error) || (kind === "redirect" && !followsRedirects);
 }
 
 const UNASKABLE: ReadonlySet<ServerErrorClass | undefined> = new Set<ServerErrorClass>([
   "forbidden",
   "unauthenticated",
   "wrong-password",
-  "redirect",
 ]);
 
 /** The number of these shards' keys that exist. `undefined` if the check is forbidden. */

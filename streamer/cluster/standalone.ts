@@ -24,6 +24,7 @@ export interface StandaloneOptions {
 
 /** Routes everything to one server. */
 export class StandaloneRouter implements Router {
+  readonly followsRedirects = false;
   readonly clock: Clock;
   readonly timeout: number;
   readonly reconnect: Required<ReconnectOptions>;
@@ -89,6 +90,14 @@ export class StandaloneRouter implements Router {
 
   onChange(): () => void {
     return () => {}; // the node never changes
+  }
+
+  refresh(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  slotsAt(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
 
   serverOf(): string | undefined {

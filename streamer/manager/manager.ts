@@ -90,7 +90,7 @@ export class Manager {
       checkSignal(options.signal);
       return [checkCount("count", options.count), checkMatch(options.match)] as const;
     });
-    return await scanPrimaries(this.#context.primaries(), cursor, { count, match, signal: options.signal });
+    return await scanPrimaries(this.#context.primaries, cursor, { count, match, signal: options.signal });
   }
 
   /**
@@ -109,8 +109,9 @@ export class Manager {
       checkSignal(signal);
       return checkMatch(options.match);
     });
-    const { primaries } = this.#context;
-    return { [Symbol.asyncIterator]: () => new PageIterator(new StreamNames(primaries, match, signal)) };
+    const { rounds, primary } = this.#context;
+    const names = () => new StreamNames({ rounds, primary, match, signal });
+    return { [Symbol.asyncIterator]: () => new PageIterator(names()) };
   }
 
   /**

@@ -3,6 +3,8 @@
 import type { Command } from "../../resp/connection/command.ts";
 import type { RunOptions } from "../../resp/connection/lane.ts";
 import type { Pipeline } from "../../resp/connection/pipeline/pipeline.ts";
+import type { NodeName } from "../cluster/router.ts";
+import type { ScanRounds } from "../cluster/scanning/scan_rounds.ts";
 import type { FindShards } from "../cluster/shard_walks.ts";
 import { shardsIn } from "../cluster/shards.ts";
 import type { TimestampFormat } from "../model/id.ts";
@@ -15,7 +17,8 @@ export type RunOn = <T>(command: Command<T>, options: RunOptions) => Promise<T>;
 /** A server that stores keys. */
 export interface Primary {
   /** Its host and port. */
-  readonly name: string;
+  readonly name: NodeName;
+  /** Runs a command there. Rejects with a `NodeLeftError` once it owns no slots any more. */
   readonly run: RunOn;
 }
 
@@ -48,6 +51,10 @@ export interface ManagerContext {
   readonly serverOf: (redisKey: string) => string | undefined;
   /** Every primary of now. Without a cluster it is the one server. */
   readonly primaries: () => readonly Primary[];
+  /** A primary by its name. */
+  readonly primary: (name: NodeName) => Primary;
+  /** Begins a scan of all primaries. */
+  readonly rounds: (signal: AbortSignal) => ScanRounds;
   /** Looks for the shards of several streams at once. Concurrent calls share their scans. */
   readonly findShards: FindShards;
 }

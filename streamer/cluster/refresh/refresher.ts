@@ -19,7 +19,8 @@ export class Refresher {
   #history: RefreshHistory;
   #wanted: { readonly reason: RefreshReason; readonly timer: Timer; readonly due: number } | undefined;
   #regular: Timer | undefined;
-  #isRunning = false;
+  #running: Promise<void> | undefined;
+  #following: Promise<void> | undefined; // asked for while one was running, which may have asked too early
   #hasChanged = false; // by other means, while one was running
   #after: RefreshReason | undefined; // asked for while one was running
 
@@ -34,7 +35,7 @@ export class Refresher {
   /** The map may be wrong: it is refreshed as soon as the pace allows. */
   want(reason: RefreshReason = {}): void {
     if (this.#closing.signal.aborted) return;
-    if (this.#isRunning) {
+    if (this.#running !== undefined) {
       if (!this.#after?.isElection) this.#after = reason;
       return;
     }
@@ -45,9 +46,20 @@ export class Refresher {
     this.#wanted = { reason, due, timer: clock.after(due - clock.now(), () => void this.#run(reason)) };
   }
 
+  /** Asks now, whatever the pace, or right after a refresh in progress. Callers share it. Resolves when it is over. */
+  async now(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    if (this.#running === undefined) return await this.#run({}, false);
+    this.#following ??= this.#running.then(() => {
+      this.#following = undefined;
+      return this.now();
+    });
+    await this.#following;
+  }
+
   /** The map has changed by other means: the next refreshes are not delayed. */
   changed(): void {
-    this.#hasChanged = this.#isRunning;
+    this.#hasChanged = this.#running !== undefined;
     this.#history = { ...this.#history, unchanged: 0, hurried: 0 };
   }
 
@@ -58,24 +70,30 @@ export class Refresher {
     this.#regular?.stop();
   }
 
-  async #run(reason: RefreshReason): Promise<void> {
-    const { clock, refresh } = this.#ports;
-    const { signal } = this.#closing;
-    const began = clock.now();
+  /** `isPaced`: whether it delays the next ones if it changes nothing. */
+  #run(reason: RefreshReason, isPaced = true): Promise<void> {
     this.#wanted?.timer.stop();
     this.#wanted = undefined;
     this.#regular?.stop();
-    this.#isRunning = true;
     this.#hasChanged = false;
-    const isChanged = await refresh(reason, signal).catch(() => false);
-    this.#isRunning = false;
-    if (signal.aborted) return;
-    const outcome = { began, reason, isChanged: isChanged || this.#hasChanged, random: clock.random() };
-    this.#history = afterRefresh(this.#history, outcome);
-    const after = this.#after;
-    this.#after = undefined;
-    this.#wait();
-    if (after !== undefined) this.want(after);
+    const running = this.#refresh(reason, isPaced).then(() => {
+      this.#running = undefined;
+      if (this.#closing.signal.aborted) return;
+      const after = this.#after;
+      this.#after = undefined;
+      this.#wait();
+      if (after !== undefined) this.want(after);
+    });
+    return this.#running = running;
+  }
+
+  async #refresh(reason: RefreshReason, isPaced: boolean): Promise<void> {
+    const { clock, refresh } = this.#ports;
+    const began = clock.now();
+    const hasFound = await refresh(reason, this.#closing.signal).catch(() => false);
+    const isChanged = hasFound || this.#hasChanged;
+    if (!isPaced && !isChanged) return;
+    this.#history = afterRefresh(this.#history, { began, reason, isChanged, random: clock.random() });
   }
 
   /** Refreshes without a reason from time to time. */

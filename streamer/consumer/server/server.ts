@@ -14,6 +14,8 @@ export interface ServerAccess extends Pace {
   readonly barred: Set<string>;
   /** Runs a command on a connection that never blocks. */
   readonly run: <T>(command: Command<T>, options: AskOptions) => Promise<T>;
+  /** Whether redirects are followed. Otherwise they are final: only one server is used. */
+  readonly followsRedirects: boolean;
   /** The slot of a key. */
   readonly slotOf: (redisKey: string) => number;
   /** A node's connection that never blocks, as it is now or when it is back: for commands that must reach one server. */

@@ -197,7 +197,7 @@ export class Discovery {
     try {
       return (await lastEntryOfStream(redisKey, this.#servers.run)).id;
     } catch (error) {
-      if (!isForbidden(error)) throw error;
+      if (!isForbidden(error, this.#servers)) throw error;
       return (await findEnd(redisKey, this.#ports.server, this.#reading.signal)).id;
     }
   }

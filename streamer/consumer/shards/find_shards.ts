@@ -51,8 +51,8 @@ export async function discoverStreams(
 }
 
 /** How commands reach the servers of shards, until the signal is aborted. */
-export function shardServers({ run, slotOf }: Pick<ServerAccess, "run" | "slotOf">, signal: AbortSignal): KeyServers {
-  return { run: (command) => run(command, { signal }), slotOf };
+export function shardServers({ run, slotOf, followsRedirects }: ServerAccess, signal: AbortSignal): KeyServers {
+  return { run: (command) => run(command, { signal }), slotOf, followsRedirects };
 }
 
 /** Without keys that are subscribed by their own name: a message could belong to either stream. */

@@ -120,7 +120,7 @@ test("a stream with too many shards does not prevent the discovery of others", a
     const answer = args[0] === "SCAN" ? array(bulk("0"), array(...[...many, "b:1"].map(bulk))) : "+stream\r\n";
     return Promise.resolve(read(standing(answer)));
   };
-  const found = await findAllShards(["a", "b"], { run, slotOf: () => 0, primaries: [run] });
+  const found = await findAllShards(["a", "b"], { run, slotOf: () => 0, scanAll: (scan) => scan(run) });
   assertEquals(shardsIn(found, "b").numbers, [1]);
   let code: unknown;
   try {
@@ -147,7 +147,7 @@ test("a SCAN without waiting callers ends, and callers of the next one are serve
       }
       return read(standing(args[0] === "SCAN" ? array(bulk("0"), array(bulk("b:1"))) : "+stream\r\n"));
     };
-    return { run, slotOf: () => 0, primaries: [run] };
+    return { run, slotOf: () => 0, scanAll: (scan) => scan(run) };
   });
   const leaving = new AbortController();
   const first = sharing.find(["a"], leaving.signal);
@@ -172,7 +172,7 @@ test("a SCAN waits for a server that is away as long as its callers have time, a
       lefts.push(left());
       return away.promise;
     };
-    return { run, slotOf: () => 0, primaries: [run] };
+    return { run, slotOf: () => 0, scanAll: (scan) => scan(run) };
   });
   const first = sharing.find(["a"], undefined);
   await until(() => lefts.length === 1);

@@ -48,7 +48,9 @@ function serverWith(streams: readonly string[], forbidden: readonly string[] = [
   return { run, slotOf: () => 0, asked };
 }
 
-const alone = (server: FakeServer) => ({ run: server.run, slotOf: () => 0, primaries: [server.run] });
+type Scan = (run: RunCommand) => Promise<void>;
+
+const alone = (server: FakeServer) => ({ run: server.run, slotOf: () => 0, scanAll: (scan: Scan) => scan(server.run) });
 
 test("streams named key:N are shards, in the order of their numbers; similar keys are not", async () => {
   const lookAlikes = [
@@ -70,7 +72,8 @@ test("streams named key:N are shards, in the order of their numbers; similar key
 
 test("every primary is queried, and a shard that two of them return counts once", async () => {
   const [one, other] = [serverWith(["a:1", "a:0"]), serverWith(["a:1", "a:2", "a"])];
-  const found = await findShards("a", { run: other.run, slotOf: () => 0, primaries: [one.run, other.run] });
+  const scanAll = async (scan: Scan) => void await Promise.all([one.run, other.run].map(scan));
+  const found = await findShards("a", { run: other.run, slotOf: () => 0, scanAll });
   assertEquals(found, { numbers: [0, 1, 2], plain: true });
 });
 
@@ -99,10 +102,16 @@ test("a server without SCAN by type, or without the keys, has no shards", async 
     Promise.reject<T>(new RedisError(text, { command: String(args[0]) }));
   for (const text of ["ERR syntax error", "ERR unknown command 'SCAN'", "MOVED 1 10.0.0.1:6379"]) {
     const run: RunCommand = refusing(text);
-    assertEquals((await findShards("a", { run, slotOf: () => 0, primaries: [run] })).forbidden?.message, text);
+    assertEquals(
+      (await findShards("a", { run, slotOf: () => 0, scanAll: (scan) => scan(run) })).forbidden?.message,
+      text,
+    );
   }
   const run: RunCommand = refusing("LOADING later");
-  const error = await assertRejects(() => findShards("a", { run, slotOf: () => 0, primaries: [run] }), RedisError);
+  const error = await assertRejects(
+    () => findShards("a", { run, slotOf: () => 0, scanAll: (scan) => scan(run) }),
+    RedisError,
+  );
   assertEquals(error.code, "LOADING");
 });
 

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { StreamerError } from "../../../resp/errors.ts";
 import type { Command } from "../../../resp/connection/command.ts";
+import { NodeLeftError } from "../../../streamer/cluster/router.ts";
 import type { SignalOptions } from "../../../streamer/manager/options.ts";
 import { PageIterator } from "../../../streamer/manager/page_iterator.ts";
 import type { Primary } from "../../../streamer/manager/shard_keys.ts";
@@ -30,17 +31,43 @@ async function walk(primaries: readonly Primary[]): Promise<{ names: string[]; c
   const cursors: string[] = [];
   let cursor = "0";
   do {
-    const page = await scanPrimaries(primaries, cursor, { signal: undefined });
+    const page = await scanPrimaries(() => primaries, cursor, { signal: undefined });
     names.push(...page.streams);
     cursors.push(cursor = page.cursor);
   } while (cursor !== "0");
   return { names, cursors };
 }
 
-async function listed(primaries: readonly Primary[]): Promise<string[]> {
+/** Rounds of these primaries. */
+function roundsOf(
+  ...rounds: readonly (readonly string[])[]
+): () => { next(): Promise<readonly string[]>; close(): void } {
+  let at = 0;
+  return () => ({ next: () => Promise.resolve(rounds[at++] ?? []), close: () => {} });
+}
+
+/** A lookup by name. */
+function primaryAmong(primaries: readonly Primary[]): (name: string) => Primary {
+  return (name) => primaries.find((one) => one.name === name) ?? primaryOf(name, []);
+}
+
+async function listed(primaries: readonly Primary[], ...rounds: readonly (readonly string[])[]): Promise<string[]> {
   const names: string[] = [];
-  for await (const name of new PageIterator(new StreamNames(() => primaries, undefined, undefined))) names.push(name);
+  const all = rounds.length === 0 ? [primaries.map(({ name }) => name)] : rounds;
+  const source = new StreamNames({ rounds: roundsOf(...all), primary: primaryAmong(primaries) });
+  for await (const name of new PageIterator(source)) names.push(name);
   return names;
+}
+
+/** A primary that owns no slots any more at that question. */
+function leaving(name: string, at: number, ...pages: readonly (readonly string[])[]): Primary {
+  const primary = primaryOf(name, ...pages);
+  let asked = 0;
+  return {
+    name,
+    run: (command, options) =>
+      asked++ === at ? Promise.reject(new NodeLeftError(name, command)) : primary.run(command, options),
+  };
 }
 
 test("of one server the cursor is the server's own", async () => {
@@ -58,27 +85,34 @@ test("if a primary is gone the scan restarts, so that the node that has its stre
   const primaries = [primaryOf("h:1", ["a"]), primaryOf("h:3", ["c"], ["d"])];
   const signal = undefined;
   for (const cursor of ["100@h:2", "100@h:4", "0@h:0"]) {
-    assertEquals(await scanPrimaries(primaries, cursor, { signal }), { cursor: "0@h:3", streams: ["a"] }, cursor);
+    assertEquals(await scanPrimaries(() => primaries, cursor, { signal }), { cursor: "0@h:3", streams: ["a"] }, cursor);
   }
   assertEquals([primaries[0].asked, primaries[1].asked], [["0", "0", "0"], []]);
-  assertEquals(await scanPrimaries([], "100@h:2", { signal }), { cursor: "0", streams: [] });
+  assertEquals(await scanPrimaries(() => [], "100@h:2", { signal }), { cursor: "0", streams: [] });
 });
 
-test("a loop over all streams misses and repeats none if a replica with a lower name takes over", async () => {
-  const before = [primaryOf("a:2", ["one"]), primaryOf("b:1", ["two"], ["three"]), primaryOf("c:1", ["four"])];
-  const after = [before[0], primaryOf("a:3", ["two"], ["three"]), before[2]];
-  let now = before;
-  const names: string[] = [];
-  for await (const name of new PageIterator(new StreamNames(() => now, undefined, undefined))) {
-    names.push(name);
-    if (name === "two") now = after;
-  }
-  assertEquals(names, ["one", "two", "three", "four"]);
+test("if a primary loses its slots while the page is requested, the scan restarts", async () => {
+  const gone = leaving("h:2", 0, ["b"]);
+  const others = [primaryOf("h:1", ["a"]), primaryOf("h:3", ["c"])];
+  let asked = 0;
+  const primaries = () => asked++ === 0 ? [...others, gone] : others;
+  assertEquals(await scanPrimaries(primaries, "100@h:2", { signal: undefined }), { cursor: "0@h:3", streams: ["a"] });
+});
+
+test("a loop over all streams goes on with the nodes that have got the slots of one that is gone", async () => {
+  const primaries = [
+    primaryOf("a:2", ["one"]),
+    leaving("b:1", 1, ["two"], ["three"]),
+    primaryOf("c:1", ["four"]),
+    primaryOf("a:3", ["two"], ["three"]),
+  ];
+  const names = await listed(primaries, ["a:2", "b:1", "c:1"], ["a:3"]);
+  assertEquals(names, ["one", "two", "four", "three"]);
 });
 
 test("an invalid cursor is refused", async () => {
   for (const cursor of ["x", "1@", "@h:1", "-1", " 1"]) {
-    const asked = () => scanPrimaries([primaryOf("h:1", [])], cursor, { signal: undefined });
+    const asked = () => scanPrimaries(() => [primaryOf("h:1", [])], cursor, { signal: undefined });
     assertEquals((await assertRejects(asked, StreamerError)).code, "INVALID_OPTION", cursor);
   }
 });

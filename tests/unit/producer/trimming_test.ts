@@ -26,7 +26,7 @@ function serversWith(streams: Readonly<Record<string, number | Error>>, scan?: E
   };
   const servers: TrimServers = {
     run,
-    findShards: (streamKeys) => findAllShards(streamKeys, { run, slotOf: () => 0, primaries: [run] }),
+    findShards: (streamKeys) => findAllShards(streamKeys, { run, slotOf: () => 0, scanAll: (scan) => scan(run) }),
     signal: undefined,
   };
   return { servers, trims: () => asked.filter((words) => words.startsWith("XTRIM")), asked };
