@@ -1,25 +1,48 @@
 // Information about streams, groups and consumers: of one key, or merged over all shards.
 
+import { NodeLeftError } from "../cluster/router.ts";
 import { type FullConsumer, type FullGroup, type FullInfo, xinfoFull } from "../commands/xinfo_full.ts";
 import { serverTime } from "../commands/time.ts";
 import { xrange } from "../commands/xrange.ts";
 import { compareIds, FIRST_ID, LAST_ID, type MessageId, nanosecondsOf, type TimestampFormat } from "../model/id.ts";
 import { shownName } from "../model/name.ts";
 import type { StreamConsumerInfo, StreamGroupInfo, StreamInfo } from "./options.ts";
-import type { ManagerContext } from "./shard_keys.ts";
+import type { ManagerContext, Primary } from "./shard_keys.ts";
 
-/** Information about one key. Its parts are requested together: groups and length are of one moment, the last id may be slightly newer. */
+/** How often a key is looked at on the node that has it, while it moves from node to node. */
+const MOST_LOOKS = 5;
+
+/**
+ * Information about one key. Its parts are requested together: groups and length are of one moment, the last id may be slightly newer. The
+ * clock and the version are those of the node that has the key: if that is another node by the end, all parts are requested again.
+ */
 export async function keyInfo(
   context: ManagerContext,
   redisKey: string,
   signal: AbortSignal | undefined,
+): Promise<StreamInfo> {
+  for (let look = 1;; look++) {
+    const primary = context.primaryOf(redisKey);
+    try {
+      const info = await infoFrom(primary, context, { redisKey, signal });
+      if (look === MOST_LOOKS || context.primaryOf(redisKey).name === primary.name) return info;
+    } catch (error) {
+      if (!(error instanceof NodeLeftError)) throw error; // then another node has the key
+    }
+  }
+}
+
+async function infoFrom(
+  primary: Primary,
+  context: ManagerContext,
+  { redisKey, signal }: { readonly redisKey: string; readonly signal: AbortSignal | undefined },
 ): Promise<StreamInfo> {
   const options = { signal };
   const range = { redisKey, start: FIRST_ID, end: LAST_ID, count: 1, reverse: true };
   const [full, { lastId }, now] = await Promise.all([
     context.read(xinfoFull(redisKey), options),
     context.read(xrange(range), options), // after XINFO: a last entry that is not newer was the last one before, too
-    context.primaryOf(redisKey).run(serverTime(), options),
+    primary.run(serverTime(), options),
   ]);
   const stream = { ...full, lastId: lastEntry(full, lastId) };
   const exact = countsLag(context.serverOf(redisKey));

@@ -80,6 +80,9 @@ export class Manager {
    * Start with the cursor `"0"`, and stop when the returned cursor is `"0"` again. Keys that exist during the whole scan are
    * returned at least once. A page may be empty, and keys may be repeated. {@linkcode streams} iterates without repetition.
    *
+   * In a cluster the cursor names a node, and the nodes are scanned one after another. A key whose slot moves to another node during
+   * the scan may be missed. {@linkcode streams} finds it.
+   *
    * Source: SCAN with TYPE, Redis 6.0.
    *
    * @throws {StreamerError} `INVALID_OPTION` for invalid options or an unknown cursor.
@@ -96,7 +99,8 @@ export class Manager {
   /**
    * Iterates over all Redis keys of type stream, in no particular order. Keys that are added or removed meanwhile may be included.
    *
-   * A key is returned once, unless more than 65,536 other keys were returned since, so that memory stays bounded.
+   * A key is returned once, unless more than 65,536 other keys were returned since, so that memory stays bounded. In a cluster all
+   * nodes are scanned. A node that gets slots meanwhile is scanned again, so that no key is missed that existed all the time.
    *
    * Source: SCAN with TYPE, Redis 6.0.
    *

@@ -73,6 +73,9 @@ export class ScanRounds {
     };
     for (const [node, own] of after) {
       for (const slot of gotSlots(before.get(node), own)) note(slot, node);
+      // The first round may have missed keys of a slot that has been on its way since before. Later rounds miss no more of it.
+      const known = this.#unsure === undefined ? [] : before.get(node)?.importing ?? [];
+      for (const slot of own.importing) if (!known.includes(slot)) note(slot, node);
     }
     for (const slot of this.#changed) note(slot, router.nodeOf(slot));
     this.#changed.clear();
@@ -107,10 +110,10 @@ function isDoubtful(
   return [...setOf([...before.values()])].some((slot) => !now.has(slot)); // an unknown node may own it
 }
 
-/** The slots that a node has got since, or is being given. */
+/** The slots that a node has got since. */
 function gotSlots(before: OwnSlots | undefined, after: OwnSlots): readonly number[] {
   const had = before === undefined || before.epoch !== after.epoch ? new Set<number>() : setOf([before]);
-  return [...[...setOf([after])].filter((slot) => !had.has(slot)), ...after.importing];
+  return [...setOf([after])].filter((slot) => !had.has(slot));
 }
 
 function setOf(all: readonly OwnSlots[]): Set<number> {

@@ -10,6 +10,7 @@ import type { Command } from "../../../resp/connection/command.ts";
 import { test } from "../../support/runner.ts";
 import { claimPending, listPending } from "../../../streamer/commands/claim_scripts.ts";
 import { clientUnblock } from "../../../streamer/commands/client_unblock.ts";
+import { ownSlots } from "../../../streamer/commands/cluster_nodes.ts";
 import { clusterSlots } from "../../../streamer/commands/cluster_slots.ts";
 import { removeEmpty, removeHoldingNothing } from "../../../streamer/commands/consumer_scripts.ts";
 import { deleteStreamScript, deletion, watch } from "../../../streamer/commands/delete_stream.ts";
@@ -62,6 +63,7 @@ const COMMANDS: Record<string, Command<unknown>> = {
   entriesAdded: entriesAdded(KEY),
   giveBack: giveBack(member, { redisKey: KEY, ids: ["1-0"], idle: 0, deliveries: 1 }),
   listPending: listPending({ redisKey: KEY, group: "workers", start: "0-0", count: 1 }),
+  ownSlots: ownSlots(),
   redeliver: redeliver(member, { redisKey: KEY, id: "1-0", deliveries: 1 }),
   regain: regain(member, { redisKey: KEY, id: "1-0", deliveries: 1 }),
   removeEmpty: removeEmpty({ redisKey: KEY, group: "workers" }, "one"),
