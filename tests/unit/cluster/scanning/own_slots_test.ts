@@ -1,10 +1,10 @@
 // Tests how a node's word about its own slots is read.
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { StreamerError } from "../../../resp/errors.ts";
-import { ownSlots } from "../../../streamer/commands/cluster_nodes.ts";
-import { bulk, standing } from "../commands/frames.ts";
-import { test } from "../../support/runner.ts";
+import { StreamerError } from "../../../../resp/errors.ts";
+import { ownSlots } from "../../../../streamer/commands/cluster_nodes.ts";
+import { bulk, standing } from "../../commands/frames.ts";
+import { test } from "../../../support/runner.ts";
 
 const [ONE, TWO] = ["a".repeat(40), "b".repeat(40)];
 const other = `${TWO} 127.0.0.1:7001@17001 master - 0 1700000000000 9 connected 5461-10922`;

@@ -1,9 +1,9 @@
 // Tests refreshes that a caller waits for.
 
 import { assertEquals } from "@std/assert";
-import { Refresher } from "../../../streamer/cluster/refresh/refresher.ts";
-import { FakeClock, settle } from "../connection/fakes.ts";
-import { test } from "../../support/runner.ts";
+import { Refresher } from "../../../../streamer/cluster/refresh/refresher.ts";
+import { FakeClock, settle } from "../../connection/fakes.ts";
+import { test } from "../../../support/runner.ts";
 
 interface Setup {
   readonly clock: FakeClock;

@@ -1,10 +1,10 @@
 // Tests which nodes are scanned again, by what nodes say of their slots or, where that is forbidden, by the router's map.
 
 import { assertEquals, assertRejects } from "@std/assert";
-import type { OwnSlots } from "../../../streamer/commands/cluster_nodes.ts";
-import type { NodeName, RouteChange, Router } from "../../../streamer/cluster/router.ts";
-import { MOST_ROUNDS, ScanRounds } from "../../../streamer/cluster/scanning/scan_rounds.ts";
-import { test } from "../../support/runner.ts";
+import type { OwnSlots } from "../../../../streamer/commands/cluster_nodes.ts";
+import type { NodeName, RouteChange, Router } from "../../../../streamer/cluster/router.ts";
+import { MOST_ROUNDS, ScanRounds } from "../../../../streamer/cluster/scanning/scan_rounds.ts";
+import { test } from "../../../support/runner.ts";
 
 type Words = Record<NodeName, Partial<OwnSlots> | undefined>;
 
