@@ -45,7 +45,7 @@ async function run({ name, args }: Step): Promise<Verdict> {
 
 /** The failures that the test run names at its end, cut to a few lines each. */
 function notesIn(output: string): string[] {
-  return output.split(/^(?=(?:deno|bun|node) FAILED {2})/m).slice(1).map((part) =>
+  return output.split(/^(?=(?:deno|bun|node)\S* FAILED {2})/m).slice(1).map((part) =>
     part.split("\n").filter((line) => line.trim() !== "").slice(0, NOTE_LINES).join("\n        ")
   );
 }

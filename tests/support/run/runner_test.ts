@@ -7,7 +7,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { argumentsFor } from "./invocation.ts";
-import { reasonsOf } from "./cluster_run.ts";
+import { reasonsOf } from "./left_out.ts";
 import { countTests, failuresOf, skippedIn } from "./junit.ts";
 import { runtime, test } from "../runner.ts";
 

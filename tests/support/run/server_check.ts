@@ -20,15 +20,19 @@ export async function describeServers(): Promise<string> {
  * found, or else a container, must start. With REDIS_URL alone, tests that need servers of their own are skipped.
  *
  * @param prepareContainers Called before a container starts, which needs a package.
+ * @param program The command line of a server in place of the one that is found.
  */
-export async function whyNoServers(prepareContainers: () => Promise<void>): Promise<string | undefined> {
+export async function whyNoServers(
+  prepareContainers: () => Promise<void>,
+  program?: string,
+): Promise<string | undefined> {
   const remote = env.REDIS_URL ? await whyNotRemote(env.REDIS_URL) : undefined;
   if (remote !== undefined) return remote;
-  const binary = await findServer();
+  const binary = await findServer(program);
   if (env.REDIS_URL && binary === undefined) return undefined;
   try {
     if (binary === undefined) await prepareContainers();
-    await (await startServer()).stop();
+    await (await startServer(program === undefined ? {} : { program })).stop();
     return undefined;
   } catch (error) {
     return binary === undefined ? noServer : `${text(error)}\nThe server was named by ${binary.source}`;

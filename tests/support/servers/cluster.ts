@@ -5,6 +5,7 @@ import { until } from "../events.ts";
 import { ClusterNode } from "./cluster_node.ts";
 import { type NodeView, whyUnsettled } from "./node_view.ts";
 import { toText } from "./raw_client.ts";
+import { findServer } from "./server_binary.ts";
 import { RoutedClient, slotOfCommand } from "./routed_client.ts";
 import { offsetOf } from "./replicas.ts";
 import { type Reply, type ServerOptions, startServer, type Word } from "./server.ts";
@@ -15,7 +16,7 @@ export { ClusterNode, type MoveOptions };
 const SLOTS = 16_384;
 
 /** Options of `startCluster`. */
-export interface ClusterOptions extends Pick<ServerOptions, "password" | "tls"> {
+export interface ClusterOptions extends Pick<ServerOptions, "password" | "program" | "tls"> {
   /** Fewer than three can elect no successor of one that is lost. @default {3} */
   readonly primaries?: number;
   /** Of each primary. @default {0} */
@@ -39,7 +40,8 @@ export class Cluster implements AsyncDisposable {
 
   /** Starts one; the slots are spread evenly. */
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
-    const { primaries = 3, replicas = 0 } = options;
+    const { primaries = 3, replicas = 0, program } = options;
+    if (await findServer(program) === undefined) throw new Error("Cannot start a cluster: it needs a server program");
     const count = primaries * (1 + replicas);
     const started = await Promise.allSettled(Array.from({ length: count }, (_, at) => startNode(at, options)));
     const nodes = started.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
@@ -183,8 +185,8 @@ export class Cluster implements AsyncDisposable {
     await Promise.all(nodes.map(async (node, at) => {
       await node.command("CLUSTER", "SET-CONFIG-EPOCH", at + 1);
       if (at >= primaries) return;
-      const [first, last] = [at, at + 1].map((part) => Math.round(SLOTS / primaries * part));
-      await node.command("CLUSTER", "ADDSLOTSRANGE", first, last - 1);
+      const [first, next] = [at, at + 1].map((part) => Math.round(SLOTS / primaries * part));
+      await node.command("CLUSTER", "ADDSLOTS", ...Array.from({ length: next - first }, (_, i) => first + i));
     }));
     // Each meets all later ones: waiting for gossip takes seconds.
     await Promise.all(nodes.map(async (node, at) => {
@@ -210,13 +212,13 @@ async function startNode(at: number, options: ClusterOptions): Promise<ClusterNo
   const { primaries: _, replicas: __, args = [], nodeTimeout = 2_000, ...rest } = options;
   const list = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"];
   list.push("--cluster-node-timeout", String(nodeTimeout), "--cluster-announce-ip", "127.0.0.1");
-  // A node that has given its last slot away stays a primary.
-  list.push("--cluster-allow-replica-migration", "no");
   list.push("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0");
   if (rest.password !== undefined) list.push("--masterauth", rest.password);
   if (rest.tls) list.push("--tls-cluster", "yes", "--tls-replication", "yes");
   list.push(...(typeof args === "function" ? args(at) : args));
   // On a unix socket, a redirect names the port without TLS, which may be 0.
   const server = await startServer({ ...rest, socket: false, args: list });
+  // A node that has given its last slot away stays a primary. Redis 7.0; before, it is one anyway.
+  await server.commands([["CONFIG", "SET", "cluster-allow-replica-migration", "no"]]);
   return new ClusterNode(server, String(await server.command("CLUSTER", "MYID")));
 }

@@ -25,6 +25,8 @@ export interface ServerOptions {
   readonly args?: readonly string[];
   /** The text of a configuration file, which the server may rewrite. With `--sentinel` in `args`: a Sentinel's. */
   readonly config?: string;
+  /** A command line as SEA_TEST_SERVER names one. @default the server that is found */
+  readonly program?: string;
   /** @default a free one */
   readonly port?: number;
   /** Whether it listens on a unix socket too, which `command` then takes. @default {true, where the system has them} */
@@ -89,7 +91,7 @@ export interface Runner {
 
 /** Starts a server of the test's own; it answers when this resolves. Nothing is saved unless `args` say so. */
 export async function startServer(options: ServerOptions = {}): Promise<OwnServer> {
-  const binary = await findServer();
+  const binary = await findServer(options.program);
   const folder = await mkdtemp(join(tmpdir(), "sea-"));
   try {
     return await launch(binary, folder, options);

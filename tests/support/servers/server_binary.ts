@@ -20,17 +20,16 @@ export interface ServerBinary {
 const run = promisify(execFile);
 let found: Promise<ServerBinary | undefined> | undefined;
 
-/** The server to run, looked up once per process. `undefined` if none is found. */
-export function findServer(): Promise<ServerBinary | undefined> {
-  return found ??= look();
+/** The server to run, looked up once per process, or the one that is named. `undefined` if none is found. */
+export function findServer(named = env.SEA_TEST_SERVER): Promise<ServerBinary | undefined> {
+  const wanted = named?.trim();
+  if (!wanted) return found ??= look();
+  // Either one path, which may contain spaces, or words separated by spaces. Quotes have no meaning.
+  const command = existsSync(wanted) ? [wanted] : wanted.split(/\s+/);
+  return Promise.resolve({ command, env: {}, source: "SEA_TEST_SERVER" });
 }
 
 async function look(): Promise<ServerBinary | undefined> {
-  const wanted = env.SEA_TEST_SERVER?.trim();
-  if (wanted) {
-    // Either one path, which may contain spaces, or words separated by spaces. Quotes have no meaning.
-    return { command: existsSync(wanted) ? [wanted] : wanted.split(/\s+/), env: {}, source: "SEA_TEST_SERVER" };
-  }
   for (const name of ["redis-server", "valkey-server"]) {
     const path = await onPath(name);
     if (path) return { command: [path], env: {}, source: path };

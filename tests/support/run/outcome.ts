@@ -1,0 +1,85 @@
+// How a run ended, read from its report; and the outcomes of many runs as lines and as a table. Pure.
+
+import { reasonsOf } from "./left_out.ts";
+import { type Counts, countTests, type Failure, failuresOf, skippedIn } from "./junit.ts";
+import { labelOf, type Run, RUNTIMES } from "./runs.ts";
+
+/** How a run ended. */
+export interface Outcome extends Counts {
+  readonly failures: readonly Failure[];
+  /** The names of the tests that were left out. */
+  readonly leftOut: readonly string[];
+}
+
+/** A run and its end; `undefined` if there was no time for it. */
+export type Ended = readonly [Run, Outcome | undefined];
+
+/** The outcome by a report (JUnit) and the exit code of the runtime. */
+export function outcomeOf(xml: string, code: number, filter: string | undefined): Outcome {
+  const counts = { ...countTests(xml), failures: failuresOf(xml), leftOut: skippedIn(xml) };
+  // A failure outside of any test (a file that does not load, a crash, no test at all) is a failure too.
+  const nothing = filter === undefined && counts.passed === 0;
+  if (counts.failed > 0 || (code === 0 && !nothing)) return counts;
+  const text = nothing ? "no test ran" : `it ended with code ${code} although no test failed`;
+  return failedRun(text, counts);
+}
+
+/** The outcome of a run that failed outside of any test. */
+export function failedRun(text: string, counts: Counts = { passed: 0, failed: 0, skipped: 0 }): Outcome {
+  return { leftOut: [], ...counts, failed: 1, failures: [{ name: "the run as a whole", text }] };
+}
+
+/** Characters of a failed test's output that are repeated at the end. */
+const EXCERPT = 1_500;
+
+/** The failed tests, a line for each run, the reasons for which tests were left out, and the sum. */
+export function summaryOf(all: readonly Ended[]): string {
+  const lines: string[] = [];
+  for (const [run, outcome] of all) {
+    for (const { name, text } of outcome?.failures ?? []) {
+      lines.push(`\n${labelOf(run)} FAILED  ${name}\n${text.slice(0, EXCERPT)}`);
+    }
+  }
+  lines.push("");
+  for (const [run, outcome] of all) lines.push(`${labelOf(run).padEnd(4)}  ${outcome ? countsOf(outcome) : NO_TIME}`);
+  const leftOut = all.flatMap(([, outcome]) => outcome?.leftOut ?? []);
+  for (const reason of reasonsOf(leftOut)) lines.push(`      ${reason}`);
+  lines.push(`${sumOf(all, "passed")} passed, ${sumOf(all, "failed")} failed`);
+  return lines.join("\n");
+}
+
+const NO_TIME = "left out: no time";
+
+/** How many tests of all runs passed, or failed. */
+export function sumOf(all: readonly Ended[], what: "passed" | "failed"): number {
+  return all.reduce((total, [, outcome]) => total + (outcome?.[what] ?? 0), 0);
+}
+
+function countsOf({ passed, failed, skipped }: Counts): string {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} left out` : ""}`;
+}
+
+/** A Markdown table: a row for each server and cluster, a column for each runtime. Then the failed tests. */
+export function tableOf(
+  all: readonly Ended[],
+  names: { readonly server: (run: Run) => string; readonly runtime: (run: Run) => string },
+): string {
+  const headers = RUNTIMES.map((runtime) => {
+    const run = all.map(([run]) => run).find((run) => run.runtime === runtime);
+    return run === undefined ? runtime : names.runtime(run);
+  });
+  const rows = new Map<string, Map<string, string>>();
+  for (const [run, outcome] of all) {
+    const name = `${names.server(run)}${run.cluster ? ", cluster of three" : ""}`;
+    const row = rows.get(name) ?? new Map<string, string>();
+    row.set(run.runtime, outcome ? countsOf(outcome) : NO_TIME);
+    rows.set(name, row);
+  }
+  const lines = [["server", ...headers], headers.map(() => "---").concat("---")];
+  for (const [name, row] of rows) lines.push([name, ...RUNTIMES.map((runtime) => row.get(runtime) ?? "–")]);
+  const failures = all.flatMap(([run, outcome]) =>
+    (outcome?.failures ?? []).map(({ name }) => `- ${labelOf(run)}: ${name}`)
+  );
+  const table = lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  return failures.length > 0 ? `${table}\n\nFailed:\n\n${failures.join("\n")}` : table;
+}

@@ -1,0 +1,91 @@
+// Tests how runs are named, which ones a day and a matrix have, and how their outcomes are told.
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { test } from "../runner.ts";
+import { type Ended, failedRun, outcomeOf, summaryOf, sumOf, tableOf } from "./outcome.ts";
+import { labelOf, parseRun, parseServers, type Run, runsOfDay, runsOfMatrix, RUNTIMES, wordOf } from "./runs.ts";
+
+const DAY = 86_400_000;
+
+test("a run is named by its runtime, its cluster and its server", () => {
+  const table: readonly (readonly [word: string, run: Run, label: string])[] = [
+    ["deno", { runtime: "deno", cluster: false, server: undefined }, "deno"],
+    ["bun@cluster", { runtime: "bun", cluster: true, server: undefined }, "bun@cluster"],
+    ["node@/opt/redis 8/srv.sh redis8", {
+      runtime: "node",
+      cluster: false,
+      server: "/opt/redis 8/srv.sh redis8",
+    }, "node@srv.sh redis8"],
+    [
+      "node@cluster:C:\\valkey.exe",
+      { runtime: "node", cluster: true, server: "C:\\valkey.exe" },
+      "node@cluster@valkey.exe",
+    ],
+    ["deno@cluster-server", { runtime: "deno", cluster: false, server: "cluster-server" }, "deno@cluster-server"],
+  ];
+  for (const [word, run, label] of table) {
+    assertEquals([parseRun(word), labelOf(run), wordOf(run)], [run, label, word]);
+  }
+  for (const word of ["", "Deno", "tests/server/a_test.ts", "node-server", "--jsr"]) {
+    assertEquals(parseRun(word), undefined, word);
+  }
+});
+
+test("each day the cluster and each further server meet another runtime, and all of them within three days", () => {
+  const servers = parseServers(" /a/redis-server ;/b/valkey-server;; ");
+  assertEquals(servers, ["/a/redis-server", "/b/valkey-server"]);
+  const days = [0, 1, 2].map((day) => runsOfDay((20_000 + day) * DAY + 5, servers));
+  for (const runs of days) {
+    assertEquals(runs.slice(0, 3).map(wordOf), [...RUNTIMES]);
+    assertEquals(new Set(runs.slice(3).map(({ runtime }) => runtime)).size, 3, "no two on one runtime");
+  }
+  for (const at of [3, 4, 5]) {
+    assertEquals(new Set(days.map((runs) => runs[at].runtime)), new Set(RUNTIMES));
+    assertEquals(new Set(days.map((runs) => runs[at].server)).size, 1);
+  }
+  assertEquals(days[0].map(({ cluster }) => cluster), [false, false, false, true, false, false]);
+  assertEquals(runsOfDay(20_003 * DAY, servers), days[0]);
+});
+
+test("a matrix has every runtime on every server and its cluster", () => {
+  const words = runsOfMatrix([undefined, "/b/valkey-server"]).map(wordOf);
+  assertEquals(words.slice(0, 6), [...RUNTIMES, ...RUNTIMES.map((runtime) => `${runtime}@cluster`)]);
+  assertEquals(words[8], "node@/b/valkey-server");
+  assertEquals(words[11], "node@cluster:/b/valkey-server");
+});
+
+test("outcomes are told in lines and in a table, with what failed and what had no time", () => {
+  const report =
+    `<testcase name="a"/><testcase name="b | c"><failure message="no"/></testcase><testcase name="d"><skipped/>`;
+  const [deno, bun, node] = runsOfMatrix([undefined]);
+  const all: Ended[] = [[deno, outcomeOf(report, 1, undefined)], [bun, failedRun("it crashed")], [node, undefined]];
+  const summary = summaryOf(all);
+  assertStringIncludes(summary, "deno FAILED  b | c");
+  assertStringIncludes(summary, "bun FAILED  the run as a whole\nit crashed");
+  assertEquals(summary.split("\n").slice(-4), [
+    "deno  1 passed, 1 failed, 1 left out",
+    "bun   0 passed, 1 failed",
+    "node  left out: no time",
+    "1 passed, 2 failed",
+  ]);
+  assertEquals([sumOf(all, "passed"), sumOf(all, "failed")], [1, 2]);
+  const table = tableOf(all, { server: () => "Redis 7.0.15", runtime: ({ runtime }) => `${runtime} 1.0` });
+  assertEquals(table.split("\n"), [
+    "| server | deno 1.0 | bun 1.0 | node 1.0 |",
+    "| --- | --- | --- | --- |",
+    "| Redis 7.0.15 | 1 passed, 1 failed, 1 left out | 0 passed, 1 failed | left out: no time |",
+    "",
+    "Failed:",
+    "",
+    "- deno: b | c",
+    "- bun: the run as a whole",
+  ]);
+});
+
+test("a run without a passed test, and one that crashes, is a failure", () => {
+  const passed = `<testcase name="a"/>`;
+  assertEquals(outcomeOf("", 0, undefined).failures[0].text, "no test ran");
+  assertEquals(outcomeOf("", 0, "text").failed, 0);
+  assertEquals(outcomeOf(passed, 1, undefined).failures[0].text, "it ended with code 1 although no test failed");
+  assertEquals([outcomeOf(passed, 0, undefined).passed, outcomeOf(passed, 0, undefined).failed], [1, 0]);
+});
