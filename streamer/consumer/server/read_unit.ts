@@ -242,7 +242,7 @@ export class ReadUnit {
     this.#refusedSince ??= now;
     if (isPreparing) this.#refusedPreparing = true;
     if (!isNoted) this.#endWait();
-    else if (this.#wait === undefined) this.#wait = router.waits.begin(error);
+    else if (this.#wait === undefined) this.#wait = router.destination(this.place.node).waits.begin(error);
     else this.#wait.refused(error);
     if (classOf(error) === "role-changed") this.#connection.demoted(error);
     if (this.#phase === "refused" || this.#phase === "retired") return; // the first refusal waits for all

@@ -61,7 +61,7 @@ export class Engine implements LinkOwner {
     this.targets = targets;
     this.budget = new Budget(settings);
     this.#clock = clock;
-    this.#refusals = new Refusals(router.waits);
+    this.#refusals = new Refusals(router);
     const { reconnect } = router;
     this.#routes = new Routes({ router, targets, links: { owner: this, clock, reconnect, ids, onFenceUnavailable } });
     this.#tick = this.#routes.tick;
