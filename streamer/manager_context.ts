@@ -3,7 +3,6 @@
 import type { NodeName, Router } from "./cluster/router.ts";
 import { runAtOwner } from "./cluster/scanning/run_at_owner.ts";
 import { ScanRounds } from "./cluster/scanning/scan_rounds.ts";
-import { xlen } from "./commands/xlen.ts";
 import type { ConnectSettings } from "./connect_options.ts";
 import type { ManagerContext, Primary } from "./manager/shard_keys.ts";
 import { fieldBytes } from "./model/message_headers.ts";
@@ -22,10 +21,7 @@ export function managerContext(router: Router, settings: ConnectSettings, access
     replyLimit: limits.reply,
     run: access.patiently((command, options) => router.run(command, options)),
     read: access.patiently((command, options) => router.run(command, { ...options, large: true })),
-    alone: access.alone(async (redisKey, options) => {
-      await router.run(xlen(redisKey), options); // after this the router knows the node, also if the key has moved
-      return router.destination(router.nodeOf(router.slotOf(redisKey)));
-    }),
+    alone: access.alone,
     primaryOf: (redisKey) => primary(router.nodeOf(router.slotOf(redisKey))),
     serverOf: (redisKey) => router.serverOf(router.nodeOf(router.slotOf(redisKey))),
     primaries: () => router.primaries().map(primary),

@@ -5,10 +5,10 @@ import type { Command } from "../resp/connection/command.ts";
 import { type Pace, passesSoon, patienceLeft, retryWhileUnavailable } from "../resp/connection/retry/retry.ts";
 import { StreamerError } from "../resp/errors.ts";
 import type { ServerErrorClass } from "../resp/connection/server_errors.ts";
-import type { Destination } from "../resp/connection/destination.ts";
 import { onOwnConnection } from "./cluster/own_connection.ts";
-import type { RouteOptions, Router } from "./cluster/router.ts";
+import { NodeLeftError, type RouteOptions, type Router } from "./cluster/router.ts";
 import type { FindShards } from "./cluster/shard_walks.ts";
+import { xlen } from "./commands/xlen.ts";
 import type { RunAlone, RunOn } from "./manager/shard_keys.ts";
 
 /** Options of {@linkcode PatientAccess}. */
@@ -40,22 +40,36 @@ export class PatientAccess {
   }
 
   /**
-   * Runs commands on a connection of their own, with retries. A lost connection rejects. `find` finds the server of the key, for each
-   * attempt again, since the key may have moved.
+   * Runs commands on a connection of their own to the node that has the key, with retries: the node is found for each attempt again. A
+   * lost connection rejects.
    */
-  alone(find: (redisKey: string, options: RouteOptions) => Promise<Destination>): RunAlone {
-    return async (redisKey, options, use) => {
-      const passes = (kind: ServerErrorClass) => passesSoon(kind) || kind === "redirect";
-      const pace = { ...this.#pace(), passes };
-      const { closing, timeout } = this.#options;
-      const signal = options.signal === undefined ? closing : AbortSignal.any([closing, options.signal]);
-      return await retryWhileUnavailable(pace, options.signal, async () => {
+  readonly alone: RunAlone = async (redisKey, options, use) => {
+    const passes = (kind: ServerErrorClass) => passesSoon(kind) || kind === "redirect";
+    const pace = { ...this.#pace(), passes };
+    const { router, closing, timeout } = this.#options;
+    const signal = options.signal === undefined ? closing : AbortSignal.any([closing, options.signal]);
+    return await retryWhileUnavailable(pace, options.signal, async () => {
+      for (;;) {
         const within = patienceLeft(pace) ?? timeout;
-        const destination = await find(redisKey, { ...options, within });
-        return await onOwnConnection(destination, { signal, within }, use);
-      });
-    };
-  }
+        const question = xlen(redisKey);
+        await router.run(question, { ...options, within }); // after this the router knows the node, also if the key has moved
+        const slot = router.slotOf(redisKey);
+        const node = router.nodeOf(slot);
+        const moved = new AbortController();
+        const unwatch = router.onChange(() => {
+          if (router.nodeOf(slot) !== node) moved.abort(new NodeLeftError(node, question));
+        });
+        try {
+          const opening = { signal, within, giveUp: moved.signal };
+          return await onOwnConnection(router.destination(node), opening, use);
+        } catch (error) {
+          if (error !== moved.signal.reason) throw error; // otherwise nothing was run, and another node has the key
+        } finally {
+          unwatch();
+        }
+      }
+    });
+  };
 
   /** Looks for shards, with retries. */
   readonly findShards: FindShards = async (streamKeys, signal) => {

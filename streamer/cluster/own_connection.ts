@@ -12,17 +12,19 @@ export interface OwnConnectionOptions {
   readonly signal: AbortSignal;
   /** Milliseconds after which connecting fails. */
   readonly within: number;
+  /** Ends connecting, and nothing after that. */
+  readonly giveUp: AbortSignal;
 }
 
 /** Opens a connection, passes it to `use`, and closes it. Rejects with `DISCONNECTED` if it cannot be opened in time. */
 export async function onOwnConnection<T>(
   destination: Destination,
-  { signal, within }: OwnConnectionOptions,
+  { signal, within, giveUp }: OwnConnectionOptions,
   use: (pipeline: Pipeline) => Promise<T>,
 ): Promise<T> {
   const limit = new AbortController();
   const timer = destination.clock.after(within, () => limit.abort(new UnreachableError(destination)));
-  const opening = openThroughGate(destination, { signal: AbortSignal.any([signal, limit.signal]) });
+  const opening = openThroughGate(destination, { signal: AbortSignal.any([signal, limit.signal, giveUp]) });
   const { open: { node, pipeline }, ticket } = await opening.finally(() => timer.stop());
   const end = () => pipeline.end(new StreamerError("DISCONNECTED", "The connection was closed after its last command"));
   signal.addEventListener("abort", end, { once: true });
