@@ -6,6 +6,7 @@ import { platform, tmpdir } from "node:os";
 import { join } from "node:path";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
+import { PROXIED } from "../../support/one_server.ts";
 import { afterAll, test } from "../../support/runner.ts";
 import { type RawReply, sharedServer, type Word } from "../../support/servers/server.ts";
 import { run, Running } from "../../support/cli/running.ts";
@@ -156,7 +157,7 @@ test("a dump of shards does not exceed the recorded end of any, though others en
   const idsOf = (shard: number) => lines.filter((line) => line.shard === shard).map(({ id }) => id);
   const both = Array.from({ length: 6_000 }, (_, i) => `${i + 1}-0`);
   assertEquals([idsOf(0), idsOf(1)], [both, [...both, "1000000-0"]]);
-}, { timeout: 60_000 });
+}, { oneServer: PROXIED, timeout: 60_000 });
 
 test("as ss, dump and restore give the same ids and payloads, also of shards", async () => {
   const [plain, sharded] = [uniqueKey(), uniqueKey()];
@@ -307,7 +308,7 @@ test("a dump and a restore survive a connection that is cut several times", asyn
   assertEquals(code, 0, stderr);
   assertStringIncludes(stderr, " lost, reconnecting: ");
   assertEquals(await entriesOf(`${key}-2`), await entriesOf(key));
-}, { timeout: 90_000 });
+}, { oneServer: PROXIED, timeout: 90_000 });
 
 test("a dump that is stopped leaves no file, and an existing file unchanged", async () => {
   const key = uniqueKey();
@@ -324,7 +325,7 @@ test("a dump that is stopped leaves no file, and an existing file unchanged", as
   assertEquals((await dumping.ended).code, 130);
   assertEquals(await readFile(path, "utf8"), "old");
   assertEquals((await readdir(folder)).filter((name) => name.endsWith(".part")), []);
-});
+}, { oneServer: PROXIED });
 
 test("memory stays flat, whatever the number of entries", async () => {
   const [few, many] = [uniqueKey(), uniqueKey()];

@@ -12,6 +12,7 @@ import { Rates } from "../../../streamer/cli/screen/rates.ts";
 import type { OnKey, System } from "../../../streamer/cli/system.ts";
 import { infoTable } from "../../../streamer/cli/screen/table.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 import { run, Running } from "../../support/cli/running.ts";
@@ -165,7 +166,7 @@ test("info --watch in a pipe survives an outage of its server, and reports it on
   assertMatch(watching.stderr, /Connection to [^\n]+ restored\n/);
   watching.signal("SIGTERM");
   assertEquals((await watching.ended).code, 143);
-}, { ignore: !await canStartServers(), timeout: 60_000 });
+}, { oneServer: OWN, ignore: !await canStartServers(), timeout: 60_000 });
 
 test("the table fits the width: columns are dropped, names are shortened, control characters are escaped", () => {
   const info = {

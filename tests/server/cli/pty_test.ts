@@ -9,6 +9,7 @@ import { shellCommand } from "../../support/cli/running.ts";
 import { linesShown, noTerminal, Pty } from "../../support/cli/pty.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 
@@ -51,7 +52,7 @@ for (const [name, key] of [["q", "q"], ["Ctrl-C", "\u0003"]] as const) {
       for (const line of linesShown(terminal.shown)) assert(line.length <= 80, line);
       assert(Date.now() - before < 5_000, "it quits without waiting for the server");
     }
-  }, { ignore: owned, timeout: 90_000 });
+  }, { oneServer: OWN, ignore: owned, timeout: 90_000 });
 }
 
 test("info --watch shows that a server does not answer, and quits", async () => {
@@ -65,7 +66,7 @@ test("info --watch shows that a server does not answer, and quits", async () => 
   assertEquals(await terminal.ended, 0, terminal.shown);
   assertRestored(terminal);
   await own.kill("SIGCONT");
-}, { ignore: owned, timeout: 60_000 });
+}, { oneServer: OWN, ignore: owned, timeout: 60_000 });
 
 test("info --watch restores the terminal after a fatal error", async () => {
   await using own = await startServer();
@@ -78,7 +79,7 @@ test("info --watch restores the terminal after a fatal error", async () => {
   assertEquals(await terminal.ended, 1, terminal.shown);
   const after = terminal.shown.split(LEAVE)[1];
   assertMatch(after, /^sea-streamer: [^\n]*NOPERM/);
-}, { ignore: owned, timeout: 60_000 });
+}, { oneServer: OWN, ignore: owned, timeout: 60_000 });
 
 test("typed input of produce is not overwritten by progress, and Ctrl-D ends the input", async () => {
   const key = uniqueKey();

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { main } from "../../../cli.ts";
 import { run } from "../../support/cli/running.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { OWN } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { startServer } from "../../support/servers/server.ts";
 import { certificates } from "../../support/network/tls.ts";
@@ -160,7 +161,7 @@ test("passwords come from REDIS_URL, a url or a file, and are printed nowhere, w
   } finally {
     await rm(folder, { recursive: true });
   }
-}, { timeout: 90_000 });
+}, { oneServer: OWN, timeout: 90_000 });
 
 test("TLS with an own authority and a client's certificate, and over a unix socket", async () => {
   const { ca, otherCa, server: identity, client } = await certificates();
@@ -188,7 +189,7 @@ test("TLS with an own authority and a client's certificate, and over a unix sock
   const local = await run(["produce", key, "--url", `redis+unix://${other.unixSocket}`], { input: "a\n" });
   assertEquals(local.code, 0, local.stderr);
   assertEquals(await other.command("XLEN", key), 1);
-}, { timeout: 60_000 });
+}, { oneServer: OWN, timeout: 60_000 });
 
 test("an import has no effect, and exports main", () => {
   assertEquals(typeof main, "function");

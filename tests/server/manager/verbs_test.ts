@@ -55,7 +55,12 @@ async function everything(on: Server, url: string): Promise<unknown[]> {
   await add(1, 5);
   const shard = { shardId: 3 } as const;
   for await (const name of manager.streams({ match: `${key}*` })) said.push(name === redisKey);
-  said.push((await manager.scan("0", { match: `${key}*`, count: 100_000 })).streams.length);
+  let page = await manager.scan("0", { match: `${key}*`, count: 100_000 });
+  let found = page.streams.length;
+  for (; page.cursor !== "0"; found += page.streams.length) {
+    page = await manager.scan(page.cursor, { match: `${key}*` });
+  }
+  said.push(found);
   said.push((await manager.range(key, "-", "+", shard)).map((message) => message.text()));
   said.push((await manager.range(key, 2n, 4n, { sharded: true, reverse: true })).map((message) => message.text()));
   for await (const message of manager.rangeAll(key, 4n, "+", { ...shard, pageSize: 1 })) said.push(message.text());

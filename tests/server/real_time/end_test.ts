@@ -6,6 +6,7 @@ import { connect, StreamerError } from "../../../mod.ts";
 import { addMany, blockedClient, clientsNamed, take } from "../../support/consumer/reading.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { COUNTED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -106,7 +107,7 @@ test("its connection closes during a blocked read, and others continue", async (
   await until(async () => (await clientsNamed(server, name)).length === 2);
   await addMany(server, key, 1, "after");
   assertEquals((await two.next()).text(), "after0");
-});
+}, { oneServer: COUNTED });
 
 test("the end settles a pending rewind", async () => {
   await using streamer = await connect(server.url);

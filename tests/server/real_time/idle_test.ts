@@ -5,6 +5,7 @@ import { connect } from "../../../mod.ts";
 import { addAt, addEach, addMany, connectHastily, Monitor } from "../../support/consumer/reading.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
+import { COUNTED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -32,7 +33,7 @@ test("a minute of heartbeats costs one read each and at most one query for each 
   assertEquals(looks(), atCreation, "shards are looked for when it is made");
   await addMany(server, keys[1], 1, "after");
   assertEquals((await asked).text(), "after0");
-});
+}, { oneServer: COUNTED });
 
 test("reads name a concrete id, never $, and block for a heartbeat", async () => {
   const key = uniqueKey();

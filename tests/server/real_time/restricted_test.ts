@@ -17,7 +17,7 @@ import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
 import { DATABASES, OWN, PROXIED } from "../../support/one_server.ts";
-import { test } from "../../support/runner.ts";
+import { onCluster, test } from "../../support/runner.ts";
 import { canStartServers, sharedServer, startServer } from "../../support/servers/server.ts";
 
 const ignore = !(await canStartServers());
@@ -36,7 +36,8 @@ for (const [who, rules] of Object.entries(USERS)) {
   test(`a user ${who} reads, moves, assigns and ends`, async () => {
     const key = uniqueKey();
     const user = uniqueKey("user");
-    await server.command("ACL", "SETUSER", user, "on", ">secret", "~*", "&*", "-@all", ...rules);
+    const allowed = onCluster ? [...rules, "+cluster|slots"] : rules;
+    await server.command("ACL", "SETUSER", user, "on", ">secret", "~*", "&*", "-@all", ...allowed);
     await using streamer = await connect(server.url, { username: user, password: "secret", reconnect });
     await addMany(server, `${key}:0`, 5, "old");
     const consumer = await streamer.createConsumer(key, { ...realTime, shards: [0] });
