@@ -1,6 +1,6 @@
 // Creates consumers from their options: checks the options at once, and returns the function that creates the consumer.
 
-import type { Router } from "./cluster/router.ts";
+import type { NodeName, Router } from "./cluster/router.ts";
 import type { FindShards } from "./cluster/shard_walks.ts";
 import type { ConnectSettings } from "./connect_options.ts";
 import { createGroupConsumer, type GroupConsumerCore } from "./consumer/group_consumer.ts";
@@ -36,6 +36,8 @@ export interface ConsumerMakerContext {
   readonly emitter: <Name extends keyof StreamerEventDetails>(
     name: Name,
   ) => (detail: StreamerEventDetails[Name]) => void;
+  /** Nodes whose `tracking-unavailable` event was emitted. */
+  readonly untracked: Set<NodeName>;
   readonly onEnded: (consumer: AnyConsumer) => void;
   /** A consumer has failed. It can still commit acknowledgements. */
   readonly onFailed: (consumer: GroupConsumerCore) => void;
@@ -60,6 +62,7 @@ function realTimeMaker(
   const own = {
     ...shared(context),
     settings: realTimeSettings(options),
+    onTrackingUnavailable: trackingUnavailable(context),
     onReset: emitter("stream-reset"),
     onShards: emitter("shards"),
     onDeadLetter: emitter("dead-letter"),
@@ -83,6 +86,7 @@ function groupMaker(
     deadLetter: emitter("dead-letter"),
     shards: emitter("shards"),
     fenceUnavailable: emitter("fence-unavailable"),
+    trackingUnavailable: trackingUnavailable(context),
   };
   const own = { ...shared(context), settings, timeout: context.settings.timeout, events, onFailed };
   return async (keys, signal) => {
@@ -90,6 +94,16 @@ function groupMaker(
       throw OptionError.during("create the consumer", error);
     });
     return await createGroupConsumer({ ...own, member }, keys, signal);
+  };
+}
+
+/** Emits `tracking-unavailable` once for each node. */
+function trackingUnavailable({ untracked, emitter }: ConsumerMakerContext) {
+  const emit = emitter("tracking-unavailable");
+  return (detail: StreamerEventDetails["tracking-unavailable"]) => {
+    if (untracked.has(detail.node)) return;
+    untracked.add(detail.node);
+    emit(detail);
   };
 }
 

@@ -34,6 +34,11 @@ export interface StreamerEventDetails {
   /** The server did not allow a lost connection to be killed. Messages are sent again after 2 seconds instead. */
   readonly "fence-unavailable": { readonly node: string; readonly cause: unknown };
   /**
+   * The server does not report to consumers which of many shards have changed: CLIENT TRACKING was refused, or RESP3 is missing. Shards in up
+   * to 16 slots are then read over a connection for each slot, and the others are polled. Emitted once for each node.
+   */
+  readonly "tracking-unavailable": { readonly node: string; readonly cause: unknown };
+  /**
    * Commands were refused and retried for longer than 2 seconds. The event is emitted once for the whole node, or once for one
    * stream of it. Lost connections are reported by `disconnect` and `reconnect` only. Waiting for messages is not reported.
    */

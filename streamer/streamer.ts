@@ -132,6 +132,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
       settings,
       findShards,
       emitter: (name) => this.#emitter(name),
+      untracked: new Set(),
       onEnded: (ended) => {
         this.#consumers.delete(ended);
         if (ended instanceof GroupConsumerCore) this.#failed.delete(ended);

@@ -113,7 +113,7 @@ export function isUncoded(error: unknown): error is RedisError {
   return error instanceof RedisError && error.code === "ERR";
 }
 
-/** Whether a refusal concerns only the slot of the key. Other keys of the same server may be available. */
+/** Whether a refusal concerns only the slot of the key: it has moved, is moving, or has no node. Other keys of the same server may be available. */
 export function concernsOneSlot(code: string, text = code): boolean {
   return code === "TRYAGAIN" || text.startsWith(SLOT_NOT_SERVED) || classify(code, text) === "redirect";
 }

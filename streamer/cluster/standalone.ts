@@ -10,7 +10,7 @@ import type { RespLimits } from "../../resp/limits.ts";
 import type { ConnectionCounts } from "./connection_counts.ts";
 import { NodeLanes } from "./node_lanes.ts";
 import type { NodeName, NodeStats, RouteOptions, Router } from "./router.ts";
-import { SLOTS } from "./topology/slot.ts";
+import { slotOfKey, SLOTS } from "./topology/slot.ts";
 
 /** What the router works with. */
 export interface StandaloneOptions {
@@ -32,7 +32,7 @@ export class StandaloneRouter implements Router {
   readonly waits: Waits;
   readonly #node: RedisNode;
   readonly #lanes: NodeLanes;
-
+  readonly #hasSlots: boolean; // whether it is a node of a cluster, used alone
   readonly #counts: ConnectionCounts;
 
   /** Takes over an open connection. */
@@ -45,10 +45,11 @@ export class StandaloneRouter implements Router {
     this.#node = node;
     this.#counts = counts;
     this.#lanes = new NodeLanes(node, opened);
+    this.#hasSlots = opened.info.mode === "cluster";
   }
 
-  slotOf(): number {
-    return 0;
+  slotOf(redisKey: string): number {
+    return this.#hasSlots ? slotOfKey(redisKey) : 0;
   }
 
   nodeOf(): NodeName {

@@ -4,6 +4,8 @@ import { calmCap, type Cap, firstCap, lowerCap } from "./cap.ts";
 
 const FIRST_COUNT = 100;
 const MOST_COUNT = 1000;
+/** Streams that are read together while the size of entries is unknown. */
+const FIRST_WIDTH = 16;
 
 /** What decides how many entries the next page may have. */
 export interface CountState extends Cap {
@@ -50,4 +52,9 @@ export function halveCount(state: CountState): CountState | undefined {
   if (state.count === 1) return undefined;
   const count = Math.floor(state.count / 2);
   return { count, entryBytes: state.entryBytes, ...lowerCap(state, count) };
+}
+
+/** How many streams may be read together, each of which can bring a page of `count` entries: so many that all of them fit into these bytes. */
+export function widthOf({ count, entryBytes }: CountState, pageBytes: number): number {
+  return entryBytes === 0 ? FIRST_WIDTH : Math.max(1, Math.floor(pageBytes / (entryBytes * count)));
 }

@@ -60,6 +60,13 @@ export interface FenceUnavailableDetail {
   readonly cause: unknown;
 }
 
+/** The detail of a `tracking-unavailable` event. */
+export interface TrackingUnavailableDetail {
+  readonly node: string;
+  /** Why the server does not push which keys have changed. */
+  readonly cause: unknown;
+}
+
 /** The listeners of a consumer in a group. */
 export interface GroupEvents {
   readonly claimed: (detail: ClaimedDetail) => void;
@@ -71,4 +78,5 @@ export interface GroupEvents {
   readonly deadLetter: (detail: DeadLetterDetail) => void;
   readonly shards: (detail: ShardsDetail) => void;
   readonly fenceUnavailable: (detail: FenceUnavailableDetail) => void;
+  readonly trackingUnavailable: (detail: TrackingUnavailableDetail) => void;
 }

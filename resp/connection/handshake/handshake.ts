@@ -37,6 +37,8 @@ export interface ServerInfo {
   readonly server: string | undefined;
   /** The server's id of this connection, for CLIENT KILL. `undefined` if the server does not report it. */
   readonly identity: ConnectionIdentity | undefined;
+  /** Whether CLIENT commands may be sent. */
+  readonly clientInfo: boolean;
 }
 
 /**
@@ -76,7 +78,8 @@ async function introduce(pipeline: Pipeline, credentials: Credentials): Promise<
   const { protocol, mode, server } = readGreeting(greeting);
   if (protocol === 2 && credentials.protocol === 3) throw noResp3(undefined);
   checkSelected(db, rest[0]);
-  return { protocol, mode, server, identity: clientInfo ? await identityOf(pipeline, rest.at(-1)) : undefined };
+  const identity = clientInfo ? await identityOf(pipeline, rest.at(-1)) : undefined;
+  return { protocol, mode, server, identity, clientInfo };
 }
 
 /** A user without a password is sent, too: to be refused is better than to continue as another user. */
@@ -118,6 +121,7 @@ async function plainHandshake(pipeline: Pipeline, credentials: Credentials): Pro
     mode: undefined,
     server: undefined,
     identity: clientInfo ? await identityOf(pipeline, info) : undefined,
+    clientInfo,
   };
 }
 

@@ -29,9 +29,11 @@ export interface Section {
   readonly handing?: Handing;
 }
 
-/** One reply's worth of sections. */
+/** One reply's worth of sections, or what several replies have brought that count as one page. */
 export interface Page {
   readonly sections: Section[];
+  /** What identifies the replies that count as one page. @default {this is the only one} */
+  readonly round?: object | undefined;
   /** Whether the page consists of messages that were put back: few, as they were taken together. */
   readonly putBack?: boolean;
 }
@@ -141,7 +143,9 @@ export class PrefetchQueue {
   /** Adds a page that was read; {@linkcode serve} then returns its messages. */
   add(page: Page): void {
     if (this.#state.kind === "over" || page.sections.length === 0) return;
-    this.#pages.push(page);
+    const last = this.#pages.at(-1);
+    if (page.round !== undefined && last?.round === page.round) last.sections.push(...page.sections);
+    else this.#pages.push(page);
     for (const section of page.sections) {
       this.#queued += section.entries.length;
       this.#queuedBytes += section.bytes;

@@ -73,9 +73,10 @@ export class GroupReader {
     for (const { unit } of this.#readers.values()) unit.endReads();
   }
 
-  /** Takes one pause back. */
+  /** Takes one pause back. All shards are read, as their groups may have been moved: the server does not push that. */
   resume(): void {
     this.#pauses--;
+    for (const reader of this.#readers.values()) reader.wake();
     this.fill();
   }
 
@@ -97,12 +98,14 @@ export class GroupReader {
   }
 
   /**
-   * Has the server end the reads that block there, before the connections are closed: until the server notices that, it would
-   * deliver entries into them. Nothing more is read by then, since the queue is over.
+   * Has the server end the reads that block there, and waits for the others, before the connections are closed: the entries of
+   * their answers would stay pending. Nothing more is read by then, since the queue is over.
    */
   async finish(signal: AbortSignal): Promise<void> {
     if (this.#closing.signal.aborted) return;
-    const endings = [...this.#readers.values()].map(({ unit }) => unit.endReads(unit.sent, signal));
+    const endings = [...this.#readers.values()].flatMap(({ unit }) => {
+      return [unit.endReads(unit.sent, signal), unit.whenOver(unit.sent)];
+    });
     await abortable(Promise.all(endings), signal).catch(() => {});
   }
 
@@ -110,7 +113,7 @@ export class GroupReader {
   close(reason: StreamerError): void {
     this.#stopListening();
     this.#closing.abort(reason);
-    for (const { unit } of this.#readers.values()) unit.close(reason);
+    for (const reader of this.#readers.values()) reader.close(reason);
     this.#ports.pace.close(reason);
   }
 
@@ -123,6 +126,7 @@ export class GroupReader {
   #place(): void {
     if (!this.#isStarted || this.#closing.signal.aborted) return;
     const shards = new Set(this.#ports.shards());
+    this.#placement.keep([...shards]);
     for (const [shard, { reader }] of this.#assigned) {
       if (shards.has(shard)) continue;
       reader?.dismiss(shard);
@@ -174,10 +178,11 @@ export class GroupReader {
   #tidy(): void {
     if (this.#leaving > 0) return;
     const { pace } = this.#ports;
-    for (const [name, { unit, seats }] of this.#readers) {
+    for (const [name, reader] of this.#readers) {
+      const { unit, seats } = reader;
       if (this.#readers.size === 1 || seats.size > 0 || unit.inFlight > 0) continue;
       this.#readers.delete(name);
-      unit.close(new StreamerError("DISCONNECTED", `No shard is read from ${unit.place.node} any more`));
+      reader.close(new StreamerError("DISCONNECTED", `No shard is read from ${unit.place.node} any more`));
       pace.spread(this.#readers.size);
     }
   }
@@ -193,6 +198,7 @@ export class GroupReader {
       isRetired: () => this.#isRetired,
       onRedirected: (from, shards, refusal) => this.#redirected(from, shards, refusal),
       onLost: (from) => this.#lost(from),
+      onUntracked: (from, cause) => this.#untracked(from, cause),
     });
     this.#readers.set(place.name, reader);
     this.#ports.pace.spread(this.#readers.size);
@@ -212,6 +218,13 @@ export class GroupReader {
 
   #lost({ seats }: NodeGroupReader): void {
     this.#placement.forget([...seats.keys()]);
+    this.#place();
+  }
+
+  #untracked({ unit }: NodeGroupReader, cause: StreamerError): void {
+    const { node } = unit.place;
+    this.#placement.untrack(node);
+    this.#ports.onTrackingUnavailable({ node, cause });
     this.#place();
   }
 }

@@ -224,10 +224,9 @@ export class GroupMoves implements ShardReading {
     const { router, server, timestampFormat, field, events } = context;
     const settings = { ...context.settings, batchSize: context.settings.givenBatchSize };
     const shared = { router, server, timestampFormat, field, settings, queue: session.queue, onFatal };
+    const listeners = { onTrackingUnavailable: events.trackingUnavailable, onReset: events.streamReset };
     const options = { marked: true, start, later, onMoved };
-    const retired = session.leaveGroup(
-      new StandaloneReading({ ...shared, onReset: events.streamReset }, positions, options),
-    );
+    const retired = session.leaveGroup(new StandaloneReading({ ...shared, ...listeners }, positions, options));
     done(atMost(retired, server.clock)); // until then the group could still deliver an entry here
     onMoved();
   }

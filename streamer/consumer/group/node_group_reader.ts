@@ -4,7 +4,7 @@
 import { sleep } from "../../../resp/connection/clock.ts";
 import { wrongShape } from "../../../resp/connection/command.ts";
 import type { OpenConnection } from "../../../resp/connection/node.ts";
-import { classOf } from "../../../resp/connection/server_errors.ts";
+import { classOf, concernsOneSlot } from "../../../resp/connection/server_errors.ts";
 import type { RespDecoder } from "../../../resp/decoder.ts";
 import { ProtocolError, RedisError, RefusedReplyError, StreamerError } from "../../../resp/errors.ts";
 import type { Router } from "../../cluster/router.ts";
@@ -15,8 +15,8 @@ import type { PrefetchQueue } from "../delivery/prefetch_queue.ts";
 import type { GroupSettings } from "../group_options.ts";
 import type { Intake } from "../pending/intake.ts";
 import type { Place, Placement } from "../server/placement.ts";
-import { type LostConnection, ReadUnit } from "../server/read_unit.ts";
 import { isFatal, type ServerAccess } from "../server/server.ts";
+import { type LostReads, type Read, UnitReads } from "../server/unit_reads.ts";
 import type { GroupShard } from "../shards/group_shard.ts";
 import type { Groups } from "./groups.ts";
 import type { ReadAheadController } from "./read_ahead.ts";
@@ -36,6 +36,7 @@ export interface GroupReaderPorts {
   readonly shards: () => readonly GroupShard[];
   readonly pace: ReadAheadController;
   readonly onFenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
+  readonly onTrackingUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
   readonly onFatal: (error: StreamerError) => void;
 }
 
@@ -52,6 +53,8 @@ export interface NodeGroupReaderPorts {
   readonly onRedirected: (reader: NodeGroupReader, shards: readonly GroupShard[], refusal: RedisError) => boolean;
   /** The connection was lost: shards whose slots another node owns by now are taken from this reader. */
   readonly onLost: (reader: NodeGroupReader) => void;
+  /** The node does not push changes to this connection: the shards are taken from this reader. */
+  readonly onUntracked: (reader: NodeGroupReader, cause: StreamerError) => void;
 }
 
 /** A shard, and what its reader has done of it. */
@@ -65,38 +68,41 @@ export interface Seat {
   preparing: Promise<unknown> | undefined;
 }
 
-/** A read that waits for its answer. */
-interface Read {
-  readonly shards: readonly GroupShard[];
-  readonly count: number;
-  /** Most requested entries of each since the last answer. */
-  readonly most: number;
-  readonly at: number;
-}
+/** A read that waits for its answer. When it was sent is noted. */
+type GroupRead = Read<GroupShard, number>;
 
 /** Keeps the queue filled with the entries that the group delivers from one node. */
 export class NodeGroupReader {
   readonly #ports: NodeGroupReaderPorts;
-  readonly #unit: ReadUnit;
+  readonly #reads: UnitReads<GroupShard, number>;
   readonly #noAck: boolean;
   readonly #seats = new Map<GroupShard, Seat>();
   #prepared: OpenConnection | undefined; // the latest connection whose preparation has begun
-  #stalled = 0; // reads in flight at the last cut: each may block on the server for as long as it may
+  #stalled = 0; // reads in flight at the last cut that may block on the server one after the other
 
   constructor(ports: NodeGroupReaderPorts) {
-    const { shared: { router, server, settings, onFatal }, place } = ports;
+    const { shared: { router, server, settings, member, onFatal }, place, placement, onUntracked } = ports;
+    const noAck = settings.commit.autoCommit === "immediate";
     this.#ports = ports;
-    this.#noAck = settings.commit.autoCommit === "immediate";
-    this.#unit = new ReadUnit({ router, place, server, onFatal }, {
+    this.#noAck = noAck;
+    const how = { arms: true, overlaps: true };
+    this.#reads = new UnitReads<GroupShard, number>({ router, server, place, placement, onFatal, ...how }, {
       prepare: (open) => this.#prepare(open),
       fill: () => this.fill(),
-      lost: (connection) => this.#lost(connection),
+      released: () => this.#prepareOrFill(),
+      heartbeat: () => {},
+      command: ({ shards, count, block }) =>
+        xreadgroup(member, { redisKeys: shards.map(({ redisKey }) => redisKey), count, block, noAck }),
+      arrived: (decoder, read) => this.#arrived(decoder, read),
+      refused: (error, read) => this.#readRefused(error, read),
+      lost: (reads) => this.#lost(reads),
+      untracked: (cause) => onUntracked(this, cause),
     });
   }
 
-  /** The connection: to start and close it, and to end and await its reads. */
-  get unit(): ReadUnit {
-    return this.#unit;
+  /** The connection: to start it, and to end and await its reads. */
+  get unit(): UnitReads<GroupShard, number>["unit"] {
+    return this.#reads.unit;
   }
 
   get seats(): ReadonlyMap<GroupShard, Seat> {
@@ -106,52 +112,81 @@ export class NodeGroupReader {
   /** Reads this shard, too. If entries of it may be pending for this consumer, they are brought in first. */
   admit(seat: Seat): void {
     this.#seats.set(seat.shard, seat);
-    seat.isCarried = seat.isReady && this.#unit.connected === undefined;
+    this.#reads.watched.cover(seat.shard);
+    seat.isCarried = seat.isReady && this.unit.connected === undefined;
   }
 
   /** Reads this shard no more. */
   dismiss(shard: GroupShard): void {
     this.#seats.delete(shard);
+    this.#reads.watched.uncover(shard);
   }
 
-  /** Other shards are to be read: new ones are prepared, and the blocked read is ended. */
+  /** Other shards are to be read: new ones are prepared, and a blocked read is ended. */
   changed(): void {
-    this.#unit.endReads();
-    if (this.#nextToPrepare() !== undefined) this.#unit.prepare();
-    else this.fill();
+    this.unit.endReads();
+    this.#prepareOrFill();
   }
 
-  /** A shard of this reader became ready while a read may block: that read is ended. */
+  /** Shards of this reader became ready while a read may block: that read is ended. The server does not push that. */
   joined(): void {
-    const last = this.#unit.sent;
+    const last = this.unit.sent;
+    this.#reads.watched.read(this.#readable());
+    this.wake();
     this.fill();
-    this.#unit.endReads(last);
+    this.unit.endReads(last);
+  }
+
+  /** The next reads ask for all shards, whether or not they have changed. */
+  wake(): void {
+    this.#reads.watched.wake();
   }
 
   /** Reads the next pages if there is room for them and nothing prevents it. */
   fill(): void {
     const { shared: { pace }, isPaused } = this.#ports;
-    const unit = this.#unit;
-    if (unit.phase !== "reading" || isPaused()) return;
-    const shards: GroupShard[] = [];
-    for (const { shard, isReady } of this.#seats.values()) if (isReady && shard.hasGroup) shards.push(shard);
-    if (shards.length === 0) return;
-    const isIdle = unit.inFlight === 0;
-    while (pace.hasRoom(unit.inFlight)) this.#send(shards);
+    const reads = this.#reads;
+    if (!reads.isOpen || isPaused()) return;
+    const isIdle = reads.rounds === 0;
+    let readable: readonly GroupShard[] | undefined;
+    const next = { together: () => readable ??= this.#readable(), note: () => this.#ports.shared.router.clock.now() };
+    while (
+      pace.hasRoom(reads.rounds, reads.requested) && reads.send({ count: pace.count, width: pace.width, ...next })
+    );
     // The server works on the next page while the last one is returned. If it has another read to work on, the write can wait:
     // reads of one tick go in one write, which costs more than everything else of a small page.
-    if (isIdle && unit.inFlight > 0) unit.flush();
+    if (isIdle && reads.rounds > 0) this.unit.flush();
+  }
+
+  /** Closes the connection. Twice is harmless. */
+  close(reason: StreamerError): void {
+    this.#reads.close(reason);
+  }
+
+  /** Shards whose new entries may be read. */
+  #readable(): GroupShard[] {
+    const shards: GroupShard[] = [];
+    for (const { shard, isReady } of this.#seats.values()) if (isReady && shard.hasGroup) shards.push(shard);
+    return shards;
+  }
+
+  #prepareOrFill(): void {
+    if (this.#reads.watched.needsTracking || this.#nextToPrepare() !== undefined) return this.unit.prepare();
+    this.#reads.watched.read(this.#readable());
+    this.fill();
   }
 
   #nextToPrepare(): Seat | undefined {
-    for (const seat of this.#seats.values()) if (seat.shard.hasGroup && !seat.isReady) return seat;
+    for (const seat of this.#seats.values()) {
+      if (seat.shard.hasGroup && !seat.isReady && !this.#reads.watched.isHeld(seat.shard)) return seat;
+    }
     return undefined;
   }
 
   /** Before new entries are read, lost connections are killed, and pending entries are brought in. */
   async #prepare(open: OpenConnection): Promise<boolean> {
-    const { shared: { onFenceUnavailable }, onRedirected } = this.#ports;
-    const unit = this.#unit;
+    const { onFenceUnavailable } = this.#ports.shared;
+    const unit = this.unit;
     for (const seat of this.#seats.values()) {
       if (seat.isCarried) seat.isCarried = false;
       else if (this.#prepared !== open) seat.isReady = false;
@@ -161,31 +196,38 @@ export class NodeGroupReader {
     try {
       isSilenced = await unit.silence(open, (node, cause) => onFenceUnavailable({ node, cause }));
       for (let seat = this.#nextToPrepare(); seat !== undefined; seat = this.#nextToPrepare()) {
-        try {
-          const isBroughtIn = await this.#bringIn(open, seat);
-          if (isBroughtIn && seat.shard.isRead) seat.isReady = true; // it may have been released since
-        } catch (error) {
-          if (!isRedirect(error) || !onRedirected(this, [seat.shard], error)) throw error;
-        }
+        await this.#prepareSeat(open, seat);
       }
     } catch (error) {
       this.#unprepared(open, error);
       return false;
     }
     if (open.pipeline.ending !== undefined || unit.signal.aborted) return false;
+    this.#reads.watched.read(this.#readable());
     if (!isSilenced) this.#bringInAgain();
     return true;
   }
 
+  async #prepareSeat(open: OpenConnection, seat: Seat): Promise<void> {
+    const { shard } = seat;
+    try {
+      const isBroughtIn = await this.#bringIn(open, seat);
+      if (isBroughtIn && shard.isRead) seat.isReady = true; // it may have been released since
+    } catch (error) {
+      if (isRedirect(error) && this.#ports.onRedirected(this, [shard], error)) return;
+      if (!this.#hold([shard], error)) throw error;
+    }
+  }
+
   #unprepared({ pipeline }: OpenConnection, error: unknown): void {
     const { onFatal } = this.#ports.shared;
-    if (this.#unit.signal.aborted) return;
+    if (this.unit.signal.aborted) return;
     if (error instanceof RefusedReplyError) return onFatal(error);
     if (pipeline.ending !== undefined) { // there will be another connection, or none
-      if (pipeline.ending.code === "PROTOCOL" && error === pipeline.ending) this.#unit.unreadable(pipeline.ending);
+      if (pipeline.ending.code === "PROTOCOL" && error === pipeline.ending) this.unit.unreadable(pipeline.ending);
       return;
     }
-    if (error instanceof StreamerError) return this.#refused(error, { shards: [], isPreparing: true });
+    if (error instanceof StreamerError) return this.#refused(error, { isPreparing: true });
     onFatal(new StreamerError("PROTOCOL", "Reading pending messages failed", { cause: error }));
   }
 
@@ -201,7 +243,7 @@ export class NodeGroupReader {
    * ended, those entries are brought in.
    */
   async #bringInAgain(): Promise<void> {
-    const unit = this.#unit;
+    const unit = this.unit;
     try {
       await sleep(this.#ports.shared.router.clock, this.#stalled * unit.heartbeat, unit.signal);
       for (const seat of this.#seats.values()) {
@@ -213,15 +255,15 @@ export class NodeGroupReader {
     }
   }
 
-  #lost({ cause, open, inFlight }: LostConnection): void {
+  #lost({ cause, open, inFlight, blocking, rounds }: LostReads<GroupShard, number>): void {
     const { shared: { pace }, isPaused, onLost } = this.#ports;
-    const unit = this.#unit;
+    const unit = this.unit;
     if (inFlight > 0) {
       unit.fence(open);
-      this.#stalled = inFlight;
+      this.#stalled = Math.max(1, blocking);
       for (const seat of this.#seats.values()) seat.isReady = seat.isCarried = false;
     }
-    pace.cut(inFlight);
+    pace.cut(rounds);
     if (cause.code !== "PROTOCOL" && inFlight > 0 && !isPaused()) {
       // Entries that the server had delivered are pending. They are brought in next, which shows whether a single one is refused.
       unit.suspicion.cut({ alone: false, heard: undefined });
@@ -232,20 +274,9 @@ export class NodeGroupReader {
     onLost(this);
   }
 
-  #send(shards: readonly GroupShard[]): void {
-    const { member, router, pace: { count } } = this.#ports.shared;
-    const unit = this.#unit;
-    const read: Read = { shards, count, most: unit.mostOf(count), at: router.clock.now() };
-    const redisKeys = shards.map(({ redisKey }) => redisKey);
-    const block = unit.mayBlock ? unit.heartbeat : undefined;
-    unit.read(xreadgroup(member, { redisKeys, count, block, noAck: this.#noAck }), {
-      page: (decoder) => this.#arrived(decoder, read),
-      refused: (error) => this.#refused(error, { shards, isPreparing: false }),
-    });
-  }
-
-  #arrived(decoder: RespDecoder, read: Read): void {
+  #arrived(decoder: RespDecoder, read: GroupRead): void {
     const { shared: { queue, intake, pace }, placement } = this.#ports;
+    const { round, count } = read;
     const lent = decoder.borrow();
     const found = findPage(lent, read.most);
     placement.answered(read.shards);
@@ -259,33 +290,54 @@ export class NodeGroupReader {
     });
     const total = arrived.reduce((sum, { entries }) => sum + entries.length, 0);
     const most = arrived.reduce((max, { entries }) => Math.max(max, entries.length), 0);
-    pace.arrived({ entries: most, total, bytes: lent.byteLength, streams: read.shards.length }, read.count);
-    this.fill(); // the server works on the next page while this one is copied and returned
-    pace.settled();
+    const full = new Set(arrived.filter(({ entries }) => entries.length >= count).map(({ shard }) => shard));
+    this.#reads.arrived(read, { entries: most, total, bytes: lent.byteLength, full });
+    if (round.isOver) {
+      pace.arrived(round.size, count, total);
+      this.fill(); // the server works on the next page while this one is copied and returned
+      pace.settled();
+    }
     checkPage(lent, found);
     if (total > 0) {
       const frame = decoder.detach();
       for (const { shard, lastId } of arrived) shard.advance(lastId);
       const bytesOf = (entries: Int32Array) => Math.ceil(frame.byteLength * entries.length / total);
       const deliveries = arrived.map(({ shard, entries }) => ({ shard, frame, entries, bytes: bytesOf(entries) }));
-      intake.add(deliveries, { acknowledged: this.#noAck, readAt: read.at });
+      intake.add(deliveries, { acknowledged: this.#noAck, readAt: read.note, round: round.name });
     }
     queue.serve();
-    if (total === 0) this.fill();
+    if (total === 0 || this.#reads.watched.isActive) this.fill();
   }
 
-  /** A refusal: follows a redirect, looks for a lost group, waits, or ends. */
-  #refused(
-    error: StreamerError,
-    { shards, isPreparing }: { readonly shards: readonly GroupShard[]; readonly isPreparing: boolean },
-  ): void {
-    const { shared: { groups, onFatal }, isRetired, onRedirected } = this.#ports;
+  #readRefused(error: RedisError, { shards }: GroupRead): void {
+    const { isRetired, onRedirected } = this.#ports;
     if (isRetired()) return;
-    if (isRedirect(error) && onRedirected(this, shards, error)) return this.fill();
+    const isHandled = (isRedirect(error) && onRedirected(this, shards, error)) || this.#hold(shards, error);
+    if (isHandled) this.fill();
+    else this.#refused(error, { isPreparing: false });
+  }
+
+  /** Holds shards back that the server refuses alone. Gives false if the refusal is about all of them, or final. */
+  #hold(shards: readonly GroupShard[], error: unknown): boolean {
+    const { groups } = this.#ports.shared;
+    if (!this.#reads.watched.isActive || !(error instanceof RedisError)) return false;
+    const isLost = isGroupMissing(error);
+    if (!isLost && !concernsOneSlot(error.code, error.message)) return false;
+    this.#reads.watched.hold(shards, error, {
+      isNoted: !isLost, // recreating the group is noted by itself
+      before: isLost ? () => groups.lookFor(shards.filter(({ hasGroup }) => hasGroup), error) : undefined,
+    });
+    return true;
+  }
+
+  /** A refusal: looks for a lost group, waits, or ends. */
+  #refused(error: StreamerError, { isPreparing }: { readonly isPreparing: boolean }): void {
+    const { shared: { groups, onFatal }, isRetired } = this.#ports;
+    if (isRetired()) return;
     const isLost = isGroupMissing(error);
     if (!isLost && (!(error instanceof RedisError) || isFatal(error.code, error.message))) return onFatal(error);
     const ready = () => [...this.#seats.keys()].filter(({ hasGroup }) => hasGroup);
-    this.#unit.refused(error, {
+    this.unit.refused(error, {
       isPreparing,
       isNoted: !isLost, // recreating the group is noted by itself
       before: isLost ? () => groups.lookFor(ready(), error) : undefined,

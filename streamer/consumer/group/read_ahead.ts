@@ -5,9 +5,16 @@ import { calmCap, type Cap, firstCap, lowerCap } from "../../commands/cap.ts";
 import type { StreamerError } from "../../../resp/errors.ts";
 import type { Clock } from "../../../resp/connection/clock.ts";
 import type { GroupSettings } from "../group_options.ts";
-import { MAX_DEPTH, mayRead, nextDepth } from "./read_ahead_policy.ts";
+import { MAX_DEPTH, mayRead, nextDepth, soonStarted } from "./read_ahead_policy.ts";
 import type { PrefetchQueue } from "../delivery/prefetch_queue.ts";
-import { type CountState, firstCount, halveCount, nextCount, type PageSize } from "../../commands/page_count.ts";
+import {
+  type CountState,
+  firstCount,
+  halveCount,
+  nextCount,
+  type PageSize,
+  widthOf,
+} from "../../commands/page_count.ts";
 
 /** What reading ahead depends on. */
 export interface ReadAheadPorts {
@@ -49,6 +56,15 @@ export class ReadAheadController {
     return Math.min(this.#count.count, this.#ports.settings.maxUnacked);
   }
 
+  /** Shards that may be requested together, by a read each. In a shared group, so many that their messages are started soon. */
+  get width(): number {
+    const { settings, queue } = this.#ports;
+    const fitting = widthOf(this.#count, this.#pageBytes);
+    if (settings.mode !== "load-balanced") return fitting;
+    const soon = soonStarted(this.#pace) - queue.queued - this.#arriving;
+    return Math.max(1, Math.min(fitting, Math.floor(soon / this.count)));
+  }
+
   /** Pages are read over so many connections, each of which can bring its pages at any time. */
   spread(connections: number): void {
     this.#pageBytes = pageBytes(this.#ports, Math.max(1, connections));
@@ -60,8 +76,8 @@ export class ReadAheadController {
     this.#count = { ...grown, count: Math.min(grown.count, this.#count.count) };
   }
 
-  /** A page has arrived, of which so many entries were requested; until {@linkcode settled} it is not in the queue. */
-  arrived(size: PageSize, asked: number): void {
+  /** A page has arrived, of which so many entries were requested; until {@linkcode settled}, `arriving` of them are not in the queue. */
+  arrived(size: PageSize, asked: number, arriving: number = size.total): void {
     const { queue, clock } = this.#ports;
     const starving = queue.pages === 0 && queue.asked;
     if (starving) this.#pacedAt = clock.now(); // from here on they are worked on
@@ -70,7 +86,7 @@ export class ReadAheadController {
     const full = size.entries >= asked;
     this.#depthCap = calmCap(this.#depthCap, { full: full && this.#depth >= this.#depthCap.cap, most: MAX_DEPTH });
     this.#depth = Math.min(this.#depthCap.cap, nextDepth(this.#depth, { full, starving, pages }));
-    this.#arriving = size.total;
+    this.#arriving = arriving;
   }
 
   /** The entries that had arrived are, or will be, counted elsewhere. */
@@ -120,8 +136,8 @@ export class ReadAheadController {
     this.#room?.resolve();
   }
 
-  /** Whether one more page may be requested over a connection that has `inFlight` reads in flight. */
-  hasRoom(inFlight: number): boolean {
+  /** Whether one more page may be requested over a connection with so many pages in flight, which may bring `requested` messages. */
+  hasRoom(inFlight: number, requested: number = inFlight * this.count): boolean {
     const { queue, settings, isFull } = this.#ports;
     const { queuedBytes, asked } = queue;
     const pages = queue.pages + Number(this.#arriving > 0);
@@ -130,7 +146,7 @@ export class ReadAheadController {
     const { prefetch, mode } = settings;
     const shared = mode === "load-balanced";
     const ahead = { inFlight, depth: this.#depth, pages, queued, prefetch, asked, shared, pace: this.#pace };
-    return mayRead({ ...ahead, count: this.count });
+    return mayRead({ ...ahead, requested });
   }
 
   /**

@@ -35,8 +35,8 @@ export interface ReadAhead {
   readonly shared: boolean;
   /** Milliseconds a message has taken lately; `undefined` while none has. */
   readonly pace: number | undefined;
-  /** Most messages of a page. */
-  readonly count: number;
+  /** Messages that the reads in flight may bring. */
+  readonly requested: number;
 }
 
 /** In a shared group, a consumer reads ahead only messages that it can start within so many milliseconds at its pace. */
@@ -44,9 +44,17 @@ export const SOON = 1_000;
 
 /** Whether one more page is read now. In a shared group, messages that are read ahead are missing to idle consumers. */
 export function mayRead(state: ReadAhead): boolean {
-  const { inFlight, depth, pages, queued, prefetch, asked, shared, pace, count } = state;
+  const { inFlight, depth, pages, queued, prefetch, asked, shared, pace, requested } = state;
   const idle = pages === 0 && inFlight === 0 && asked;
   if (prefetch === 0) return idle;
-  if (shared && (pace === undefined || pace * (queued + inFlight * count) > SOON)) return idle;
+  if (shared && (pace === undefined || pace * (queued + requested) > SOON)) return idle;
   return inFlight < depth && pages + inFlight < prefetch + depth;
+}
+
+/** Messages requested together while the pace is unknown. */
+const FIRST_REQUESTED = 160;
+
+/** How many messages a consumer in a shared group may have, so that it can start each of them soon. */
+export function soonStarted(pace: number | undefined): number {
+  return pace === undefined ? FIRST_REQUESTED : SOON / pace;
 }

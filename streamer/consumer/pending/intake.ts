@@ -60,6 +60,8 @@ export interface IntakeOptions {
   readonly readAt: number;
   /** The entries that were settled while they were in transit. @default {none} */
   readonly settled?: ReadonlySet<MessageId>;
+  /** What identifies the replies that count as one page with this one. @default {none do} */
+  readonly round?: object | undefined;
 }
 
 /** Takes deliveries in. */
@@ -80,7 +82,7 @@ export class Intake {
       if (one.shard.isRead) sections.push(this.#section(one, options));
       else if (!options.acknowledged && !one.groupLost) this.#ports.onUnwanted(one.shard, uncounted(one));
     }
-    this.#ports.queue.add({ sections });
+    this.#ports.queue.add({ sections, round: options.round });
   }
 
   /** An id at or below the highest one may be tracked already, as the group can be moved back. */

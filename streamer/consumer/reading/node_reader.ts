@@ -1,6 +1,6 @@
 // Reads some shards from one node with XREAD, from concrete positions, one page after the other.
 
-import { classOf } from "../../../resp/connection/server_errors.ts";
+import { classOf, concernsOneSlot } from "../../../resp/connection/server_errors.ts";
 import { wrongShape } from "../../../resp/connection/command.ts";
 import type { OpenConnection } from "../../../resp/connection/node.ts";
 import { refusalText } from "../../../resp/connection/retry/suspicion.ts";
@@ -8,13 +8,15 @@ import type { RespDecoder } from "../../../resp/decoder.ts";
 import { ProtocolError, type RedisError, RefusedReplyError, type StreamerError } from "../../../resp/errors.ts";
 import type { RespFrame } from "../../../resp/decoding/frame.ts";
 import type { Router } from "../../cluster/router.ts";
+import type { PageSize } from "../../commands/page_count.ts";
 import { checkPage, findPage, type PageSection, xread } from "../../commands/xread.ts";
 import { compareIds, type MessageId, type TimestampFormat } from "../../model/id.ts";
+import type { TrackingUnavailableDetail } from "../events.ts";
 import type { ReadingSettings } from "../options.ts";
 import type { Place, Placement } from "../server/placement.ts";
 import type { Page, PrefetchQueue } from "../delivery/prefetch_queue.ts";
-import { HEARTBEAT, type LostConnection, ReadUnit } from "../server/read_unit.ts";
 import { isFatal, type ServerAccess } from "../server/server.ts";
+import { type LostReads, type Read, UnitReads } from "../server/unit_reads.ts";
 import type { ShardPosition } from "../shards/shard_position.ts";
 import type { PageBudget } from "./page_budget.ts";
 import type { StreamResetDetector } from "./reset_detector.ts";
@@ -32,6 +34,8 @@ export interface ReaderOptions {
   readonly queue: PrefetchQueue;
   /** What the messages of a page are marked with, so that they are recognized later. @default {nothing} */
   readonly mark?: () => object;
+  /** A node does not tell which of many shards have changed. */
+  readonly onTrackingUnavailable: (detail: TrackingUnavailableDetail) => void;
   /** A stream was recreated. */
   readonly onReset: (
     detail: { readonly streamKey: string; readonly shardId: number; readonly position: MessageId },
@@ -53,19 +57,19 @@ export interface NodeReaderPorts {
   readonly onRedirected: (reader: NodeReader, shards: readonly ShardPosition[], refusal: RedisError) => boolean;
   /** The connection was lost: shards whose slots another node owns by now are taken from this reader. */
   readonly onLost: (reader: NodeReader) => void;
+  /** The node does not push changes to this connection: the shards are taken from this reader. */
+  readonly onUntracked: (reader: NodeReader, cause: StreamerError) => void;
+}
+
+/** What is noted of a read when it is sent. */
+interface Asked {
+  /** Where each shard is read from. */
+  readonly positions: readonly MessageId[];
+  readonly generation: number;
 }
 
 /** A read that waits for its answer. */
-interface Read {
-  readonly shards: readonly ShardPosition[];
-  /** Where each of them is read from. */
-  readonly positions: readonly MessageId[];
-  readonly generation: number;
-  /** Requested entries of each. */
-  readonly count: number;
-  /** Most requested entries of each since the last answer. */
-  readonly most: number;
-}
+type PositionRead = Read<ShardPosition, Asked>;
 
 /** The entries of one shard in the page that has just arrived. */
 interface Arrived {
@@ -80,21 +84,27 @@ interface Arrived {
 /** Keeps the queue filled from one node. */
 export class NodeReader {
   readonly #ports: NodeReaderPorts;
-  readonly #unit: ReadUnit;
+  readonly #reads: UnitReads<ShardPosition, Asked>;
   #shards: readonly ShardPosition[] = [];
   #rotation: ShardRotation = ALL_SHARDS;
-  #read: Read | undefined;
-  #unblocking: Read | undefined; // the read that the server was last asked to end
+  #unblocking = 0; // the last read that the server was asked to end
   #generation = 0; // of the positions: an answer to a read of an older one is dropped
   #suspected: { readonly redisKey: string; readonly position: MessageId } | undefined; // the first shard of the read that was cut last
 
   constructor(ports: NodeReaderPorts) {
-    const { options: { router, server, onFatal }, place } = ports;
+    const { options: { router, server, onFatal }, place, placement, onUntracked } = ports;
     this.#ports = ports;
-    this.#unit = new ReadUnit({ router, place, server, onFatal }, {
+    this.#reads = new UnitReads<ShardPosition, Asked>({ router, server, place, placement, onFatal }, {
       prepare: (open) => this.#prepare(open),
       fill: () => this.fill(),
-      lost: (connection) => this.#lost(connection),
+      released: () => this.fill(),
+      heartbeat: () => this.#lookAtStreams(),
+      command: ({ note: { positions }, shards, count, block }) =>
+        xread({ positions: shards.map(({ redisKey }, i) => ({ redisKey, position: positions[i] })), count, block }),
+      arrived: (decoder, read) => this.#arrived(decoder, read),
+      refused: (error, read) => this.#refused(error, read),
+      lost: (reads) => this.#lost(reads),
+      untracked: (cause) => onUntracked(this, cause),
     });
   }
 
@@ -108,53 +118,61 @@ export class NodeReader {
 
   /** Opens the connection. */
   start(): void {
-    this.#unit.start();
+    this.#reads.unit.start();
   }
 
   /** Reads these shards from now on, each from its position. */
   assign(shards: readonly ShardPosition[]): void {
+    const { watched, unit } = this.#reads;
     const before = this.#shards;
     if (shards.length === before.length && shards.every((shard, i) => shard === before[i])) return;
     this.#shards = shards;
-    this.restart();
-    this.fill();
+    const assigned = new Set(shards);
+    for (const shard of before) if (!assigned.has(shard)) watched.uncover(shard);
+    for (const shard of shards) watched.cover(shard);
+    watched.read(shards);
+    if (!watched.isActive) this.restart(); // otherwise answers about other shards are still of use
+    if (watched.needsTracking) unit.prepare();
+    else this.fill();
   }
 
-  /** Drops the answer of the read in flight. The next read asks for all shards, each from its position. */
+  /** Drops the answers of reads in flight. The next read asks for all shards, each from its position. */
   restart(): void {
     this.interrupt();
     this.#rotation = ALL_SHARDS;
   }
 
-  /** Drops the answer of the read in flight, and ends the read. */
+  /** Drops the answers of reads in flight, and ends reads that block. */
   interrupt(): void {
+    const { unit, watched } = this.#reads;
     this.#generation++;
-    this.#unit.suspicion.clear();
-    const read = this.#read;
-    if (read === undefined || read === this.#unblocking) return;
-    this.#unblocking = read;
-    this.#unit.endReads();
+    unit.suspicion.clear();
+    watched.wake();
+    if (unit.sent === this.#unblocking) return;
+    this.#unblocking = unit.sent;
+    unit.endReads();
   }
 
   /** Reads the next page if there is room for it and nothing prevents it. */
   fill(): void {
     const { isPaused, budget } = this.#ports;
-    if (this.#unit.phase !== "reading" || this.#read !== undefined || this.#shards.length === 0) return;
+    const reads = this.#reads;
+    if (!reads.isOpen || reads.rounds > 0 || this.#shards.length === 0) return;
     if (!isPaused() && budget.hasRoom) this.#send();
   }
 
   /** Closes the connection. Twice is harmless. */
   close(reason: StreamerError): void {
-    this.#unit.close(reason);
+    this.#reads.close(reason);
   }
 
   /** After cuts in a row the reader first finds out whether the server answers at all, and then sends the read that it may refuse. */
   #prepare(open: OpenConnection): boolean | Promise<boolean> {
-    const { suspicion } = this.#unit;
+    const { suspicion, signal } = this.#reads.unit;
     if (!suspicion.isSuspect) return this.#opened();
     const key = (this.#suspected ?? this.#shards[0])?.redisKey;
     return suspicion.ask(open.pipeline, { key, losses: open.node.gate.losses }).then((answers) => {
-      if (!answers || this.#unit.signal.aborted) return false;
+      if (!answers || signal.aborted) return false;
       if (!suspicion.isCertain) return this.#opened();
       this.#unreadableEntry(undefined);
       return false;
@@ -174,97 +192,110 @@ export class NodeReader {
     this.#ports.options.onFatal(new RefusedReplyError(text, { cause }));
   }
 
-  #lost({ cause, open: { pipeline } }: LostConnection): void {
-    const read = this.#read;
-    this.#read = undefined;
-    if (read !== undefined) this.#shrinkAfter(cause, read, pipeline.heardOfNext);
+  #lost({ cause, open: { pipeline }, first }: LostReads<ShardPosition, Asked>): void {
+    if (first !== undefined) this.#shrinkAfter(cause, first, pipeline.heardOfNext);
     this.#ports.onLost(this);
   }
 
-  /** A read was cut: after some cuts in a row, the next one asks for less. */
-  #shrinkAfter(cause: StreamerError, { shards, positions, generation, count }: Read, heard: number | undefined): void {
+  /** Reads were cut, this one first: after some cuts in a row, the next ones ask for less. */
+  #shrinkAfter(cause: StreamerError, read: PositionRead, heard: number | undefined): void {
     const { onFatal } = this.#ports.options;
-    const { suspicion } = this.#unit;
+    const { suspicion } = this.#reads.unit;
+    const { shards, count, round, note: { positions, generation } } = read;
     if (cause instanceof ProtocolError && cause.tooLarge) {
-      if (!this.#shrink()) onFatal(cause); // a single entry is larger than the limits
+      if (!this.#shrink(shards.length)) onFatal(cause); // a single entry is larger than the limits
       return;
     }
     if (cause.code === "PROTOCOL" || generation !== this.#generation) return;
     this.#suspected = { redisKey: shards[0].redisKey, position: positions[0] };
-    suspicion.cut({ alone: shards.length === 1 && count === 1, heard });
+    suspicion.cut({ alone: round.width === 1 && count === 1, heard });
     if (suspicion.isCertain) return this.#unreadableEntry(cause);
-    if (suspicion.isSuspect) this.#shrink();
+    if (suspicion.isSuspect) this.#shrink(round.width);
   }
 
-  /** Asks for less from now on. Gives false if it was a single entry of one shard. */
-  #shrink(): boolean {
+  /** Asks for less from now on than for these many shards. Gives false if it was a single entry of one shard. */
+  #shrink(width: number): boolean {
     if (this.#ports.budget.halve()) return true;
-    const narrowed = narrowRotation(this.#rotation, this.#shards.length);
+    const narrowed = narrowRotation(this.#rotation, width);
     if (narrowed === undefined) return false;
     this.#rotation = narrowed;
     return true;
   }
 
   #send(): void {
-    const unit = this.#unit;
-    const { count } = this.#ports.budget;
-    const shards = inRotation(this.#rotation, this.#shards);
-    const read: Read = {
-      shards,
-      positions: shards.map(({ position }) => position),
-      generation: this.#generation,
+    const { count, width } = this.#ports.budget;
+    const rotation = this.#rotation;
+    const isAll = rotation.kind === "all";
+    this.#reads.send({
       count,
-      most: unit.mostOf(count),
-    };
-    this.#read = read;
-    const block = this.#rotation.kind === "all" && unit.mayBlock ? unit.heartbeat : undefined;
-    unit.read(xread({ positions: shards, count, block }), {
-      page: (decoder) => {
-        this.#read = undefined;
-        this.#arrived(decoder, read);
-      },
-      refused: (error) => {
-        this.#read = undefined;
-        this.#refused(error, read);
-      },
+      width: isAll ? width : Math.min(width, rotation.width),
+      together: () => inRotation(rotation, this.#shards),
+      blocks: isAll,
+      note: (shards) => ({ positions: shards.map(({ position }) => position), generation: this.#generation }),
     });
   }
 
-  #arrived(decoder: RespDecoder, read: Read): void {
+  #arrived(decoder: RespDecoder, read: PositionRead): void {
     const { options: { queue }, placement, budget, watch } = this.#ports;
+    const { round, count } = read;
     const lent = decoder.borrow();
     const found = findPage(lent, read.most);
     placement.answered(read.shards);
-    if (read.generation !== this.#generation) return this.fill();
-    const shards = shardsOf(found, read);
-    for (const shard of shards) if (shard.gone && !watch.returned(shard)) return;
-    if (read.generation !== this.#generation) return this.fill(); // a listener of the event has moved the consumer
-    const total = found.reduce((sum, section) => sum + section.entries.length, 0);
-    const arrived = found.map(({ entries, lastId }, i): Arrived => {
-      const shard = shards[i];
+    const isOutdated = () => read.note.generation !== this.#generation;
+    if (isOutdated()) return this.#drop(read);
+    const wanted = sectionsOf(found, read).filter(({ shard, position }) => this.#isWanted(shard, position));
+    for (const { shard } of wanted) if (shard.gone && !watch.returned(shard)) return;
+    if (isOutdated()) return this.#drop(read); // a listener of the event has moved the consumer
+    const total = wanted.reduce((sum, { entries }) => sum + entries.length, 0);
+    const arrived = wanted.map(({ shard, entries, lastId }): Arrived => {
       const bytes = Math.ceil(lent.byteLength * entries.length / total);
       const before = { before: shard.position, reached: shard.reached };
       shard.advance(lastId);
       return { shard, entries, ...before, bytes };
     });
-    const most = found.reduce((max, { entries }) => Math.max(max, entries.length), 0);
-    budget.arrived({ entries: most, total, bytes: lent.byteLength, streams: read.shards.length });
-    this.#rotation = nextRotation(this.#rotation, { total }, this.#shards.length);
-    this.fill(); // the server works on the next page while this one is copied and returned
-    this.#unit.flush();
+    const entries = wanted.reduce((max, { entries }) => Math.max(max, entries.length), 0);
+    const full = new Set(wanted.filter(({ entries }) => entries.length >= count).map(({ shard }) => shard));
+    this.#reads.arrived(read, { entries, total, bytes: lent.byteLength, full });
+    if (round.isOver) this.#readOn(round.size, lent.byteLength); // the server works on the next page while this one is copied and returned
     budget.settled();
     check(lent, found, arrived);
-    if (arrived.length > 0) queue.add(this.#page(decoder, arrived));
+    if (arrived.length > 0) queue.add(this.#page(decoder, arrived, round.name));
     queue.serve();
-    watch.look(total === 0 ? 0 : HEARTBEAT);
+    if (this.#reads.watched.isActive) this.fill();
+    else watch.look(total === 0 ? 0 : this.#reads.unit.heartbeat);
+  }
+
+  /** Nothing blocks, so empty pages say nothing about how long the streams have been idle. */
+  #lookAtStreams(): void {
+    this.#ports.watch.look(this.#reads.unit.heartbeat / 2);
+  }
+
+  /** Whether entries after this position are still to be read here. */
+  #isWanted(shard: ShardPosition, position: MessageId): boolean {
+    const { watched } = this.#reads;
+    return !watched.isActive || (watched.has(shard) && shard.position === position);
+  }
+
+  #drop({ look }: PositionRead): void {
+    this.#reads.watched.failed(look);
+    this.fill();
+  }
+
+  /** A page is complete. The last `arriving` bytes of it are not in the queue yet. */
+  #readOn(size: PageSize, arriving: number): void {
+    this.#ports.budget.arrived(size, arriving);
+    this.#rotation = nextRotation(this.#rotation, size, this.#shards.length);
+    this.fill();
+    this.#reads.unit.flush();
   }
 
   /** The entries that have arrived, as a page that outlasts the decoder's buffer. */
-  #page(decoder: RespDecoder, arrived: readonly Arrived[]): Page {
+  #page(decoder: RespDecoder, arrived: readonly Arrived[], round: object | undefined): Page {
     const { timestampFormat, field, mark, settings: { decode } } = this.#ports.options;
     const frame = decoder.detach();
     const batch = mark?.();
     return {
+      round,
       sections: arrived.map(({ shard, entries, before, bytes }) => {
         const { streamKey, shardId } = shard;
         const source = { frame, streamKey, shardId, timestampFormat, field, decode };
@@ -274,23 +305,35 @@ export class NodeReader {
     };
   }
 
-  #refused(error: RedisError, read: Read): void {
-    const isRedirect = classOf(error) === "redirect";
-    if (isRedirect && this.#ports.onRedirected(this, read.shards, error)) return this.fill();
-    if (!isFatal(error.code, error.message)) return void this.#unit.refused(error);
-    if (read.generation === this.#generation) return this.#ports.options.onFatal(error);
+  #refused(error: RedisError, { shards, note: { generation } }: PositionRead): void {
+    const { onRedirected, options: { onFatal } } = this.#ports;
+    const { unit, watched } = this.#reads;
+    const { code, message } = error;
+    if (classOf(error) === "redirect" && onRedirected(this, shards, error)) return this.fill();
+    if (isFatal(code, message)) {
+      const isRead = !watched.isActive || shards.some((shard) => watched.has(shard));
+      if (isRead && generation === this.#generation) return onFatal(error);
+    } else if (watched.isActive && concernsOneSlot(code, message)) watched.hold(shards, error);
+    else return void unit.refused(error);
     this.fill();
   }
 }
 
-/** The shards of the sections, in their order. Throws before any message is taken from the page if it was not requested. */
-function shardsOf(found: readonly PageSection[], { shards, positions }: Read): ShardPosition[] {
+/** A section of a page, and what was requested of its shard. */
+interface ShardSection extends PageSection {
+  readonly shard: ShardPosition;
+  readonly position: MessageId;
+}
+
+/** The sections with their shards. Throws before any message is taken from the page if it was not requested. */
+function sectionsOf(found: readonly PageSection[], { shards, note: { positions } }: PositionRead): ShardSection[] {
   const asked = new Map(shards.map(({ redisKey }, i) => [redisKey, i]));
-  return found.map(({ redisKey, lastId }) => {
-    const i = asked.get(redisKey);
-    if (i === undefined || !asked.delete(redisKey)) throw wrongShape("XREAD", "entries of the requested keys");
-    if (compareIds(lastId, positions[i]) <= 0) throw wrongShape("XREAD", "entries after the requested position");
-    return shards[i];
+  return found.map((section) => {
+    const i = asked.get(section.redisKey);
+    if (i === undefined || !asked.delete(section.redisKey)) throw wrongShape("XREAD", "entries of the requested keys");
+    const position = positions[i];
+    if (compareIds(section.lastId, position) <= 0) throw wrongShape("XREAD", "entries after the requested position");
+    return { ...section, shard: shards[i], position };
   });
 }
 

@@ -2,7 +2,14 @@
 
 import type { PrefetchQueue } from "../delivery/prefetch_queue.ts";
 import type { ReadingSettings } from "../options.ts";
-import { type CountState, firstCount, halveCount, nextCount, type PageSize } from "../../commands/page_count.ts";
+import {
+  type CountState,
+  firstCount,
+  halveCount,
+  nextCount,
+  type PageSize,
+  widthOf,
+} from "../../commands/page_count.ts";
 
 /** What a budget needs. */
 export interface PageBudgetPorts {
@@ -39,13 +46,20 @@ export class PageBudget {
     return settings.prefetch === 0 ? pages === 0 && queue.asked : pages <= settings.prefetch;
   }
 
-  /** A page has arrived. Until {@linkcode settled} it is not in the queue. */
-  arrived(size: PageSize): void {
-    const { settings: { batchSize, maxBufferedBytes, prefetch }, replyBytes, units } = this.#ports;
+  /** Shards that may be requested together, by a read each. */
+  get width(): number {
+    return widthOf(this.#count, this.#pageBytes);
+  }
+
+  /** A page has arrived. Until {@linkcode settled} so many bytes of it are not in the queue. */
+  arrived(size: PageSize, arriving: number = size.bytes): void {
+    const { batchSize } = this.#ports.settings;
     if (size.total === 0) return;
-    const pageBytes = Math.min(maxBufferedBytes / (prefetch + units()), replyBytes);
-    this.#count = nextCount(this.#count, size, { batchSize, pageBytes });
-    this.#arriving = size.bytes;
+    this.#count = nextCount(this.#count, size, {
+      batchSize,
+      pageBytes: Math.min(this.#pageBytes, this.#ports.replyBytes),
+    });
+    this.#arriving = arriving;
   }
 
   /** The page that has arrived is in the queue, or was refused. */
@@ -58,5 +72,11 @@ export class PageBudget {
     const halved = halveCount(this.#count);
     if (halved !== undefined) this.#count = halved;
     return halved !== undefined;
+  }
+
+  /** Bytes of a page at most, so that every connection may bring one. */
+  get #pageBytes(): number {
+    const { settings: { maxBufferedBytes, prefetch }, units } = this.#ports;
+    return maxBufferedBytes / (prefetch + units());
   }
 }

@@ -104,6 +104,7 @@ export class StreamReader {
   /** Has each shard read from its place. A shard that changes places is read on from its position; what the old place still answers is dropped. */
   #place(): void {
     if (!this.#isStarted || this.#closing.signal.aborted) return;
+    this.#placement.keep(this.#shards);
     const places = new Map<string, { readonly place: Place; readonly shards: ShardPosition[] }>();
     for (const shard of this.#shards) {
       const place = this.#placement.of(shard.redisKey);
@@ -131,6 +132,7 @@ export class StreamReader {
       isPaused: () => this.#pauses > 0,
       onRedirected: (from, shards, refusal) => this.#redirected(from, shards, refusal),
       onLost: (from) => this.#lost(from),
+      onUntracked: (from, cause) => this.#untracked(from, cause),
     });
     this.#readers.set(place.name, reader);
     reader.start();
@@ -146,6 +148,12 @@ export class StreamReader {
 
   #lost(reader: NodeReader): void {
     this.#placement.forget(reader.shards);
+    this.#place();
+  }
+
+  #untracked({ place: { node } }: NodeReader, cause: StreamerError): void {
+    this.#placement.untrack(node);
+    this.#options.onTrackingUnavailable({ node, cause });
     this.#place();
   }
 }

@@ -1,7 +1,8 @@
 // Which node each key is read from: the owner of its slot, or the node that a redirect points to.
 
-import type { NodeName, RouteChange, Router } from "../../cluster/router.ts";
+import type { NodeName, Redirect, RouteChange, Router } from "../../cluster/router.ts";
 import type { RedisError } from "../../../resp/errors.ts";
+import { OwnConnections } from "./watch_policy.ts";
 
 /** Where keys are read. */
 export interface Place {
@@ -10,6 +11,8 @@ export interface Place {
   readonly node: NodeName;
   /** Whether each command follows an ASKING, as the slot is migrating to the node. */
   readonly asking: boolean;
+  /** Whether keys of several slots are read together without the server's help. @default {false} */
+  readonly isPolled?: boolean;
 }
 
 /** Redirects in a row that are followed at once. After that, each one waits for a delay. */
@@ -19,7 +22,8 @@ const MAX_HOPS = 16;
 export class Placement {
   readonly #router: Router;
   readonly #slots = new Map<string, number>(); // computed once for each key
-  readonly #redirected = new Map<string, Place>(); // keys that are not read from the owner of their slot
+  readonly #redirected = new Map<string, Redirect>(); // keys that are not read from the owner of their slot
+  readonly #untracked = new Map<NodeName, OwnConnections>(); // nodes that do not tell which keys have changed
   readonly #hops = new Map<string, number>(); // redirects in a row
 
   constructor(router: Router) {
@@ -28,7 +32,13 @@ export class Placement {
 
   /** Where a key is read now. */
   of(redisKey: string): Place {
-    return this.#redirected.get(redisKey) ?? placeOf(this.#router.nodeOf(this.#slotOf(redisKey)));
+    const slot = this.slotOf(redisKey);
+    const { node, asking } = this.#nodeOf(redisKey, slot);
+    if (asking) return { name: `${node} asking ${slot}`, node, asking };
+    const own = this.#untracked.get(node);
+    if (own === undefined) return placeOf(node);
+    if (own.admits(slot)) return { name: `${node} slot ${slot}`, node, asking };
+    return { name: `${node} polled`, node, asking, isPolled: true };
   }
 
   /** A place for a consumer that reads no key yet. */
@@ -38,13 +48,12 @@ export class Placement {
 
   /** A read of a key at this place was redirected. Returns false if the key is to be requested there again, after a delay. */
   redirect(redisKey: string, from: Place, refusal: RedisError): boolean {
-    const slot = this.#slotOf(redisKey);
+    const slot = this.slotOf(redisKey);
     const redirect = this.#router.redirected(slot, refusal, from.node);
     if (redirect !== undefined) {
       const { node, asking } = redirect;
-      if (asking) this.#redirected.set(redisKey, { name: `${node} ${slot}`, node, asking });
-      else if (this.#router.nodeOf(slot) === node) this.#redirected.delete(redisKey);
-      else this.#redirected.set(redisKey, placeOf(node));
+      if (!asking && this.#router.nodeOf(slot) === node) this.#redirected.delete(redisKey);
+      else this.#redirected.set(redisKey, redirect);
     }
     if (this.of(redisKey).name === from.name) return false;
     const hops = (this.#hops.get(redisKey) ?? 0) + 1;
@@ -69,14 +78,38 @@ export class Placement {
   /** Slots have changed their node. */
   changed({ slots }: RouteChange): void {
     for (const redisKey of this.#redirected.keys()) {
-      if (slots === "all" || slots.includes(this.#slotOf(redisKey))) this.#redirected.delete(redisKey);
+      if (slots === "all" || slots.includes(this.slotOf(redisKey))) this.#redirected.delete(redisKey);
     }
   }
 
-  #slotOf(redisKey: string): number {
+  /** A node does not tell which keys have changed. Its slots are read over connections of their own, as far as these go. */
+  untrack(node: NodeName): void {
+    if (!this.#untracked.has(node)) this.#untracked.set(node, new OwnConnections());
+  }
+
+  /** Only these keys are read. */
+  keep(shards: readonly { readonly redisKey: string }[]): void {
+    if (this.#untracked.size === 0) return;
+    const slots = new Map<NodeName, Set<number>>();
+    for (const { redisKey } of shards) {
+      const slot = this.slotOf(redisKey);
+      const { node, asking } = this.#nodeOf(redisKey, slot);
+      if (asking) continue;
+      const of = slots.get(node) ?? new Set();
+      slots.set(node, of.add(slot));
+    }
+    for (const [node, own] of this.#untracked) own.keep(slots.get(node) ?? new Set());
+  }
+
+  /** The slot of a key, computed once. */
+  slotOf(redisKey: string): number {
     let slot = this.#slots.get(redisKey);
     if (slot === undefined) this.#slots.set(redisKey, slot = this.#router.slotOf(redisKey));
     return slot;
+  }
+
+  #nodeOf(redisKey: string, slot: number): Redirect {
+    return this.#redirected.get(redisKey) ?? { node: this.#router.nodeOf(slot), asking: false };
   }
 }
 

@@ -9,6 +9,7 @@ import type { OpenConnection } from "../../../resp/connection/node.ts";
 import { classOf } from "../../../resp/connection/server_errors.ts";
 import { Suspicion } from "../../../resp/connection/retry/suspicion.ts";
 import type { Wait } from "../../../resp/connection/retry/waiting.ts";
+import type { Pipeline } from "../../../resp/connection/pipeline/pipeline.ts";
 import type { RespDecoder } from "../../../resp/decoder.ts";
 import { ProtocolError, type RedisError, type StreamerError } from "../../../resp/errors.ts";
 import { abortable } from "../../model/abortable.ts";
@@ -19,7 +20,7 @@ import { endBlockedRead } from "./unblock.ts";
 import { enterPhase, type UnitPhase } from "./unit_phase.ts";
 
 /** Longest that a read blocks on the server, in milliseconds: half of the time within which a half-open connection is noticed. */
-export const HEARTBEAT = 10_000;
+const HEARTBEAT = 10_000;
 /** Bytes of the receive buffer at first: pages are large. */
 const CAPACITY = 256 * 1024;
 /** Share of the limit of a reply that a page is fitted to, so that entries may differ in size. */
@@ -30,6 +31,11 @@ const MOST_UNREADABLE = 1;
 /** Bytes that a page is fitted to, so that it stays below the limit of a reply. */
 export function replyShare(router: Router): number {
   return router.limits.reply * REPLY_SHARE;
+}
+
+/** Milliseconds for which a read blocks at most, or after which quiet shards are looked at. */
+export function heartbeatOf(router: Router): number {
+  return Math.min(HEARTBEAT, router.timeout);
 }
 
 /** What a unit needs. */
@@ -47,6 +53,8 @@ export interface LostConnection {
   readonly open: OpenConnection;
   /** Reads that were in flight. */
   readonly inFlight: number;
+  /** Those of them that may still block on the server, one after the other. */
+  readonly blocking: number;
 }
 
 /** Decides what a unit reads. */
@@ -57,6 +65,8 @@ export interface ReadUnitOwner {
   fill(): void;
   /** The connection was lost. It is opened again by itself. */
   lost(connection: LostConnection): void;
+  /** The decoder is at a push. An exception counts as a violation of the protocol. */
+  push(decoder: RespDecoder): void;
 }
 
 /** Receives the answer of one read. */
@@ -65,6 +75,13 @@ export interface ReadHandler {
   page(decoder: RespDecoder): void;
   /** The server refused the read. */
   refused(error: RedisError): void;
+}
+
+/** A command that is written right before a read, and is no read itself. */
+export interface Preceding {
+  readonly command: Command<unknown>;
+  /** The server refused the command. @default {nothing} */
+  readonly refused?: (error: RedisError) => void;
 }
 
 /** What a refusal is waited out with. */
@@ -78,7 +95,7 @@ export interface RefusalOptions {
 }
 
 /** Must be written right before a command for a slot that is migrating to the node. */
-const ASKING = valueCommand(["ASKING"], { repeatable: true });
+const ASKING: Preceding = { command: valueCommand(["ASKING"], { repeatable: true }) };
 
 /** Reads from one node. */
 export class ReadUnit {
@@ -99,6 +116,7 @@ export class ReadUnit {
   #prepareAgain = false;
   #sent = 0; // reads
   #answered = 0; // of those, or lost
+  #blocked = 0; // number of the last read that may block
   #losses = 0; // of connections with reads in flight
   #most = 0; // requested entries of each shard since the last answer
   #unreadable = 0; // replies in a row that broke the protocol
@@ -113,13 +131,14 @@ export class ReadUnit {
     this.#ports = ports;
     this.#owner = owner;
     this.#clock = router.clock;
-    this.#heartbeat = Math.min(HEARTBEAT, router.timeout);
+    this.#heartbeat = heartbeatOf(router);
     this.#connection = new Connection(router.destination(place.node), {
       up: (open) => this.#up(open),
       down: (cause, open) => this.#down(cause, open),
       failed: onFatal,
       writable: () => this.#proceed(),
       leaving: () => this.#disconnect(),
+      push: (decoder) => this.#owner.push(decoder),
     }, { capacity: CAPACITY });
   }
 
@@ -170,12 +189,14 @@ export class ReadUnit {
     return this.#most = this.suspicion.cuts === 0 ? count : Math.max(count, this.#most);
   }
 
-  /** Sends a read. Only while reading. */
-  read(command: Command<unknown>, handler: ReadHandler): void {
+  /** Sends a read, and these commands right before it. Only while reading. */
+  read(command: Command<unknown>, handler: ReadHandler, before: readonly Preceding[] = []): void {
     const pipeline = this.#connected?.pipeline;
     if (pipeline === undefined) return;
     this.#sent++;
-    if (this.place.asking) pipeline.enqueue(ASKING, { limits: ASKING.limits, reply: () => {}, lost: () => {} });
+    if (command.blocks !== undefined) this.#blocked = this.#sent;
+    for (const preceding of before) precede(pipeline, preceding);
+    if (this.place.asking) precede(pipeline, ASKING);
     pipeline.enqueue(command, {
       blocks: command.blocks ?? 0,
       limits: command.limits,
@@ -258,9 +279,10 @@ export class ReadUnit {
     this.#proceed();
   }
 
-  /** Has the server end the reads up to this one. */
-  async endReads(last: number = this.#sent, signal: AbortSignal = this.signal): Promise<void> {
+  /** Has the server end the reads up to this one that block. Others end by themselves. */
+  async endReads(upTo: number = this.#sent, signal: AbortSignal = this.signal): Promise<void> {
     const connected = this.#connected;
+    const last = Math.min(upTo, this.#blocked);
     if (connected === undefined || this.#answered >= last) return;
     const isBlocked = () => this.#connected === connected && this.#answered < last;
     await endBlockedRead(connected, { server: this.#ports.server, signal, isBlocked });
@@ -307,10 +329,11 @@ export class ReadUnit {
 
   #down(cause: StreamerError, open: OpenConnection): void {
     const { inFlight } = this;
+    const blocking = Math.max(0, this.#blocked - this.#answered);
     this.#disconnect();
     this.#answered = this.#sent;
     if (inFlight > 0) this.#losses++;
-    if (this.#phase !== "retired") this.#owner.lost({ cause, open, inFlight });
+    if (this.#phase !== "retired") this.#owner.lost({ cause, open, inFlight, blocking });
     this.#stir();
   }
 
@@ -367,4 +390,12 @@ export class ReadUnit {
     this.#changed?.resolve();
     this.#changed = undefined;
   }
+}
+
+function precede(pipeline: Pipeline, { command, refused }: Preceding): void {
+  const { limits } = command;
+  const reply = (decoder: RespDecoder) => {
+    if (refused !== undefined && isErrorReply(decoder)) refused(readError(decoder, command));
+  };
+  pipeline.enqueue(command, { limits, reply, lost: () => {} });
 }

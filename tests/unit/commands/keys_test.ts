@@ -9,6 +9,7 @@ import type { RespArgument } from "../../../resp/encoder.ts";
 import type { Command } from "../../../resp/connection/command.ts";
 import { test } from "../../support/runner.ts";
 import { claimPending, listPending } from "../../../streamer/commands/claim_scripts.ts";
+import { clientTracking } from "../../../streamer/commands/client_tracking.ts";
 import { clientUnblock } from "../../../streamer/commands/client_unblock.ts";
 import { ownSlots } from "../../../streamer/commands/cluster_nodes.ts";
 import { clusterSlots } from "../../../streamer/commands/cluster_slots.ts";
@@ -54,6 +55,7 @@ const member = { group: "workers", consumer: "one" };
 /** A command of each builder, by the builder's name. Builders of several keys get {@linkcode OTHER} as the second. */
 const COMMANDS: Record<string, Command<unknown>> = {
   claimPending: claimPending(member, { redisKey: KEY, from: "two", ids: ["1-0"], minIdle: 0 }),
+  clientTracking: clientTracking(),
   clientUnblock: clientUnblock("7"),
   clusterSlots: clusterSlots(),
   countCommand: countCommand(["EVAL", "return 1", 1, KEY], KEY),

@@ -1,7 +1,7 @@
 // Tests the decisions about the number of entries in a page, from the sizes seen.
 
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
-import { firstCount, halveCount, nextCount } from "../../../streamer/commands/page_count.ts";
+import { firstCount, halveCount, nextCount, widthOf } from "../../../streamer/commands/page_count.ts";
 import { Random } from "../../support/resp/drive.ts";
 import { test } from "../../support/runner.ts";
 
@@ -102,4 +102,11 @@ test("a count that was too large is not tried with the next full page, but later
   }
   assertEquals(new Set(counts.slice(0, 20)), new Set([12]));
   assert(counts.at(-1) !== 12, "entries may have become smaller");
+});
+
+test("as many streams are read at once as fit into the bytes of a page, and few while the size is unknown", () => {
+  const unknown = firstCount(undefined);
+  const known = nextCount(unknown, { entries: 100, total: 100, bytes: 10_000, streams: 1 }, roomy);
+  assertEquals([widthOf(unknown, 1), widthOf(unknown, 1e9)], [16, 16]);
+  assertEquals([known.count, widthOf(known, 200_000), widthOf(known, 60_000), widthOf(known, 1)], [200, 10, 3, 1]);
 });

@@ -90,7 +90,7 @@ test("only errors that are temporary for reads and writes alike are retried by w
   assertEquals([classOf(new Error("READONLY")), isPassing(undefined)], [undefined, false]);
 });
 
-test("a refusal concerns one slot if the slot has moved or is moving", () => {
+test("a refusal concerns one slot if the slot has moved, is moving or has no node", () => {
   const codes = ["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "OOM", "ERR"];
   assertEquals(codes.filter((code) => concernsOneSlot(code)), ["MOVED", "ASK", "TRYAGAIN"]);
   const down = ["CLUSTERDOWN Hash slot not served", "CLUSTERDOWN The cluster is down"];

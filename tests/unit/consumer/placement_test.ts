@@ -77,3 +77,31 @@ test("after 16 redirects in a row a key is read again after a delay, unless a re
   placement.answered([{ redisKey: "kk" }]);
   assertEquals([hops(16), hop(), hop()], [16, false, true]);
 });
+
+/** A router of one node, where the slot of a key is its number. */
+function numbered(): Placement {
+  // A checked border: a placement uses no other part of a router.
+  return new Placement({ slotOf: Number, nodeOf: () => "a", primaries: () => ["a"] } as unknown as Router);
+}
+
+test("at a node without tracking the first 16 slots are read apart, and the others are polled together", () => {
+  const placement = numbered();
+  const keys = Array.from({ length: 18 }, (_, slot) => `${slot}`);
+  assertEquals(new Set(keys.map((key) => placement.of(key).name)).size, 1);
+  placement.untrack("a");
+  placement.untrack("a");
+  const places = keys.map((key) => placement.of(key));
+  assertEquals(new Set(places.map(({ name }) => name)).size, 17);
+  assertEquals(places.filter(({ isPolled }) => isPolled).length, 2);
+  assertEquals(placement.of(" 3").name, places[3].name, "keys of one slot are read together");
+});
+
+test("a slot that is no longer read leaves its place to one that was polled", () => {
+  const placement = numbered();
+  placement.untrack("a");
+  const keys = Array.from({ length: 18 }, (_, slot) => `${slot}`);
+  for (const key of keys) placement.of(key);
+  const read = keys.slice(1);
+  placement.keep(read.map((redisKey) => ({ redisKey })));
+  assertEquals(read.filter((key) => placement.of(key).isPolled), ["17"]);
+});

@@ -214,3 +214,18 @@ for (const seed of [1, 2, 3, 4]) {
     assertEquals([queue.queued, queue.queuedBytes, queue.delivered], [0, 0, all.length]);
   });
 }
+
+test("replies of one round count as one page, until it was returned completely", () => {
+  const queue = open();
+  const round = {};
+  queue.add({ ...pageOf({ a: [1] }), round });
+  queue.add({ ...pageOf({ b: [1, 2] }), round });
+  queue.add(pageOf({ a: [2] }));
+  queue.add({ ...pageOf({ c: [1] }), round });
+  assertEquals([queue.pages, queue.queued, queue.queuedBytes], [3, 5, 400]);
+  const texts: string[] = [];
+  for (let message = queue.take(); message !== undefined; message = queue.take()) texts.push(message.text());
+  assertEquals(texts, ["a1", "b1", "b2", "a2", "c1"]);
+  queue.add({ ...pageOf({ a: [3] }), round });
+  assertEquals([queue.pages, queue.take()?.text()], [1, "a3"]);
+});

@@ -1,7 +1,14 @@
 // Tests how far a group consumer reads ahead, as decisions.
 
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
-import { MAX_DEPTH, mayRead, nextDepth, type ReadAhead } from "../../../streamer/consumer/group/read_ahead_policy.ts";
+import {
+  MAX_DEPTH,
+  mayRead,
+  nextDepth,
+  type ReadAhead,
+  SOON,
+  soonStarted,
+} from "../../../streamer/consumer/group/read_ahead_policy.ts";
 import { Random } from "../../support/resp/drive.ts";
 import { test } from "../../support/runner.ts";
 
@@ -14,7 +21,7 @@ const idle: ReadAhead = {
   asked: false,
   shared: false,
   pace: undefined,
-  count: 10,
+  requested: 0,
 };
 
 test("the depth grows while full pages are awaited, and no further than its bound", () => {
@@ -66,6 +73,14 @@ test("in a shared group nothing is prefetched while its pace is unknown, or slow
   assertEquals(mayRead({ ...shared, pages: 1, queued: 1, pace: 0.01 }), true, "the next one is wanted soon");
 });
 
+test("in a shared group messages in flight count like prefetched ones", () => {
+  const shared = { ...idle, shared: true, depth: MAX_DEPTH, inFlight: 1, pace: 1 };
+  assertEquals(mayRead({ ...shared, requested: SOON }), true);
+  assertEquals(mayRead({ ...shared, requested: SOON, queued: 1 }), false);
+  assertEquals(mayRead({ ...shared, shared: false, requested: 10 * SOON }), true);
+  assertEquals([soonStarted(undefined), soonStarted(10), soonStarted(2 * SOON)], [160, 100, 0.5]);
+});
+
 test("reads in flight and pages never exceed their bounds (seed 5)", () => {
   const random = new Random(5);
   for (let i = 0; i < 10_000; i++) {
@@ -78,7 +93,7 @@ test("reads in flight and pages never exceed their bounds (seed 5)", () => {
       asked: random.once(2),
       shared: random.once(2),
       pace: random.once(3) ? undefined : random.below(3_000) / 100,
-      count: 1 + random.below(1_000),
+      requested: random.below(1_000),
     };
     if (!mayRead(state)) continue;
     const { inFlight, pages, prefetch, depth } = state;

@@ -94,6 +94,7 @@ export function sessionParts(state: SessionState): SessionParts {
     replay: redelivering.replay,
     shards: () => assignment.read,
     onFenceUnavailable: events.fenceUnavailable,
+    onTrackingUnavailable: events.trackingUnavailable,
     onFatal: (error) => state.failInGroup(error),
   });
   state.connect(reader);
