@@ -19,7 +19,7 @@ const SHARDS = 12;
 const MODES = ["load-balanced", "resumable"] as const;
 type Mode = typeof MODES[number];
 
-/** A group over a stream of 12 shards: two load-balanced consumers, or a resumable one. */
+/** A group over a stream: two load-balanced consumers, or a resumable one. */
 interface Group {
   readonly writer: RawWriter;
   readonly consumers: readonly AckConsumer[];
@@ -27,8 +27,13 @@ interface Group {
 }
 
 /** Consumers that acknowledge their messages, and have received the first entries. */
-async function reading(both: TwoNodes, { streamer }: Routed, mode: Mode, acks = true): Promise<Group> {
-  const writer = new RawWriter(both, uniqueKey(), SHARDS);
+async function reading(
+  both: TwoNodes,
+  { streamer }: Routed,
+  mode: Mode,
+  { acks = true, shards = SHARDS }: { readonly acks?: boolean; readonly shards?: number } = {},
+): Promise<Group> {
+  const writer = new RawWriter(both, uniqueKey(), shards);
   await writer.add(10);
   const names = mode === "resumable" ? ["c"] : ["c1", "c2"];
   const shared = { group: "g", autoCommit: "rolling", autoCommitInterval: 50, autoStreamReset: "earliest" } as const;
@@ -48,7 +53,7 @@ async function reading(both: TwoNodes, { streamer }: Routed, mode: Mode, acks = 
 
 /** Each message was delivered at least once. */
 async function allCame({ writer, gots }: Group): Promise<void> {
-  const wanted = writer.count * SHARDS;
+  const wanted = writer.count * writer.shards;
   const came = () => new Set(gots.flatMap(({ all }) => [...all])).size;
   await until(() => gots.every(({ failure }) => failure === undefined) && came() >= wanted, {
     what: `${wanted} messages have come`,
@@ -74,7 +79,7 @@ async function checkGroup(both: TwoNodes, group: Group): Promise<string[]> {
     }, { what: `nothing is pending in ${key}` });
   }
   const times = together(gots);
-  assertEquals(times.size, writer.count * SHARDS);
+  assertEquals(times.size, writer.count * writer.shards);
   assertEquals(both.faults, []);
   return [...times].filter(([, count]) => count > 1).map(([payload]) => payload);
 }
@@ -113,20 +118,25 @@ const MOVES: readonly MoveOptions[] = [
   { how: "asking", notice: "at-once", ending: "ASK" },
 ];
 
-for (const options of MOVES) {
-  const { how, notice, ending = "MOVED" } = options;
-  test(`a group continues where a shard has moved during blocked reads (${how}, ${ending}, notified ${notice})`, async () => {
-    await using both = await TwoNodes.start();
-    await using routed = streamerOver(both);
-    const group = await reading(both, routed, "load-balanced");
-    for (const shard of [0, 1, 0]) {
-      const key = `${group.writer.streamKey}:${shard}`;
-      await both.move(toySlotOf(key), { ...options, handOver: () => addThrough(both, key, []) });
-      await group.writer.add(1);
-      assertEquals(await checkGroup(both, group), [], "a redirect delivers nothing twice");
-    }
-    await checkAtRest(both, group);
-  });
+/** With one shard at each node its reads block. With more the consumers watch them. */
+const READS = { "blocked reads": 2, "watching": SHARDS } as const;
+
+for (const [reads, shards] of Object.entries(READS)) {
+  for (const options of MOVES) {
+    const { how, notice, ending = "MOVED" } = options;
+    test(`a group continues where a shard has moved during ${reads} (${how}, ${ending}, notified ${notice})`, async () => {
+      await using both = await TwoNodes.start();
+      await using routed = streamerOver(both);
+      const group = await reading(both, routed, "load-balanced", { shards });
+      for (const shard of [0, 1, 0]) {
+        const key = `${group.writer.streamKey}:${shard}`;
+        await both.move(toySlotOf(key), { ...options, handOver: () => addThrough(both, key, []) });
+        await group.writer.add(1);
+        assertEquals(await checkGroup(both, group), [], "a redirect delivers nothing twice");
+      }
+      await checkAtRest(both, group);
+    });
+  }
 }
 
 for (const mode of MODES) {
@@ -196,7 +206,7 @@ for (const mode of MODES) {
 test("messages delivered before a slot moved are acknowledged at its new node", async () => {
   await using both = await TwoNodes.start();
   await using routed = streamerOver(both);
-  const { writer, consumers: [consumer], gots: [got] } = await reading(both, routed, "resumable", false);
+  const { writer, consumers: [consumer], gots: [got] } = await reading(both, routed, "resumable", { acks: false });
   const pending = async (key: string) => [await both.at(key).command("XPENDING", key, "g")].flat()[0];
   for (const key of writer.keys) assertEquals(await pending(key), 10);
   for (const slot of new Set(writer.keys.map(toySlotOf))) await both.move(slot);

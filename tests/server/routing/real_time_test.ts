@@ -16,19 +16,23 @@ import { test } from "../../support/runner.ts";
 const seed = freshSeed();
 const SHARDS = 12;
 
-/** A stream of 12 shards with some entries, and a consumer that has received them. */
-async function reading(both: TwoNodes, { streamer }: Routed): Promise<{ writer: RawWriter; got: Got }> {
-  const writer = new RawWriter(both, uniqueKey(), SHARDS);
+/** A stream with some entries in each shard, and a consumer that has received them. */
+async function reading(
+  both: TwoNodes,
+  { streamer }: Routed,
+  shards: number = SHARDS,
+): Promise<{ writer: RawWriter; got: Got }> {
+  const writer = new RawWriter(both, uniqueKey(), shards);
   await writer.add(10);
   const got = new Got();
   got.take(await streamer.createConsumer(writer.streamKey, { mode: "real-time", autoStreamReset: "earliest" }));
-  await got.until(10 * SHARDS);
+  await got.until(10 * shards);
   return { writer, got };
 }
 
 /** Each message was received, once and in order. */
 async function checkGot(got: Got, writer: RawWriter): Promise<void> {
-  await got.until(writer.count * SHARDS);
+  await got.until(writer.count * writer.shards);
   assertEquals(got.payloads, writer.payloads);
 }
 
@@ -37,7 +41,7 @@ async function checkAtRest(both: TwoNodes, got: Got, writer: RawWriter): Promise
   for (let round = 0; round < 3; round++) {
     const refused = [both.refusals("MOVED"), both.refusals("ASK")];
     await writer.add(1);
-    await got.until(writer.count * SHARDS);
+    await got.until(writer.count * writer.shards);
     if (round === 2) assertEquals([both.refusals("MOVED"), both.refusals("ASK")], refused);
   }
   assertEquals(both.faults, []);
@@ -65,19 +69,24 @@ const MOVES: readonly MoveOptions[] = [
   { how: "asking", notice: "at-once" },
 ];
 
-for (const options of MOVES) {
-  test(`a shard is read further after a move during a blocked read (${options.how}, notified ${options.notice})`, async () => {
-    await using both = await TwoNodes.start();
-    await using routed = streamerOver(both);
-    const { writer, got } = await reading(both, routed);
-    for (const shard of [0, 1, 0]) { // to the other node, from it, and back
-      const handOver = () => addThrough(both, `${writer.streamKey}:${shard}`, []);
-      await both.move(toySlotOf(`${writer.streamKey}:${shard}`), { ...options, handOver });
-      await writer.add(1);
-      await checkGot(got, writer);
-    }
-    await checkAtRest(both, got, writer);
-  });
+/** With one shard at each node its reads block. With more the consumer watches them. */
+const READS = { "a blocked read": 2, "watching": SHARDS } as const;
+
+for (const [reads, shards] of Object.entries(READS)) {
+  for (const options of MOVES) {
+    test(`a shard is read further after a move during ${reads} (${options.how}, notified ${options.notice})`, async () => {
+      await using both = await TwoNodes.start();
+      await using routed = streamerOver(both);
+      const { writer, got } = await reading(both, routed, shards);
+      for (const shard of [0, 1, 0]) { // to the other node, from it, and back
+        const handOver = () => addThrough(both, `${writer.streamKey}:${shard}`, []);
+        await both.move(toySlotOf(`${writer.streamKey}:${shard}`), { ...options, handOver });
+        await writer.add(1);
+        await checkGot(got, writer);
+      }
+      await checkAtRest(both, got, writer);
+    });
+  }
 }
 
 test(`messages are received in order, each once, while their slots move back and forth (seed ${seed})`, async () => {

@@ -15,6 +15,8 @@ export interface Judge {
   passed(command: PassedCommand): void;
   /** It was answered, or never will be. */
   over(command: PassedCommand): void;
+  /** Whether pushes of the server reach the client. */
+  pushes(): boolean;
 }
 
 /** A command that the server has not answered. */
@@ -162,7 +164,7 @@ export class FilterConnection {
         continue;
       }
       if (reply[0] === 0x3e) { // a push answers nothing
-        out.push(reply);
+        if (this.#judge.pushes()) out.push(reply);
         continue;
       }
       const turn = this.#turns.shift();

@@ -27,6 +27,8 @@ export class NodeFilter implements AsyncDisposable {
   readonly refusals = new Map<string, number>();
   /** Connections refused. */
   refused = 0;
+  /** Whether pushes of the server reach the clients. */
+  pushes = true;
   readonly #table: SlotTable;
   readonly #witness: Witness;
   readonly #connections = new Set<FilterConnection>();
@@ -139,6 +141,7 @@ export class NodeFilter implements AsyncDisposable {
     },
     passed: (command) => void this.#passed.add(command),
     over: (command) => void this.#passed.delete(command),
+    pushes: () => this.pushes,
   };
 }
 
