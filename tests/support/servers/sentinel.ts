@@ -19,6 +19,8 @@ export interface SentinelOptions {
   readonly sentinelPassword?: string;
   /** Both the servers and the Sentinels speak TLS, also with each other. */
   readonly tls?: ServerOptions["tls"];
+  /** Milliseconds without an answer after which a server counts as down. On a busy machine a short time gives failovers unasked. @default {500} */
+  readonly downAfter?: number;
   /** Further arguments of the primary and its replica. */
   readonly args?: readonly string[];
 }
@@ -30,11 +32,15 @@ const STAGGER = 150;
 const FAILOVER_TIMEOUT = 2_000;
 
 /**
- * Sentinel pings a server each second, so that one just met would count as down before its first answer. It turns a former primary
+ * Sentinel pings a server each second, so that one just met would count as down before its first answer. A replica is no candidate if its
+ * INFO is older than five of these periods, and INFO comes each second. It turns a former primary
  * into a replica after four publish periods of 2 s, and looks at each server every 10 s. Redis 7.0; an older server refuses the
  * command, and takes its time.
  */
-const PERIODS = ["SENTINEL", "DEBUG", "PING-PERIOD", "100", "INFO-PERIOD", "1000", "PUBLISH-PERIOD", "500"];
+const PERIODS = [
+  ...["SENTINEL", "DEBUG", "PING-PERIOD", "300", "INFO-PERIOD", "1000", "PUBLISH-PERIOD", "500", "ASK-PERIOD", "200"],
+  ...["TILT-TRIGGER", "60000"], // a Sentinel that got no time for two seconds would do nothing for half a minute
+];
 
 /** What a test owns. */
 export class Sentinels implements AsyncDisposable {
@@ -67,6 +73,8 @@ export class Sentinels implements AsyncDisposable {
       await until(async () => (await Promise.all(sentinels.map((one) => set.#isReady(one)))).every(Boolean), {
         what: "each Sentinel knows the primary, its replica and the other Sentinels",
       });
+      await primary.command("PUBLISH", "first", ""); // after a sync, nothing more is sent until the replica has answered, a second later
+      await set.inStep();
       return set;
     } catch (error) {
       await Promise.all(started.map((server) => server.stop()));
@@ -119,22 +127,22 @@ export class Sentinels implements AsyncDisposable {
   async failOver(): Promise<OwnServer> {
     await this.inStep();
     const [sentinel] = this.sentinels;
-    // Until the Sentinel has seen a good replica in INFO, it refuses with NOGOODSLAVE.
-    await until(() => sentinel.command("SENTINEL", "FAILOVER", this.name).then(() => true, () => false));
+    // Without a good replica in its last INFO the Sentinel refuses with NOGOODSLAVE, or gives up a little later.
+    let asked = -Infinity;
+    await until(async () => {
+      if (await this.#isSwitched()) return true;
+      if (performance.now() - asked < 2 * FAILOVER_TIMEOUT) return false;
+      const accepted = await sentinel.command("SENTINEL", "FAILOVER", this.name).then(() => true, () => false);
+      if (accepted) asked = performance.now();
+      return false;
+    }, { timeout: 20_000, what: "the Sentinels have promoted the replica" });
     return await this.untilSwitched();
   }
 
   /** Waits until all Sentinels that answer name the former replica, and it is a primary; resolves to it. */
   async untilSwitched(): Promise<OwnServer> {
-    const promoted = this.replica;
-    await until(async () => {
-      const named = await Promise.all(this.sentinels.map((sentinel) => this.named(sentinel)));
-      const answers = named.filter((server) => server !== undefined);
-      if (answers.length === 0 || answers.some((server) => server !== promoted)) return false;
-      return /^role:master/m.test(await replicationOf(promoted));
-    }, { timeout: 20_000, what: "the Sentinels have promoted the replica" });
-    this.#primary = promoted;
-    return promoted;
+    await until(() => this.#isSwitched(), { timeout: 20_000, what: "the Sentinels have promoted the replica" });
+    return this.#primary = this.replica;
   }
 
   /** Waits until a server that was killed and restarted, or replaced, is the primary's replica. */
@@ -153,6 +161,14 @@ export class Sentinels implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  async #isSwitched(): Promise<boolean> {
+    const promoted = this.replica;
+    const named = await Promise.all(this.sentinels.map((sentinel) => this.named(sentinel)));
+    const answers = named.filter((server) => server !== undefined);
+    if (answers.length === 0 || answers.some((server) => server !== promoted)) return false;
+    return /^role:master/m.test(await replicationOf(promoted));
   }
 
   async #isReady(sentinel: Server): Promise<boolean> {
@@ -232,7 +248,7 @@ async function startSentinelServers(options: SentinelOptions, watched: readonly 
 }
 
 function configOf(
-  { name = "mymaster", password, sentinelPassword }: SentinelOptions,
+  { name = "mymaster", password, sentinelPassword, downAfter = DOWN_AFTER }: SentinelOptions,
   [primary, replica]: readonly OwnServer[],
   all: readonly Identity[],
   at: number,
@@ -243,7 +259,7 @@ function configOf(
   return [
     `sentinel myid ${id}`,
     `sentinel monitor ${name} ${primary.host} ${primary.port} ${quorum}`,
-    `sentinel down-after-milliseconds ${name} ${DOWN_AFTER + STAGGER * at}`,
+    `sentinel down-after-milliseconds ${name} ${downAfter + STAGGER * at}`,
     `sentinel failover-timeout ${name} ${FAILOVER_TIMEOUT}`,
     ...(password === undefined ? [] : [`sentinel auth-pass ${name} ${password}`]),
     ...(sentinelPassword === undefined ? [] : [`sentinel sentinel-pass ${sentinelPassword}`]),
