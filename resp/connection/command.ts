@@ -34,7 +34,7 @@ export interface Command<T> {
 /** The name of a command, for errors: the first word, and the second one of commands with subcommands. */
 export function commandName(command: Command<unknown>): string {
   const [name, sub] = command.args;
-  return typeof sub === "string" && /^(CLIENT|XGROUP|XINFO|CLUSTER|SCRIPT|CONFIG)$/.test(String(name))
+  return typeof sub === "string" && /^(CLIENT|XGROUP|XINFO|CLUSTER|SENTINEL|SCRIPT|CONFIG)$/.test(String(name))
     ? `${name} ${sub}`
     : String(name);
 }

@@ -8,6 +8,7 @@ import type { RespDecoder } from "../decoder.ts";
 import { DISMISSED, type Ticket } from "./reconnect/gate.ts";
 import type { ReplyLimits } from "../limits.ts";
 import { ConnectError } from "./handshake/connect_error.ts";
+import type { DemotionNotice } from "./reconnect/demotion.ts";
 import type { Destination } from "./destination.ts";
 import type { OpenConnection, RedisNode } from "./node.ts";
 import type { PipelineOwner } from "./pipeline/pipeline.ts";
@@ -94,7 +95,7 @@ export class Connection {
     const open = this.#open;
     if (open === undefined || this.#left !== undefined) return;
     this.#destination.report(open.node, cause);
-    this.#leave(cause, open.node.demotions.refused(cause));
+    this.#leave({ cause, atOnce: false }, open.node.demotions.refused(cause));
   }
 
   /**
@@ -131,15 +132,15 @@ export class Connection {
     }
   }
 
-  /** Sends nothing more, and closes the connection after the last reply and the delay. */
-  #leave(cause: unknown, delay: number): void {
+  /** Sends nothing more, and closes the connection: at once, or after the last reply and the delay. */
+  #leave({ cause, atOnce }: DemotionNotice, delay: number): void {
     const open = this.#open;
-    if (open === undefined || this.#left !== undefined) return;
+    if (open === undefined || (this.#left !== undefined && !atOnce)) return;
+    if (this.#left === undefined) this.#owner.leaving?.(open);
     this.#left = open;
-    this.#owner.leaving?.(open);
     const { pipeline } = open;
     const end = () => pipeline.end(new StreamerError("DISCONNECTED", "The server is no longer the primary", { cause }));
-    const answered = this.#options.drains ? pipeline.call(PING).catch(() => {}) : Promise.resolve();
+    const answered = this.#options.drains && !atOnce ? pipeline.call(PING).catch(() => {}) : Promise.resolve();
     answered.then(() => sleep(this.#destination.clock, delay, this.#closing.signal)).then(end, end);
   }
 
@@ -165,7 +166,7 @@ export class Connection {
       if (this.#options.replies !== undefined) open.pipeline.unify(this.#options.replies);
       open.pipeline.own(owner);
       this.#open = open;
-      this.#unwatch = open.node.demotions.watch((cause) => this.#leave(cause, 0));
+      this.#unwatch = open.node.demotions.watch((notice) => this.#leave(notice, 0));
       events.connect({ node: name });
       this.#owner.up(open);
     });

@@ -177,6 +177,11 @@ export class CommandLane {
     }
   }
 
+  /** The connection, if it is open. */
+  get current(): OpenConnection | undefined {
+    return this.#connection.current;
+  }
+
   /** Whether no command and no caller waits for it. */
   get isIdle(): boolean {
     return this.#waiting === 0 && this.#seekers.size === 0;

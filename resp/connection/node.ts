@@ -68,6 +68,7 @@ export class RedisNode {
   #server: string | undefined;
   #hasServed = false;
   #refusal: Wait | undefined; // while changing credentials are refused
+  readonly #attempts = new Set<AbortController>();
 
   constructor(options: RedisNodeOptions) {
     this.#options = options;
@@ -124,12 +125,15 @@ export class RedisNode {
   report(): void {}
 
   /**
-   * The destination of its connections leads to another node now. They are closed after their replies, and waiting attempts resolve
-   * the destination again.
+   * Another node has taken the place of this one. Its connections are closed at once, since what it still executes is discarded. Waiting
+   * attempts resolve the destination again, and those in progress fail.
    */
-  left(cause: unknown): void {
+  replaced(cause: unknown): void {
+    const options = { final: false, cause, place: this.#place };
+    const failure = new ConnectError("CONNECT", "another server has taken its place", options);
+    for (const attempt of this.#attempts) attempt.abort(failure);
     this.gate.dismiss();
-    this.demotions.everywhere(cause);
+    this.demotions.replaced(cause);
   }
 
   /**
@@ -142,6 +146,7 @@ export class RedisNode {
     const { signal, capacity } = options;
     signal.throwIfAborted();
     const attempt = new AbortController();
+    this.#attempts.add(attempt);
     const abort = () => attempt.abort(signal.reason);
     signal.addEventListener("abort", abort, { once: true });
     let asking = true;
@@ -172,6 +177,7 @@ export class RedisNode {
       if (!signal.aborted) this.#noteRefusal(failure);
       throw failure;
     } finally {
+      this.#attempts.delete(attempt);
       timer.stop();
       signal.removeEventListener("abort", abort);
       attempt.signal.removeEventListener("abort", stop);

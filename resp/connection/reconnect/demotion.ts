@@ -38,8 +38,15 @@ export function judgeDemotion(
   return { state: { since: known.since, last: now }, first: false, delay };
 }
 
-/** Called with the refusal when a node turns out to be a replica. */
-export type DemotionListener = (cause: unknown) => void;
+/** What listeners hear of a demotion. */
+export interface DemotionNotice {
+  readonly cause: unknown;
+  /** Whether outstanding replies are of no use: what the node still executes is discarded. */
+  readonly atOnce: boolean;
+}
+
+/** Called when a node turns out to be a replica. */
+export type DemotionListener = (notice: DemotionNotice) => void;
 
 /** The role of a node, as its connections share it. */
 export class Demotions {
@@ -79,7 +86,16 @@ export class Demotions {
 
   /** The node is known to be no primary, or must be dialled anew. Calls all listeners. */
   everywhere(cause: unknown): void {
+    this.#tell({ cause, atOnce: false });
+  }
+
+  /** Another node has taken the place of this one, which may not know it yet. Calls all listeners. */
+  replaced(cause: unknown): void {
+    this.#tell({ cause, atOnce: true });
+  }
+
+  #tell(notice: DemotionNotice): void {
     this.#leaving = new Set(this.#listeners);
-    for (const listener of [...this.#listeners]) listener(cause);
+    for (const listener of [...this.#listeners]) listener(notice);
   }
 }

@@ -46,8 +46,8 @@ test("all connections of a node are closed at the first refusal, and not at late
   const clock = new FakeClock();
   const demotions = new Demotions(options, clock);
   const calls: string[] = [];
-  const stop = demotions.watch((cause) => calls.push(`a ${cause}`));
-  demotions.watch((cause) => calls.push(`b ${cause}`));
+  const stop = demotions.watch(({ cause }) => calls.push(`a ${cause}`));
+  demotions.watch(({ cause }) => calls.push(`b ${cause}`));
   assertEquals(demotions.refused("one"), 0);
   assertEquals(demotions.refused("two"), 50);
   assertEquals(calls, ["a one", "b one"]);

@@ -76,7 +76,7 @@ test("connections that wait for a node they no longer lead to are dialled at onc
   await clock.pass(5_000); // the outage lasts, and one at a time tries
   const before = a.wires.length;
   move(b);
-  a.node.left(new StreamerError("DISCONNECTED", "it was demoted"));
+  a.node.replaced(new StreamerError("DISCONNECTED", "it was demoted"));
   await greetAll(b);
   assertEquals(all.map(({ happened }) => happened.at(-1)), ["up /b", "up /b", "up /b"]);
   assertEquals(a.wires.length, before);
@@ -84,20 +84,33 @@ test("connections that wait for a node they no longer lead to are dialled at onc
   await settle();
 });
 
-test("open connections to a node they no longer lead to are closed, after the replies if their owner wants them", async () => {
+test("open connections to a node that was replaced are closed at once, also while they wait for replies", async () => {
   const { clock, a, b, connect, move } = world();
   const [reader, lane] = [connect(), connect(true)];
   await greetAll(a);
   move(b);
-  for (let times = 1; times <= 2; times++) { // also if it was said before
-    a.node.left(new StreamerError("DISCONNECTED", "it was demoted"));
-    await clock.pass(0);
-  }
+  lane.connection.demoted(new Error("READONLY")); // it waits for the reply to a PING
+  await clock.pass(0);
   assertEquals(a.wires.map(({ closed }) => closed), [true, false]);
-  a.wires[1].say("+PONG\r\n");
+  a.node.replaced(new StreamerError("DISCONNECTED", "it was replaced"));
   await clock.pass(0);
   assertEquals(a.wires.map(({ closed }) => closed), [true, true]);
+  await greetAll(b);
+  assertEquals([reader, lane].map(({ happened }) => happened.at(-1)), ["up /b", "up /b"]);
   reader.connection.close();
   lane.connection.close();
+  await settle();
+});
+
+test("an attempt to connect to a node that was replaced ends at once, and goes to the other node", async () => {
+  const { a, b, connect, move } = world();
+  const { connection, happened } = connect();
+  await settle();
+  assertEquals([a.wires.length, happened], [1, []]); // the handshake is not answered
+  move(b);
+  a.node.replaced(new StreamerError("DISCONNECTED", "it was replaced"));
+  await greetAll(b);
+  assertEquals([a.wires[0].closed, happened], [true, ["up /b"]]);
+  connection.close();
   await settle();
 });
