@@ -2,7 +2,6 @@
 
 import { type Clock, systemClock } from "../resp/connection/clock.ts";
 import type { NodeEvents } from "../resp/connection/node.ts";
-import { StreamerError } from "../resp/errors.ts";
 import { nativeDial } from "../resp/transport/dial.ts";
 import type { Dial } from "../resp/transport/transport.ts";
 import { openRouter } from "./cluster/open_router.ts";
@@ -80,11 +79,11 @@ async function open(
   settings: ConnectSettings,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<RedisStreamer> {
-  if (settings.sentinel !== undefined) throw new StreamerError("UNSUPPORTED", "Sentinel is not supported yet");
   const relay: { to?: NodeEvents & { moved(move: SlotMove): void } } = {};
-  const { endpoints: seeds, cluster, reach, wait, identification, timeout, reconnect, limits } = settings;
+  const { endpoints: seeds, sentinel, cluster, reach, wait, identification, timeout, reconnect, limits } = settings;
   const router = await openRouter({
     seeds,
+    sentinel,
     cluster,
     reach,
     shared: {

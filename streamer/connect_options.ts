@@ -5,6 +5,7 @@ import type { ReconnectOptions } from "../resp/connection/reconnect/backoff.ts";
 import type { CredentialSource, Identification } from "../resp/connection/handshake/credentials.ts";
 import type { Endpoint, TlsOptions } from "../resp/transport/transport.ts";
 import type { ReachRules } from "./cluster/reach.ts";
+import type { SentinelSettings } from "./cluster/sentinel/open_sentinel.ts";
 import {
   checkCredentials,
   checkProtocol,
@@ -151,16 +152,6 @@ export interface ConnectSettings {
   readonly messageField: string;
   readonly reconnect: Required<ReconnectOptions>;
   readonly limits: Required<RespLimits>;
-}
-
-/** The checked settings of a Sentinel URL. */
-export interface SentinelSettings {
-  /** The name by which the Sentinels know the primary. */
-  readonly name: string;
-  /** What connections to Sentinels send. */
-  readonly identification: Identification;
-  /** How Sentinels are reached that another one announces. */
-  readonly reach: ReachRules;
 }
 
 const NAMES = [

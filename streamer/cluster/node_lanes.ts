@@ -33,6 +33,11 @@ export class NodeLanes {
     return this.#usual().connection(options);
   }
 
+  /** The connection for most commands, if it is open. */
+  get current(): OpenConnection | undefined {
+    return this.#lane?.current;
+  }
+
   /** Whether no command waits. */
   get isIdle(): boolean {
     return (this.#lane?.isIdle ?? true) && (this.#large?.isIdle ?? true);

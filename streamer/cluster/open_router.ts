@@ -8,10 +8,13 @@ import { ConnectionCounts } from "./connection_counts.ts";
 import { type ClusterOptions, openCluster } from "./open_cluster.ts";
 import { checkSeed } from "./reach.ts";
 import type { Router } from "./router.ts";
+import { openSentinel, type SentinelSettings } from "./sentinel/open_sentinel.ts";
 import { StandaloneRouter } from "./standalone.ts";
 
 /** Options of {@linkcode openRouter}. */
 export interface OpenRouterOptions extends ClusterOptions {
+  /** The seeds are Sentinels, which know the primary. */
+  readonly sentinel: SentinelSettings | undefined;
   /** Whether it must be a cluster, must not be used as one, or is found out. */
   readonly cluster: boolean | "auto";
 }
@@ -25,7 +28,8 @@ export interface OpenOptions {
 
 /** Opens the first connection. Rejects with a `ConnectError`, or the signal's reason. */
 export async function openRouter(options: OpenRouterOptions, { signal, wait }: OpenOptions): Promise<Router> {
-  const { seeds, cluster, reach, shared } = options;
+  const { seeds, cluster, reach, shared, sentinel: settings } = options;
+  if (settings !== undefined) return await openSentinel({ ...options, settings }, { signal, wait });
   const [endpoint, ...others] = seeds;
   if (cluster === true || others.length > 0) return await openCluster(options, { signal, wait });
   checkSeed(endpoint, reach);
@@ -39,7 +43,7 @@ export async function openRouter(options: OpenRouterOptions, { signal, wait }: O
     opened.pipeline.end(new StreamerError("DISCONNECTED", "The server is not used"));
     throw new ConnectError("CONNECT", isCluster ? UNIX_CLUSTER : SENTINEL, { final: true, place: node.name });
   }
-  return new StandaloneRouter({ node, opened, reconnect: shared.reconnect, counts });
+  return new StandaloneRouter({ server: node, opened, reconnect: shared.reconnect, counts });
 }
 
 const SENTINEL = "it is a Sentinel, which stores no streams. Use a redis+sentinel:// URL with the name of the primary";

@@ -1,25 +1,36 @@
-// The router of one server, which owns every slot.
+// The router of one server, which owns every slot. With Sentinel it is one server after another.
 
 import type { ReconnectOptions } from "../../resp/connection/reconnect/backoff.ts";
 import type { Clock } from "../../resp/connection/clock.ts";
 import type { Command } from "../../resp/connection/command.ts";
 import type { Destination } from "../../resp/connection/destination.ts";
-import type { OpenConnection, RedisNode } from "../../resp/connection/node.ts";
-import type { Waits } from "../../resp/connection/retry/waiting.ts";
+import type { OpenConnection } from "../../resp/connection/node.ts";
+import type { WaitingWatch } from "../../resp/connection/retry/waiting.ts";
 import type { RespLimits } from "../../resp/limits.ts";
 import type { ConnectionCounts } from "./connection_counts.ts";
 import { NodeLanes } from "./node_lanes.ts";
 import type { NodeName, NodeStats, RouteOptions, Router } from "./router.ts";
 import { slotOfKey, SLOTS } from "./topology/slot.ts";
 
+/** The server, or the name that leads to it. */
+export interface RoutedServer extends Destination {
+  readonly waits: WaitingWatch;
+  /** The name and version of the server, of its latest connection. */
+  readonly server: string | undefined;
+}
+
 /** What the router works with. */
 export interface StandaloneOptions {
-  readonly node: RedisNode;
+  readonly server: RoutedServer;
+  /** The name of the node for its callers, which stays the same when the server changes. @default {the server's} */
+  readonly key?: NodeName;
   /** An open connection to it. */
   readonly opened: OpenConnection;
   readonly reconnect: Required<ReconnectOptions>;
   /** Counts its connections. */
   readonly counts: ConnectionCounts;
+  /** Called by `close`, once. */
+  readonly onClose?: () => void;
 }
 
 /** Routes everything to one server. */
@@ -29,23 +40,32 @@ export class StandaloneRouter implements Router {
   readonly timeout: number;
   readonly reconnect: Required<ReconnectOptions>;
   readonly limits: Required<RespLimits>;
-  readonly waits: Waits;
-  readonly #node: RedisNode;
+  readonly waits: WaitingWatch;
+  readonly #server: RoutedServer;
+  readonly #key: NodeName;
   readonly #lanes: NodeLanes;
   readonly #hasSlots: boolean; // whether it is a node of a cluster, used alone
   readonly #counts: ConnectionCounts;
+  #onClose: (() => void) | undefined;
 
   /** Takes over an open connection. */
-  constructor({ node, opened, reconnect, counts }: StandaloneOptions) {
-    this.clock = node.clock;
-    this.timeout = node.timeout;
+  constructor({ server, key = server.name, opened, reconnect, counts, onClose }: StandaloneOptions) {
+    this.clock = server.clock;
+    this.timeout = server.timeout;
     this.reconnect = reconnect;
-    this.limits = node.limits;
-    this.waits = node.waits;
-    this.#node = node;
+    this.limits = server.limits;
+    this.waits = server.waits;
+    this.#server = server;
+    this.#key = key;
     this.#counts = counts;
-    this.#lanes = new NodeLanes(node, opened);
+    this.#onClose = onClose;
+    this.#lanes = new NodeLanes(server, opened);
     this.#hasSlots = opened.info.mode === "cluster";
+  }
+
+  /** The connection for most commands, if it is open. */
+  get current(): OpenConnection | undefined {
+    return this.#lanes.current;
   }
 
   slotOf(redisKey: string): number {
@@ -53,20 +73,20 @@ export class StandaloneRouter implements Router {
   }
 
   nodeOf(): NodeName {
-    return this.#node.name;
+    return this.#key;
   }
 
   primaries(): readonly NodeName[] {
-    return [this.#node.name];
+    return [this.#key];
   }
 
   nodes(): readonly NodeStats[] {
-    const { name } = this.#node;
+    const { name } = this.#server;
     return [{ name, slots: SLOTS, connections: this.#counts.of(name) }];
   }
 
   destination(): Destination {
-    return this.#node;
+    return this.#server;
   }
 
   run<T>(command: Command<T>, options?: RouteOptions): Promise<T> {
@@ -90,7 +110,7 @@ export class StandaloneRouter implements Router {
   suspect(): void {}
 
   onChange(): () => void {
-    return () => {}; // the node never changes
+    return () => {}; // the slots never have another node
   }
 
   refresh(): Promise<void> {
@@ -102,11 +122,13 @@ export class StandaloneRouter implements Router {
   }
 
   serverOf(): string | undefined {
-    return this.#node.server;
+    return this.#server.server;
   }
 
   close(): void {
     this.#lanes.close();
-    this.#node.waits.close();
+    this.waits.close();
+    this.#onClose?.();
+    this.#onClose = undefined;
   }
 }

@@ -27,6 +27,7 @@ export class ServerStatus {
     streamer.addEventListener("disconnect", ({ detail: { node, cause } }) => this.#add(node, "is away", cause));
     streamer.addEventListener("reconnect", ({ detail: { node, cause } }) => this.#add(node, "is away", cause));
     streamer.addEventListener("connect", ({ detail: { node } }) => this.#remove(node));
+    streamer.addEventListener("moved", ({ detail: { from } }) => this.#remove(from));
     streamer.addEventListener("waiting", ({ detail: { node, cause } }) => this.#add(node, "is not ready", cause));
     streamer.addEventListener("resumed", ({ detail: { node } }) => this.#remove(node));
   }
