@@ -159,7 +159,7 @@ export class Sentinel {
   }
 
   #isNoSentinel(cause?: unknown): ConnectError {
-    const reason = "it is no Sentinel. Use a redis:// URL to connect to a server without Sentinel";
+    const reason = "it is not a Sentinel. Use a redis:// URL to connect to a server without Sentinel";
     return new ConnectError("CONNECT", reason, { final: true, cause, place: this.name });
   }
 

@@ -125,7 +125,7 @@ export class SentinelDestination implements Destination {
         this.#failure = error;
         if (!(error instanceof ConnectError) || error.final) throw error;
         if (attempt > reconnect.maxAttempts) {
-          const text = `No Sentinel could be asked in ${attempt} attempts. ${error.message}`;
+          const text = `No Sentinel has named the primary in ${attempt} attempts. ${error.message}`;
           throw new StreamerError("DISCONNECTED", text, { cause: error });
         }
         const delay = reconnectDelay(reconnect, clock.now() - since, clock.random());

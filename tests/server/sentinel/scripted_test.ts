@@ -138,7 +138,7 @@ test("a server that is no Sentinel: CONNECT, and the error says so, also with RE
       : primary.redis;
     const error = await failure(sentinelUrl(redis.url.replace("redis://", "")), { wait: true, protocol });
     assertEquals(error.code, "CONNECT");
-    assertStringIncludes(error.message, "it is no Sentinel");
+    assertStringIncludes(error.message, "it is not a Sentinel");
     if (redis !== primary.redis) await redis.server.stop();
   }
 });
