@@ -29,7 +29,7 @@ interface ShardState<S> {
   isHeld: boolean;
   /** Whether the last answered read was full: the next one needs no arming. */
   isFlowing: boolean;
-  /** Whether a push has come since the last armed read was sent. */
+  /** Whether a push has come since the last armed read was sent, or that read was refused. */
   isChanged: boolean;
   /** Reads in flight, and the armed ones among them. */
   reads: number;
@@ -135,9 +135,10 @@ export class ReadyShards<S extends { readonly redisKey: string }> {
     this.#landed(look, (state) => {
       state.isFlowing = isFull(state.shard);
       if (state.isFlowing) return this.#queue(state);
-      if (state.isReady || state.isHeld || state.armed > 0) return; // another look decides
-      if (state.isChanged) this.#queue(state);
-      else this.#quiet.add(state);
+      if (state.isHeld || state.armed > 0) return; // another look decides
+      if (state.isChanged) return this.#queue(state);
+      this.#unqueue(state);
+      this.#quiet.add(state);
     });
   }
 
@@ -145,6 +146,7 @@ export class ReadyShards<S extends { readonly redisKey: string }> {
   failed(look: Look<S>): void {
     this.#landed(look, (state) => {
       state.isFlowing = false;
+      state.isChanged = true; // it may not have been armed
       this.#queue(state);
     });
   }

@@ -97,7 +97,8 @@ test("shards with full pages are read again before the answer, if reads may over
   const [two] = ready.take(9);
   assertEquals([shown([one]), shown([two])], ["1a", "1a"]);
   ready.answered(one, none);
-  ready.wake();
+  assertEquals(shown(ready.take(9)), "", "it has been read to its end");
+  ready.changed(["1a"]);
   const [armed] = ready.take(9);
   assertEquals(shown([armed]), "!1a");
   ready.answered(two, none);
@@ -105,6 +106,22 @@ test("shards with full pages are read again before the answer, if reads may over
   assertEquals(shown(ready.take(9)), "", "the armed read decides");
   ready.answered(armed, none);
   assertEquals(ready.isIdle, true);
+});
+
+test("a shard whose armed read was refused is armed again, whatever other reads have brought", () => {
+  const { ready } = readyShards("1a", { arms: true, overlaps: true });
+  const next = () => ready.take(9)[0];
+  ready.answered(next(), all);
+  const [one, two] = [next(), next()];
+  ready.answered(one, none);
+  ready.changed(["1a"]);
+  const armed = next();
+  ready.answered(two, all);
+  const three = next();
+  assertEquals(shown([armed, three]), "!1a 1a");
+  ready.failed(armed);
+  ready.answered(three, none);
+  assertEquals(shown(ready.take(9)), "!1a");
 });
 
 test("those that have been quiet for longest are woken first", () => {
@@ -192,6 +209,12 @@ class Model {
     this.#inbox.push(...this.ready.take(width));
   }
 
+  /** The server refuses the next command, and the arming before it. */
+  refuse(): void {
+    const look = this.#inbox.shift();
+    if (look !== undefined) this.wire.push(() => this.ready.failed(look));
+  }
+
   /** The server runs the next command; `between` happens between the arming and the read. */
   run(count: number, between: () => void): void {
     const look = this.#inbox.shift();
@@ -242,6 +265,7 @@ for (const options of [{}, { arms: true }, { arms: true, overlaps: true }]) {
             break;
           case 2:
             if (random.once(40)) model.lose();
+            else if (random.once(10)) model.refuse();
             break;
           case 3:
             model.run(1 + random.below(3), () => random.once(2) && add());
