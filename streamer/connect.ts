@@ -17,7 +17,7 @@ export interface StreamerPorts {
 }
 
 /**
- * Connects to a Redis or Valkey server, or to a cluster.
+ * Connects to a Redis or Valkey server, to a cluster, or to the primary that Sentinels name.
  *
  * `connect` authenticates and makes one attempt. With `wait: true` it retries until the server answers. Once connected, the
  * streamer reconnects by itself, and producers and consumers resume where they left off.
@@ -31,14 +31,16 @@ export interface StreamerPorts {
  * | `rediss://host:port` | TLS. Certificate and host name are verified |
  * | `redis://user:password@host/2` | ACL user and database. Percent-encode special characters |
  * | `redis://host1:7001,host2:7002` | Several nodes of one cluster. One node is enough: `connect` finds out whether it is a cluster |
+ * | `redis+sentinel://host1,host2/name` | The primary that Sentinels know by this name. User, password and database are the primary's |
  * | `redis+unix:///path/to.sock?db=2` | Unix socket |
  *
- * Source: HELLO and AUTH (Redis 6.0), CLIENT SETINFO (7.2), CLIENT INFO (6.2), SELECT, CLUSTER SLOTS (3.0).
+ * Source: HELLO and AUTH (Redis 6.0), CLIENT SETINFO (7.2), CLIENT INFO (6.2), SELECT, CLUSTER SLOTS (3.0), SENTINEL
+ * GET-MASTER-ADDR-BY-NAME (2.8), ROLE.
  *
  * @throws {StreamerError} `INVALID_URL` or `INVALID_OPTION` for invalid arguments. `CONNECT` if no server can be reached: the
  * message says why, for example that the port expects TLS. `AUTH` if the server requires a password or refuses it, or if a
  * credential function fails. `TIMEOUT` if the attempt takes longer than `timeout`. `DISCONNECTED` if `wait` has used up its
- * attempts. `UNSUPPORTED` for Sentinel, which is not supported yet. Or the reason of `signal`.
+ * attempts. Or the reason of `signal`.
  *
  * @example
  * ```ts

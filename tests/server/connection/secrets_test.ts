@@ -184,6 +184,8 @@ test("failures that never reach a server never show the password either", async 
     `redis://user:${ENCODED}@127.0.0.1:0`,
     `redis://user:${ENCODED}@a,b`,
     `redis+sentinel://user:${ENCODED}@a`,
+    `redis+sentinel://user:${ENCODED}@127.0.0.1:${port}/name`,
+    `rediss+sentinel://user:${ENCODED}@127.0.0.1:${port}/name/0`,
     `redis+unix://user:${ENCODED}@/no/such/socket`,
     `http://user:${ENCODED}@127.0.0.1`,
   ];

@@ -1,6 +1,7 @@
 // Connects through real Sentinels: with passwords on both sides, with TLS, with RESP2, and when some of them are away.
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { readFile } from "node:fs/promises";
 import { connect, type ConnectOptions, StreamerError } from "../../../mod.ts";
 import { takeIds } from "../../support/consumer/reading.ts";
 import { uniqueKey } from "../../support/keys.ts";
@@ -86,6 +87,25 @@ test("TLS for Sentinels and servers, with the announced address as the name that
   for (const { port } of set.sentinels) assertStringIncludes(refused.message, `127.0.0.1:${port}: a certificate`);
   const plain = await assertRejects(() => connect(set.url.replace("rediss", "redis")), StreamerError);
   assertStringIncludes(plain.message, "may expect TLS");
+}, options);
+
+/** The rights on the page. */
+const page = await readFile(new URL("../../../docs/sentinel.md", import.meta.url), "utf8");
+const rules = (/ACL SETUSER streamer (.+)$/m.exec(page)?.[1] ?? "").split(" ").map((rule) => rule.replaceAll("'", ""));
+const optional = ["+sentinel|sentinels", "+sentinel|master", "+subscribe"];
+
+test("a user on the Sentinels with the rights that the page lists, and with the required ones only", async () => {
+  await using set = await startSentinels({ sentinels: 1 });
+  const [sentinel] = set.sentinels;
+  for (const left of [[], optional]) {
+    await sentinel.command("ACL", "SETUSER", "streamer", "reset", ...rules.filter((rule) => !left.includes(rule)));
+    await works(set, set.url, { sentinel: { username: "streamer", password: "secret" } });
+    const refusals = JSON.stringify(await sentinel.command("ACL", "LOG"));
+    for (const rule of optional) {
+      assertEquals(refusals.includes(`"${rule.slice(1)}"`), left.includes(rule), `${rule}: ${refusals}`);
+    }
+    await sentinel.command("ACL", "LOG", "RESET");
+  }
 }, options);
 
 test(
