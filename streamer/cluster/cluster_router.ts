@@ -99,7 +99,8 @@ export class ClusterRouter implements Router {
     });
     this.#elections = new ElectionWatch({
       clock,
-      replicasOf: ({ name }) => this.#topology.owners.has(name) && this.#isLost(name) ? this.#replicasOf(name) : [],
+      replicasOf: ({ name }) =>
+        this.#topology.owners.has(name) && this.#isLost(name) ? this.#replicasOf(name) : undefined,
       onElected: (replica) => this.#want({ isElection: true }, replica),
     });
   }

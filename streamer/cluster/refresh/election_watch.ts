@@ -19,8 +19,11 @@ const ROLE = valueCommand(["ROLE"], { repeatable: true, limits: LISTING_REPLY })
 /** What a watch works with. */
 export interface ElectionWatchPorts {
   readonly clock: Clock;
-  /** The replicas of a lost primary. Empty once it owns no slots any more, or can be reached again. */
-  readonly replicasOf: (primary: Member) => readonly Member[];
+  /**
+   * The known replicas of a lost primary. A new replica is not in the map at first. `undefined` once the primary owns no slots any more, or
+   * can be reached again.
+   */
+  readonly replicasOf: (primary: Member) => readonly Member[] | undefined;
   /** A replica is a primary now. */
   readonly onElected: (replica: Member) => void;
 }
@@ -54,7 +57,7 @@ export class ElectionWatch {
     while (clock.now() < until) {
       await sleep(clock, PROBE_DELAY * (0.5 + clock.random()), signal);
       const replicas = replicasOf(primary);
-      if (replicas.length === 0) return;
+      if (replicas === undefined) return;
       await this.#askAll(replicas);
     }
   }

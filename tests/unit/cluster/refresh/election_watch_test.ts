@@ -16,10 +16,11 @@ function world(replicas = 2) {
   cluster.rows = [[0, 16_383, primary.name, ...rest.map(({ name }) => name)]];
   const { table } = memberWorld(net);
   const elected: string[] = [];
+  const known = [...rest];
   let isLost = true;
   const watch = new ElectionWatch({
     clock: net.clock,
-    replicasOf: () => isLost ? rest.map(({ address }) => table.at(address)) : [],
+    replicasOf: () => isLost ? known.map(({ address }) => table.at(address)) : undefined,
     onElected: ({ name }) => elected.push(name),
   });
   const elect = (number: number) => {
@@ -27,7 +28,7 @@ function world(replicas = 2) {
   };
   const roles = () => rest.reduce((sum, { host }) => sum + host.count("ROLE"), 0);
   const found = () => isLost = false;
-  return { net, watch, table, primary: table.at(primary.address), replicas: rest, elected, elect, roles, found };
+  return { net, watch, table, primary: table.at(primary.address), replicas: rest, known, elected, elect, roles, found };
 }
 
 test("the replicas of a lost primary are asked every 400 milliseconds or so, until it is found", async () => {
@@ -50,6 +51,20 @@ test("a replica that is a primary now is told with each answer", async () => {
   elect(1);
   await net.clock.pass(800);
   assertEquals(elected, ["n2:1", "n2:1"]);
+  watch.close();
+  table.close();
+});
+
+test("a replica that becomes known only later is asked, too", async () => {
+  const { net, watch, primary, known, elect, elected, table } = world(1);
+  const replicas = known.splice(0);
+  watch.lost(primary);
+  elect(0);
+  await net.clock.pass(5_000);
+  assertEquals(elected, []);
+  known.push(...replicas);
+  await net.clock.pass(450);
+  assertEquals(elected, ["n1:1"]);
   watch.close();
   table.close();
 });
