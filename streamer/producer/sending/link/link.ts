@@ -162,6 +162,7 @@ export class Link implements NodeLink {
     const refusal = isErrorReply(decoder) ? readErrorText(decoder) : undefined;
     if (refusal === undefined) readEntryId(decoder, record); // throws for another reply, before any state changes
     if (this.#window < MAX_WINDOW) this.#widen(record);
+    this.#silence.heard();
     this.#answered(record);
     if (refusal !== undefined) this.#refused(record, refusal);
     else {
@@ -261,10 +262,10 @@ export class Link implements NodeLink {
 
   // Writing.
 
-  /** Writes as many messages as the window allows. */
+  /** Writes as many messages as the window allows, and none to a silent server: they might have to be sent again. */
   pump(): void {
     const pipeline = this.#pipeline;
-    if (pipeline === undefined || this.#pause.isOn) return;
+    if (pipeline === undefined || this.#pause.isOn || this.#silence.isSilent) return;
     while (pipeline.ready && this.#inFlightBytes < this.#window) {
       const alone = this.#window === ALONE_WINDOW;
       if (alone) this.#isolator.writing(pipeline);

@@ -29,6 +29,11 @@ export class SilenceWatch {
     if (this.#timer === undefined) this.#wait(pipeline);
   }
 
+  /** The server has sent something. */
+  heard(): void {
+    this.#quiet = 0;
+  }
+
   /** Stops watching. A second call does nothing. */
   stop(): void {
     this.#timer?.stop();
