@@ -2,6 +2,7 @@
 
 import { RedisError, StreamerError } from "../../resp/errors.ts";
 import type { Command } from "../../resp/connection/command.ts";
+import { UnreachableError } from "../../resp/connection/lane.ts";
 import { classOf, isUncoded, type ServerErrorClass } from "../../resp/connection/server_errors.ts";
 import { countKeys, globOf, scanStreams, typeOfKey } from "../commands/scan.ts";
 import { xlen } from "../commands/xlen.ts";
@@ -145,8 +146,8 @@ export async function probeShards(
     const numbers = Array.from({ length: last + 1 - first }, (_, index) => first + index);
     const unknown = numbers.filter((number) => !all.has(number));
     from = last + 1;
-    const count = await countShards(streamKey, unknown, servers);
-    const there = count === 0 ? [] : await streamsAmong(streamKey, unknown, servers);
+    const isNone = await countTogether(streamKey, unknown, servers) === 0;
+    const there = isNone ? [] : await streamsAmong(streamKey, unknown, servers);
     for (const number of there) {
       found.push(number);
       all.add(number);
@@ -181,8 +182,8 @@ export async function missingShards(
   numbers: readonly number[],
   servers: KeyServers,
 ): Promise<number[]> {
-  if (await countShards(streamKey, numbers, servers) === numbers.length) return [];
-  const types = await Promise.all(numbers.map((number) => servers.run(typeOfKey(shardRedisKey(streamKey, number)))));
+  if (await countTogether(streamKey, numbers, servers) === numbers.length) return [];
+  const types = await typesOf(streamKey, numbers, servers);
   return numbers.filter((_, index) => types[index] === "none");
 }
 
@@ -229,13 +230,23 @@ const UNASKABLE: ReadonlySet<ServerErrorClass | undefined> = new Set<ServerError
   "wrong-password",
 ]);
 
-/** The number of these shards' keys that exist. `undefined` if the check is forbidden. */
-function countShards(streamKey: string, numbers: readonly number[], servers: KeyServers): Promise<number | undefined> {
-  return countThere(numbers.map((number) => shardRedisKey(streamKey, number)), servers);
+/** Whether these keys are in one slot, so that one command can have all of them. */
+export function areTogether(keys: readonly string[], slotOf: KeyServers["slotOf"]): boolean {
+  return new Set(keys.map(slotOf)).size <= 1;
+}
+
+/** The number of these shards' keys that exist. `undefined` if that takes more than one command, or is forbidden. */
+async function countTogether(
+  streamKey: string,
+  numbers: readonly number[],
+  servers: KeyServers,
+): Promise<number | undefined> {
+  const keys = numbers.map((number) => shardRedisKey(streamKey, number));
+  return areTogether(keys, servers.slotOf) ? await countThere(keys, servers) : undefined;
 }
 
 /**
- * The number of these keys that exist. `undefined` if EXISTS is forbidden.
+ * The number of these keys that exist. `undefined` if EXISTS is forbidden, or a server is away.
  *
  * It takes one command for each slot, of at most `most` keys, all written together. Usually no shard was added or removed, so one
  * command is enough on a single server.
@@ -252,19 +263,31 @@ export async function countThere(
   try {
     return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
   } catch (error) {
-    if (error instanceof RedisError) return undefined;
+    if (error instanceof RedisError || error instanceof UnreachableError) return undefined;
     throw error;
   }
 }
 
-/** Those of these shards that are streams. It takes one command for each, all written together. */
-async function streamsAmong(
+/** Those of these shards that are streams, as far as their servers can be reached. It takes one command for each, all written together. */
+async function streamsAmong(streamKey: string, numbers: readonly number[], servers: KeyServers): Promise<number[]> {
+  const types = await typesOf(streamKey, numbers, servers);
+  return numbers.filter((_, index) => types[index] === "stream");
+}
+
+/** The types of these shards' keys. `undefined` if the server of a key cannot be reached in time. */
+async function typesOf(
   streamKey: string,
   numbers: readonly number[],
   { run }: KeyServers,
-): Promise<number[]> {
-  const there = await Promise.all(numbers.map((number) => isStream(shardRedisKey(streamKey, number), run)));
-  return numbers.filter((_, index) => there[index]);
+): Promise<(string | undefined)[]> {
+  return await Promise.all(numbers.map(async (number) => {
+    try {
+      return await run(typeOfKey(shardRedisKey(streamKey, number)));
+    } catch (error) {
+      if (error instanceof UnreachableError) return undefined;
+      throw error;
+    }
+  }));
 }
 
 async function isStream(key: string, run: RunCommand): Promise<boolean> {

@@ -3,6 +3,7 @@
 import { RedisError } from "../../../resp/errors.ts";
 import { classOf } from "../../../resp/connection/server_errors.ts";
 import { sleep } from "../../../resp/connection/clock.ts";
+import { UnreachableError } from "../../../resp/connection/lane.ts";
 import {
   holdsPlainEntries,
   isForbidden,
@@ -16,17 +17,19 @@ import { isStreamMissing } from "../../commands/xgroup.ts";
 import { FIRST_ID, type MessageId } from "../../model/id.ts";
 import { findEnd } from "../server/stream_end.ts";
 import { isAway, isFatal, type ServerAccess } from "../server/server.ts";
-import { BareStreams } from "./bare_streams.ts";
+import { BareStreams } from "./news/bare_streams.ts";
 import { DiscoveredStream } from "./discovered_stream.ts";
 import { type FoundStream, ownNumbers, shardServers } from "./find_shards.ts";
 import type { ShardsDetail } from "../events.ts";
-import { mayHaveNews } from "./shard_news.ts";
+import { ShardNews } from "./news/shard_news.ts";
 import { retryWhileUnavailable } from "../../../resp/connection/retry/retry.ts";
 import { numberedShard, type ReadShard, type SubscribedShard } from "./shard.ts";
 import type { ShardReading } from "./shard_reading.ts";
 
 /** Milliseconds between two looks at streams that have neither entries nor shards. */
 const BARE_INTERVAL = 1_000;
+/** Milliseconds for which a look waits for one of several servers: shards on other servers do not wait for it. */
+const LOOK_LIMIT = 5_000;
 
 /** What a discovery needs. */
 export interface DiscoveryPorts {
@@ -43,6 +46,7 @@ export class Discovery {
   readonly #streams: ReadonlyMap<string, DiscoveredStream>;
   readonly #servers: KeyServers;
   readonly #bare: BareStreams;
+  readonly #news = new ShardNews();
   #turn: Promise<void> = Promise.resolve(); // one look after the other
   #leaving = false; // whether any of the streams may have a plain key to be left
   #settling = false;
@@ -50,7 +54,8 @@ export class Discovery {
   constructor(ports: DiscoveryPorts, found: readonly FoundStream[], reading: ShardReading) {
     this.#ports = ports;
     this.#reading = reading;
-    this.#servers = shardServers(ports.server, reading.signal);
+    const { server } = ports;
+    this.#servers = shardServers(server, reading.signal, server.followsRedirects ? LOOK_LIMIT : Infinity);
     this.#bare = new BareStreams(reading.shards.filter(isBare).map(({ streamKey }) => streamKey));
     this.#streams = new Map(found.map((stream) => [stream.streamKey, new DiscoveredStream(stream, reading)]));
   }
@@ -102,10 +107,11 @@ export class Discovery {
   async find(signal: AbortSignal): Promise<readonly SubscribedShard[]> {
     if (this.#ports.interval === undefined) return [];
     const found: SubscribedShard[] = [];
+    const servers = shardServers(this.#ports.server, signal);
     for (const stream of this.#streams.values()) {
       if (!stream.isWatched) continue;
       try {
-        const numbers = await retryWhileUnavailable(this.#ports.server, signal, () => this.#probe(stream, signal));
+        const numbers = await retryWhileUnavailable(this.#ports.server, signal, () => this.#probe(stream, servers));
         found.push(...numbers.map((number) => numberedShard(stream.streamKey, number)));
       } catch {
         signal.throwIfAborted(); // the next look meets anything else again
@@ -140,7 +146,7 @@ export class Discovery {
     });
   }
 
-  /** Looks at some streams: first at all together, then at each of them if anything may have changed. */
+  /** Looks at some streams: first at a few keys of all together, then at those of which anything may have changed. */
   async #lookAtSome(streams: readonly DiscoveredStream[]): Promise<void> {
     const watched = streams.filter(({ isWatched }) => isWatched);
     const quiet = watched.filter(({ form }) => form.kind !== "leaving");
@@ -150,9 +156,10 @@ export class Discovery {
       gone,
       read: readNumbers,
     }));
-    // A single stream would be queried twice.
-    const news = seen.length === 1 || await quietly(mayHaveNews(seen, this.#servers)) === true;
-    for (const stream of watched) if (news || stream.form.kind === "leaving") await this.#lookAt(stream);
+    const news = await quietly(this.#news.of(seen, this.#servers));
+    for (const stream of watched) {
+      if (stream.form.kind === "leaving" || news?.has(stream.streamKey)) await this.#lookAt(stream);
+    }
   }
 
   async #lookAt(stream: DiscoveredStream): Promise<void> {
@@ -168,10 +175,20 @@ export class Discovery {
       missingShards(streamKey, stream.readNumbers, this.#servers),
     ]);
     const gone = stream.newlyGone(missing);
-    const ignoredPlain = present.length + gone.length > 0 && await holdsPlainEntries(streamKey, this.#servers);
+    const ignoredPlain = present.length + gone.length > 0 && await this.#holdsPlainEntries(streamKey);
     const found = await stream.add(present);
     stream.markGone(missing);
     if (found.length + gone.length > 0) this.#ports.onShards({ streamKey, found, gone, ignoredPlain });
+  }
+
+  /** Whether the plain key has entries, as far as its server can be reached. */
+  async #holdsPlainEntries(streamKey: string): Promise<boolean> {
+    try {
+      return await holdsPlainEntries(streamKey, this.#servers);
+    } catch (error) {
+      if (error instanceof UnreachableError) return false;
+      throw error;
+    }
   }
 
   /** Looks at a stream of which the plain key is read. */
@@ -185,9 +202,9 @@ export class Discovery {
     await this.#settle(stream);
   }
 
-  async #probe(stream: DiscoveredStream, signal = this.#reading.signal): Promise<readonly number[]> {
+  async #probe(stream: DiscoveredStream, servers = this.#servers): Promise<readonly number[]> {
     const { streamKey, known } = stream;
-    const found = await probeShards(streamKey, [...known], shardServers(this.#ports.server, signal));
+    const found = await probeShards(streamKey, [...known], servers);
     const own = ownNumbers(streamKey, found.sort((one, other) => one - other), [...this.#streams.keys()]);
     return own.filter((number) => stream.isWanted(number));
   }

@@ -50,9 +50,14 @@ export async function discoverStreams(
   }));
 }
 
-/** How commands reach the servers of shards, until the signal is aborted. */
-export function shardServers({ run, slotOf, followsRedirects }: ServerAccess, signal: AbortSignal): KeyServers {
-  return { run: (command) => run(command, { signal }), slotOf, followsRedirects };
+/** How commands reach the servers of shards, until the signal is aborted, and wait for a server for `within` milliseconds. */
+export function shardServers(
+  { run, slotOf, followsRedirects }: ServerAccess,
+  signal: AbortSignal,
+  within = Infinity,
+): KeyServers {
+  const options = within === Infinity ? { signal } : { signal, within }; // otherwise a limit of `run` itself counts
+  return { run: (command) => run(command, options), slotOf, followsRedirects };
 }
 
 /** Without keys that are subscribed by their own name: a message could belong to either stream. */

@@ -4,6 +4,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { RedisError, StreamerError } from "../../../resp/errors.ts";
 import type { Command } from "../../../resp/connection/command.ts";
+import type { Destination } from "../../../resp/connection/destination.ts";
+import { UnreachableError } from "../../../resp/connection/lane.ts";
 import {
   findShards,
   isPlainStream,
@@ -130,20 +132,23 @@ test("a later look costs one command while nothing changes", async () => {
   assertEquals(server.asked.map(([name, ...keys]) => [name, keys.length]), [["EXISTS", 16], ["EXISTS", 2]]);
 });
 
-test("no command names keys of several slots", async () => {
-  const server = serverWith(["a:0", "a:1", "a:2"]);
-  const slotOf = (redisKey: string) => Number(redisKey.slice(2)) % 3;
-  const servers = { ...server, slotOf };
-  assertEquals([await probeShards("a", [0, 1, 2], servers), await missingShards("a", [0, 1, 2], servers)], [[], []]);
-  assertEquals(server.asked.map(([name, ...keys]) => [name, keys.length]), [
-    ["EXISTS", 6],
-    ["EXISTS", 5],
-    ["EXISTS", 5],
-    ["EXISTS", 1],
-    ["EXISTS", 1],
-    ["EXISTS", 1],
-  ]);
-  for (const [, ...keys] of server.asked) assertEquals(new Set(keys.map(slotOf)).size, 1);
+test("keys of several slots are asked for one by one", async () => {
+  const server = serverWith(["a:0", "a:1", "a:2", "a:5"]);
+  const servers = { ...server, slotOf: (redisKey: string) => Number(redisKey.slice(2)) % 3 };
+  assertEquals(await probeShards("a", [0, 1, 2], servers), [5]);
+  assertEquals(await missingShards("a", [0, 1, 2, 4], servers), [4]);
+  assertEquals(server.asked.map(([name, ...keys]) => `${name} ${keys.length}`), Array(16 + 3 + 4).fill("TYPE 1"));
+});
+
+test("a server that is away does not hide the shards of others", async () => {
+  const server = serverWith(["a:0", "a:3", "a:4"]);
+  const run: RunCommand = (command) => {
+    if (command.key !== "a:3") return server.run(command);
+    return Promise.reject(new UnreachableError({ name: "h:1", failure: undefined } as Destination));
+  };
+  const servers = { run, slotOf: (redisKey: string) => redisKey.length + Number(redisKey.slice(2)) };
+  assertEquals(await probeShards("a", [0], servers), [4]);
+  assertEquals(await missingShards("a", [0, 3, 5], servers), [5]);
 });
 
 test("known shards without a key are missing", async () => {
