@@ -10,7 +10,7 @@ import { commandHelp, helpWidth, programHelp } from "./args/help.ts";
 import { INFO, runInfo } from "./verbs/info.ts";
 import { PRODUCE, runProduce } from "./verbs/produce.ts";
 import { RELAY, runRelay } from "./verbs/relay.ts";
-import { RESTORE, runRestore } from "./verbs/restore.ts";
+import { RESTORE, runRestore } from "./verbs/restore/restore.ts";
 import type { Task } from "./verbs/session.ts";
 import { Interrupted, type System } from "./system.ts";
 import { writeLine } from "./screen/terminal.ts";

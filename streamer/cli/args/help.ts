@@ -35,6 +35,7 @@ const STREAMS: readonly Entry[] = [
     "redis://host:port/orders,payments",
     "a server and streams on it; rediss:// for TLS, redis://host:port/2/orders for database 2",
   ],
+  ["redis://node-1,node-2/orders", "a cluster, by one or several of its nodes"],
   ["orders,payments", "streams on the server of --url or REDIS_URL, by default redis://localhost:6379"],
 ];
 

@@ -9,6 +9,16 @@ export interface StreamRow {
   readonly info: StreamInfo;
   /** The number of entries ever added; `undefined` if unknown. */
   readonly added?: number | undefined;
+  /** Where its shards are; `undefined` if that is not wanted. */
+  readonly places?: readonly ShardPlace[] | undefined;
+}
+
+/** A shard, or a plain key, and where it is. */
+export interface ShardPlace {
+  /** Its number; `undefined` for a plain key. */
+  readonly shard: number | undefined;
+  readonly length: number;
+  readonly node: string;
 }
 
 interface Sample {

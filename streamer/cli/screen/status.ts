@@ -16,15 +16,19 @@ interface Trouble {
 /** Follows the events of a connection. */
 export class ServerStatus {
   readonly #troubles = new Map<string, Trouble>();
+  readonly #streamer: RedisStreamer;
   readonly #now: () => number;
   readonly #onChange: () => void;
   #requestedAt: number | undefined;
 
   /** `onChange` is called when a server goes away or comes back. */
   constructor(streamer: RedisStreamer, now: () => number, onChange: () => void) {
+    this.#streamer = streamer;
     this.#now = now;
     this.#onChange = onChange;
-    streamer.addEventListener("disconnect", ({ detail: { node, cause } }) => this.#add(node, "is away", cause));
+    streamer.addEventListener("disconnect", ({ detail: { node, cause } }) => {
+      if (cause !== undefined) this.#add(node, "is away", cause); // otherwise the connection is not needed any more
+    });
     streamer.addEventListener("reconnect", ({ detail: { node, cause } }) => this.#add(node, "is away", cause));
     streamer.addEventListener("connect", ({ detail: { node } }) => this.#remove(node));
     streamer.addEventListener("moved", ({ detail: { from } }) => this.#remove(from));
@@ -51,11 +55,12 @@ export class ServerStatus {
 
   /** A sentence about the trouble; `undefined` if there is none. */
   text(): string | undefined {
-    const [trouble] = this.#troubles.values();
-    if (trouble !== undefined) {
-      const { what, since, cause } = trouble;
+    const [first] = this.#troubles;
+    if (first !== undefined) {
+      const [node, { what, since, cause }] = first;
       const why = cause === undefined ? "" : `: ${sentence(cause)}`;
-      return `The server ${what} for ${duration(this.#now() - since)}, trying again${why}`;
+      const who = node !== "" && this.#streamer.stats().nodes.length > 1 ? node : "The server";
+      return `${who} ${what} for ${duration(this.#now() - since)}, trying again${why}`;
     }
     const waited = this.#requestedAt === undefined ? 0 : this.#now() - this.#requestedAt;
     return waited < PATIENCE ? undefined : `No answer for ${duration(waited)}`;

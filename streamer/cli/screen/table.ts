@@ -3,7 +3,7 @@
 import { escapeControls } from "../../../resp/errors.ts";
 import type { StreamConsumerInfo, StreamGroupInfo } from "../../manager/options.ts";
 import { count, duration, rate } from "./figures.ts";
-import type { Rates, StreamRow } from "./rates.ts";
+import type { Rates, ShardPlace, StreamRow } from "./rates.ts";
 
 /** How the table is drawn. */
 export interface TableOptions {
@@ -29,7 +29,7 @@ interface Line {
   readonly cells: Readonly<Partial<Record<ColumnName, Cell>>>;
 }
 
-type ColumnName = "entries" | "rate" | "trend" | "lag" | "pending" | "oldest" | "idle" | "inactive";
+type ColumnName = "entries" | "rate" | "trend" | "lag" | "pending" | "oldest" | "idle" | "inactive" | "node";
 
 /** The columns. If the table is too wide, those of `WHEN_NARROW` are dropped in their order. */
 const COLUMNS: readonly (readonly [ColumnName, string])[] = [
@@ -41,8 +41,9 @@ const COLUMNS: readonly (readonly [ColumnName, string])[] = [
   ["oldest", "oldest"],
   ["idle", "idle"],
   ["inactive", "inactive"],
+  ["node", "node"],
 ];
-const WHEN_NARROW: readonly ColumnName[] = ["trend", "inactive", "idle", "oldest", "rate", "entries"];
+const WHEN_NARROW: readonly ColumnName[] = ["trend", "inactive", "idle", "oldest", "rate", "entries", "node"];
 const GAP = 2;
 const NAME_LEAST = 12;
 
@@ -80,9 +81,10 @@ export function infoTable(rows: readonly StreamRow[], options: TableOptions): st
   return [title, ...lines].map(row);
 }
 
-function linesOf({ name, info }: StreamRow, rates: Rates | undefined): Line[] {
+function linesOf({ name, info, places = [] }: StreamRow, rates: Rates | undefined): Line[] {
   const speed = rates?.of(name);
   const trend = rates?.trend(name);
+  const plain = places.find(({ shard }) => shard === undefined);
   const stream: Line = {
     tree: "",
     name: { text: escapeControls(name), style: "bold" },
@@ -92,10 +94,21 @@ function linesOf({ name, info }: StreamRow, rates: Rates | undefined): Line[] {
         ? {}
         : { rate: { text: speed === undefined ? "" : rate(speed), style: speed ? "green" : "dim" } }),
       ...(trend === undefined ? {} : { trend: { text: trend, style: "green" } }),
+      ...(plain === undefined ? {} : { node: { text: escapeControls(plain.node) } }),
     },
   };
+  const shards = places.filter(({ shard }) => shard !== undefined);
+  const shardLines = shards.map((place, i) => placeLine(place, i === shards.length - 1 && info.groups.length === 0));
   const groups = info.groups.flatMap((group, i) => groupLines(group, i === info.groups.length - 1));
-  return [stream, ...groups];
+  return [stream, ...shardLines, ...groups];
+}
+
+function placeLine({ shard, length, node }: ShardPlace, last: boolean): Line {
+  return {
+    tree: last ? "└ " : "├ ",
+    name: { text: `shard ${shard}`, style: "dim" },
+    cells: { entries: { text: count(length) }, node: { text: escapeControls(node) } },
+  };
 }
 
 function groupLines(group: StreamGroupInfo, last: boolean): Line[] {

@@ -12,7 +12,9 @@ import { entriesAdded } from "../../commands/entries_added.ts";
 import { shardsIn } from "../../cluster/shards.ts";
 import { shardRedisKey } from "../../model/key.ts";
 import { type RedisStreamer, routerFor, shardFinder } from "../../streamer.ts";
-import type { Rates, StreamRow } from "../screen/rates.ts";
+import { type NodeRow, nodeTable } from "../screen/node_table.ts";
+import type { Rates, ShardPlace, StreamRow } from "../screen/rates.ts";
+import { placesOf } from "./places.ts";
 import { type Task, withStreamer } from "./session.ts";
 import { CONNECTION, SHORT_OUTPUT } from "../args/shared_options.ts";
 import { infoTable } from "../screen/table.ts";
@@ -37,11 +39,13 @@ export const INFO: CommandSpec = {
     { name: "watch", value: "SECONDS", implied: "2", help: "Repeat after so many seconds (default: 2)" },
     { name: "json", help: "Print one line of JSON with all figures" },
     { name: "match", value: "GLOB", help: "Only keys that match; not together with stream names" },
+    { name: "nodes", help: "Also show the node of each shard, and the nodes with their slots and connections" },
   ],
   shared: [CONNECTION, SHORT_OUTPUT],
   examples: [
     ["sea-streamer info", "All streams of the server"],
     ["sea-streamer info redis://localhost/orders --watch", "A live view of one stream"],
+    ["sea-streamer info redis://node-1,node-2/orders --nodes", "Where the shards of a stream are in a cluster"],
     ["sea-streamer info --json | jq '.streams[] | select(.groups[].lag > 1000) | .stream'", "Streams that lag"],
   ],
 };
@@ -63,12 +67,17 @@ export async function runInfo(task: Task): Promise<void> {
   };
   await withStreamer(task, { address, note }, async (streamer) => {
     const manager = await streamer.createManager();
-    const figures = { manager, address, added: addedOf(streamer, interval !== undefined) };
+    const added = addedOf(streamer, interval !== undefined);
+    const places: FindPlaces = (name, options) =>
+      given.flag("nodes") ? placesOf(name, { streamer, manager, ...options }) : Promise.resolve(undefined);
+    const figures = { manager, address, added, places };
     const read = (signal: AbortSignal) => readStreams(task, figures, signal);
-    const show = (rows: readonly StreamRow[], rates?: Rates) => print(task, rows, rates);
+    const nodes = () => given.flag("nodes") ? streamer.stats().nodes : undefined;
+    const show = (rows: readonly StreamRow[], rates?: Rates) => print(task, { rows, rates, nodes: nodes() });
+    const title = escapeControls(hidePassword(streamer.uri));
     if (interval === undefined) await show(await read(system.signal));
     else if (!live) await watchLines(system, { read, interval, show, note });
-    else await watchLive(system, { read, interval, streamer, title: escapeControls(hidePassword(streamer.uri)) });
+    else await watchLive(system, { read, interval, streamer, title, nodes });
   });
   system.signal.throwIfAborted();
 }
@@ -77,6 +86,7 @@ interface Figures {
   readonly manager: Manager;
   readonly address: Address;
   readonly added: CountAdded;
+  readonly places: FindPlaces;
 }
 
 /** One request for a stream. */
@@ -86,6 +96,7 @@ interface Request {
   readonly signal: AbortSignal;
 }
 
+type FindPlaces = (name: string, request: Request) => Promise<readonly ShardPlace[] | undefined>;
 type CountAdded = (name: string, request: Request) => Promise<number | undefined>;
 
 /** Counts the entries ever added, if rates are wanted and the server counts them. */
@@ -107,7 +118,7 @@ function addedOf(streamer: RedisStreamer, wanted: boolean): CountAdded {
 
 /** The current figures of all streams. */
 async function readStreams({ given }: Task, figures: Figures, signal: AbortSignal): Promise<StreamRow[]> {
-  const { manager, address: { streamKeys }, added } = figures;
+  const { manager, address: { streamKeys }, added, places } = figures;
   const named = streamKeys.length > 0;
   const keys = [...streamKeys];
   if (!named) {
@@ -118,8 +129,10 @@ async function readStreams({ given }: Task, figures: Figures, signal: AbortSigna
   const rows: StreamRow[] = [];
   for (let at = 0; at < keys.length; at += AT_ONCE) {
     const some = keys.slice(at, at + AT_ONCE).map(async (name) => {
-      const info = await infoOf(manager, name, { named, signal });
-      return info === undefined ? [] : [{ name, info, added: await added(name, { named, signal }) }];
+      const request = { named, signal };
+      const info = await infoOf(manager, name, request);
+      if (info === undefined) return [];
+      return [{ name, info, added: await added(name, request), places: await places(name, request) }];
     });
     rows.push(...(await Promise.all(some)).flat());
   }
@@ -144,25 +157,40 @@ async function infoOf(
   }
 }
 
+/** What is printed. */
+interface Printed {
+  readonly rows: readonly StreamRow[];
+  readonly rates?: Rates | undefined;
+  /** `undefined` if they are not wanted. */
+  readonly nodes: readonly NodeRow[] | undefined;
+}
+
 /** Prints the figures; resolves to false if the reader of stdout has gone away. */
-async function print({ system, given }: Task, rows: readonly StreamRow[], rates?: Rates): Promise<boolean> {
+async function print({ system, given }: Task, printed: Printed): Promise<boolean> {
   const json = given.flag("json");
-  const text = json ? jsonOf(rows, rates) : tableOf(system.screen.isTerminal ? system.screen.columns : 120);
+  const { isTerminal, columns } = system.screen;
+  const layout = { columns: isTerminal ? columns : 120, color: isTerminal && !system.env("NO_COLOR") };
+  const text = json ? jsonOf(printed) : tableOf(printed, layout);
   const plain = new TextEncoder().encode(text);
   const bytes = json ? escapedJson(plain) : plain; // escaped in a pipe too: the value of the JSON stays the same
   return await system.stdout.write(bytes, system.signal) === bytes.length;
-
-  function tableOf(columns: number): string {
-    const color = system.screen.isTerminal && !system.env("NO_COLOR");
-    return `${infoTable(rows, { columns, color, rates }).join("\n")}\n`;
-  }
 }
 
-function jsonOf(rows: readonly StreamRow[], rates: Rates | undefined): string {
-  const streams = rows.map(({ name, info }) => ({
+function tableOf(
+  { rows, rates, nodes }: Printed,
+  layout: { readonly columns: number; readonly color: boolean },
+): string {
+  const lines = infoTable(rows, { ...layout, rates });
+  if (nodes !== undefined) lines.push("", ...nodeTable(nodes, layout));
+  return `${lines.join("\n")}\n`;
+}
+
+function jsonOf({ rows, rates, nodes }: Printed): string {
+  const streams = rows.map(({ name, info, places }) => ({
     stream: name,
     ...(rates === undefined ? {} : { rate: rates.of(name) ?? null }),
     ...info,
+    ...(places === undefined ? {} : { shards: places.map(({ shard = 0, ...place }) => ({ shard, ...place })) }),
   }));
-  return `${JSON.stringify({ time: new Date().toISOString(), streams })}\n`;
+  return `${JSON.stringify({ time: new Date().toISOString(), ...(nodes === undefined ? {} : { nodes }), streams })}\n`;
 }

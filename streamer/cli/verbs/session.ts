@@ -97,15 +97,18 @@ export function withMkstreamHint(error: unknown, streamKeys: readonly string[]):
 
 /** Reports connection and group events; with `verbose` also those that need no attention. */
 export function reportEvents(streamer: RedisStreamer, note: Note, verbose: boolean): void {
-  let away = false;
+  const away = new Set<string>(); // nodes
   streamer.addEventListener("reconnect", ({ detail: { node, attempt, cause } }) => {
     if ((attempt !== 1 || isDemotion(cause)) && !verbose) return; // a replica that stays one is reported by `waiting`
-    away = true;
+    away.add(node);
     note(`Connection to ${node} lost, reconnecting: ${sentence(cause)}`);
   });
   streamer.addEventListener("connect", ({ detail: { node } }) => {
-    if (away) note(`Connection to ${node} restored`);
-    away = false;
+    if (away.delete(node)) note(`Connection to ${node} restored`);
+  });
+  streamer.addEventListener("moved", ({ detail: { slots, from, to } }) => {
+    const count = slots.reduce((sum, [first, last]) => sum + last - first + 1, 0);
+    if (away.delete(from) || verbose) note(`${plural(count, "slot")} moved from ${from} to ${to}`);
   });
   streamer.addEventListener("waiting", ({ detail: { node, streamKey, cause } }) => {
     note(`Waiting for ${streamKey ?? node}: ${sentence(cause)}`);

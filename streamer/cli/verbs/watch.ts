@@ -6,6 +6,7 @@ import { escapeControls, StreamerError } from "../../../resp/errors.ts";
 import type { RedisStreamer } from "../../streamer.ts";
 import { sentence } from "../failure.ts";
 import { plural } from "../screen/figures.ts";
+import { type NodeRow, nodeTable } from "../screen/node_table.ts";
 import { LiveScreen } from "../screen/live_screen.ts";
 import { Rates, type StreamRow } from "../screen/rates.ts";
 import { ServerStatus } from "../screen/status.ts";
@@ -55,6 +56,8 @@ export interface LiveOptions extends WatchOptions {
   readonly streamer: RedisStreamer;
   /** The server, for the first line. */
   readonly title: string;
+  /** The nodes of now; `undefined` if they are not wanted. */
+  readonly nodes: () => readonly NodeRow[] | undefined;
 }
 
 /** Milliseconds between redraws while the server is away. */
@@ -63,7 +66,7 @@ const REDRAW = 500;
 /** Draws the figures on the whole terminal until q, Ctrl-C or a signal. */
 export async function watchLive(
   system: System,
-  { read, interval, streamer, title }: LiveOptions,
+  { read, interval, streamer, title, nodes }: LiveOptions,
 ): Promise<void> {
   using screen = new LiveScreen(system);
   const signal = AbortSignal.any([screen.stopped, system.signal]);
@@ -80,10 +83,12 @@ export async function watchLive(
     const time = rows === undefined ? "" : `${new Date(readAt).toISOString().slice(11, 19)}Z   `;
     const count = rows === undefined ? "" : `${plural(rows.length, "stream")}   `;
     const trouble = status.text();
+    const known = nodes();
     screen.draw([
       shortened(`${title}   ${count}${time}q quits`, columns),
       trouble === undefined ? "" : paint(shortened(escapeControls(trouble), columns), "red"),
       ...(rows === undefined ? [] : infoTable(rows, { columns, color, rates })),
+      ...(known === undefined ? [] : ["", ...nodeTable(known, { columns, color })]),
     ], height);
   };
   const timer = setInterval(() => {

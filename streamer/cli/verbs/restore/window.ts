@@ -1,16 +1,17 @@
 // Writes entries into streams with their own ids, many at a time. Existing entries are compared.
 
-import type { Router } from "../../cluster/router.ts";
-import { isNotAbove, xaddAt } from "../../commands/xadd_at.ts";
-import { endOfStream, isBarred, lastEntryOfStream } from "../../commands/last_id.ts";
-import { xrange } from "../../commands/xrange.ts";
-import { abortable } from "../../model/abortable.ts";
-import { isAfter, type MessageId } from "../../model/id.ts";
-import { type RedisStreamer, routerFor } from "../../streamer.ts";
-import { CommandError, sentence } from "../failure.ts";
-import { bytesOf } from "../formats/json.ts";
-import type { Entry } from "../formats/ndjson.ts";
-import type { ProgressCounts } from "../screen/progress.ts";
+import type { Router } from "../../../cluster/router.ts";
+import { isNotAbove, xaddAt } from "../../../commands/xadd_at.ts";
+import { endOfStream, isBarred, lastEntryOfStream } from "../../../commands/last_id.ts";
+import { xrange } from "../../../commands/xrange.ts";
+import { abortable } from "../../../model/abortable.ts";
+import { isAfter, type MessageId } from "../../../model/id.ts";
+import { type RedisStreamer, routerFor } from "../../../streamer.ts";
+import { CommandError, sentence } from "../../failure.ts";
+import { bytesOf } from "../../formats/json.ts";
+import type { Entry } from "../../formats/ndjson.ts";
+import { KeyWriter } from "./key_writer.ts";
+import type { ProgressCounts } from "../../screen/progress.ts";
 
 /** How entries are written. */
 export interface WindowOptions {
@@ -28,12 +29,18 @@ const MAX_ENTRIES = 4_096;
 /** The cost of an entry in addition to its fields, in bytes. */
 const OVERHEAD = 100;
 
+/** A key that entries are written to. */
+interface Restored {
+  /** The last id before the restore. */
+  readonly end: MessageId;
+  readonly writer: KeyWriter;
+}
+
 /** Writes entries without waiting for each reply. */
 export class RestoreWindow {
   readonly #router: Router;
   readonly #options: WindowOptions;
-  /** The last id of each key before the restore. */
-  readonly #ends = new Map<string, MessageId>();
+  readonly #keys = new Map<string, Restored>();
   #bytes = 0;
   #entries = 0;
   #failure: { readonly error: unknown } | undefined;
@@ -49,9 +56,9 @@ export class RestoreWindow {
   /** Sends an entry. Returns a promise if the caller must wait before the next one. Throws, or rejects with, the first failure. */
   add(entry: Entry): Promise<void> | undefined {
     this.#throwFailure();
-    const end = this.#ends.get(entry.key);
-    if (end === undefined) return this.#addFirst(entry);
-    this.#send(entry, end);
+    const key = this.#keys.get(entry.key);
+    if (key === undefined) return this.#addFirst(entry);
+    this.#send(entry, key);
     return this.#bytes < MAX_BYTES && this.#entries < MAX_ENTRIES ? undefined : this.#space();
   }
 
@@ -63,7 +70,8 @@ export class RestoreWindow {
 
   async #addFirst(entry: Entry): Promise<void> {
     const end = await this.#endOf(entry.key);
-    this.#ends.set(entry.key, end);
+    const writer = new KeyWriter(entry.key, { router: this.#router, signal: this.#options.signal });
+    this.#keys.set(entry.key, { end, writer });
     // Nothing is written to a stream unless its first entry can be.
     if (!this.#options.skipExisting && !isAfter(entry.id, end)) {
       throw refused(entry, `the stream has entries up to ${end}. --skip-existing compares existing entries`);
@@ -81,14 +89,15 @@ export class RestoreWindow {
     }
   }
 
-  #send(entry: Entry, end: MessageId): void {
+  #send(entry: Entry, { end, writer }: Restored): void {
     const size = sizeOf(entry);
     this.#bytes += size;
     this.#entries++;
     const { counts } = this.#options;
     const done = () => this.#done(size);
     const isNew = isAfter(entry.id, end);
-    this.#write(entry, isNew).then((written) => {
+    const written = isNew ? this.#write(entry, writer) : this.#compare(entry).then(() => false);
+    written.then((written) => {
       if (written) {
         counts.count++;
         counts.bytes += size - OVERHEAD;
@@ -102,17 +111,16 @@ export class RestoreWindow {
     });
   }
 
-  /** Whether the entry was written; false if it existed. */
-  #write(entry: Entry, isNew: boolean): Promise<boolean> {
-    if (!isNew) return this.#compare(entry).then(() => false);
+  async #write(entry: Entry, writer: KeyWriter): Promise<true> {
     const { key: redisKey, id, fields } = entry;
-    // Without a signal, to which thousands of commands would listen. The waits listen to it.
-    return this.#router.run(xaddAt({ redisKey, id, fields })).then(() => true, async (error) => {
+    try {
+      await writer.write(xaddAt({ redisKey, id, fields }));
+    } catch (error) {
       if (!isNotAbove(error)) throw refused(entry, sentence(error), error);
       // The entry exists if it was resent after a lost connection. Otherwise another client writes to this stream.
       await this.#compare(entry);
-      return true;
-    });
+    }
+    return true;
   }
 
   /** Resolves if an equal entry exists. */

@@ -1,17 +1,17 @@
 // `restore`: writes the entries of a dump into streams, with the same ids and fields.
 
-import type { RedisStreamer } from "../../streamer.ts";
-import { checkStreamKey } from "../../model/key.ts";
-import { addressOf, formatOf } from "../args/address.ts";
-import { type CommandSpec, invalidValue } from "../args/arguments.ts";
-import { CommandError, UsageError } from "../failure.ts";
-import { plural } from "../screen/figures.ts";
-import type { Entry } from "../formats/ndjson.ts";
-import type { Progress } from "../screen/progress.ts";
-import { openEntries } from "../formats/restore_source.ts";
-import { RestoreWindow } from "./restore_window.ts";
-import { GRACE, GracePeriod, progressOf, type Task, withStreamer } from "./session.ts";
-import { CONNECTION, DEFAULT_MAX_LINE, MAX_LINE, OUTPUT } from "../args/shared_options.ts";
+import type { RedisStreamer } from "../../../streamer.ts";
+import { checkStreamKey } from "../../../model/key.ts";
+import { addressOf, formatOf } from "../../args/address.ts";
+import { type CommandSpec, invalidValue } from "../../args/arguments.ts";
+import { CommandError, UsageError } from "../../failure.ts";
+import { plural } from "../../screen/figures.ts";
+import type { Entry } from "../../formats/ndjson.ts";
+import type { Progress } from "../../screen/progress.ts";
+import { openEntries } from "../../formats/restore_source.ts";
+import { RestoreWindow } from "./window.ts";
+import { GRACE, GracePeriod, progressOf, type Task, withStreamer } from "../session.ts";
+import { CONNECTION, DEFAULT_MAX_LINE, MAX_LINE, OUTPUT } from "../../args/shared_options.ts";
 
 export const RESTORE: CommandSpec = {
   name: "restore",
