@@ -29,7 +29,8 @@ export function dialFailure(endpoint: Endpoint, phase: Phase, cause: unknown): T
   const kind = kindOf(phase, cause);
   const signs = signsOf(cause);
   const known = kind === "connect" ? FAILURES.find(([pattern]) => pattern.test(signs))?.[1] : undefined;
-  return new TransportError(kind, known ?? `${PREFIXES[kind]}${textOf(cause)}`, { cause, place: placeOf(endpoint) });
+  const text = known ?? `${PREFIXES[kind]}${otherNames(cause) ?? textOf(cause)}`;
+  return new TransportError(kind, text, { cause, place: placeOf(endpoint) });
 }
 
 /**
@@ -119,6 +120,18 @@ function signsOf(cause: unknown): string {
   if (!(error instanceof Error)) return "";
   const { name, code } = nameAndCode(error);
   return `${name} ${code} ${error.message}`;
+}
+
+/**
+ * What a certificate is for, if it is for other names than the wanted one: for an address, the runtimes' own text does not say it.
+ * `undefined` for other errors.
+ */
+function otherNames(cause: unknown): string | undefined {
+  if (nameAndCode(cause).code !== "ERR_TLS_CERT_ALTNAME_INVALID") return undefined;
+  const { host, cert } = Object(firstOf(cause)) as Record<string, unknown>; // as: checked next
+  const names = Object(cert).subjectaltname as unknown;
+  if (typeof host !== "string" || typeof names !== "string") return undefined;
+  return printable(`It is for ${names.replaceAll(/(?:DNS|IP Address):/g, "")}, and not for ${host}`);
 }
 
 /** The text of an error, safe to print: it may contain the names in a certificate of the other side. */

@@ -3,8 +3,9 @@
 
 import { type Clock, sleep } from "../../../resp/connection/clock.ts";
 import { valueCommand } from "../../../resp/connection/command.ts";
-import { LISTING_REPLY } from "../../../resp/reply_limits.ts";
-import { textOf } from "../../../resp/value.ts";
+import { classOf } from "../../../resp/connection/server_errors.ts";
+import { LISTING_REPLY, SMALL_REPLY } from "../../../resp/reply_limits.ts";
+import { pairsOf, textOf } from "../../../resp/value.ts";
 import type { Member } from "../members/member.ts";
 
 /** Milliseconds between two questions to a replica. Half as much or one and a half times as much, at random. */
@@ -15,6 +16,8 @@ const PROBE_LIMIT = 1_000;
 const PROBED_FOR = 120_000;
 
 const ROLE = valueCommand(["ROLE"], { repeatable: true, limits: LISTING_REPLY });
+/** Tells the role, too, and every user may run it: ROLE is one of the commands that count as dangerous. Redis 6.2. */
+const HELLO = valueCommand(["HELLO"], { repeatable: true, limits: SMALL_REPLY });
 
 /** What a watch works with. */
 export interface ElectionWatchPorts {
@@ -33,6 +36,7 @@ export class ElectionWatch {
   readonly #ports: ElectionWatchPorts;
   readonly #closing = new AbortController();
   readonly #watched = new Set<Member>();
+  readonly #barred = new WeakSet<Member>(); // where ROLE is not allowed
 
   constructor(ports: ElectionWatchPorts) {
     this.#ports = ports;
@@ -69,9 +73,23 @@ export class ElectionWatch {
     const signal = AbortSignal.any([this.#closing.signal, round.signal]);
     const timer = clock.after(PROBE_LIMIT, () => round.abort(new DOMException("No answer in time", "TimeoutError")));
     await Promise.allSettled(replicas.map(async (replica) => {
-      const role = await replica.lanes.run(ROLE, { signal });
-      if (Array.isArray(role) && textOf(role[0]) === "master") onElected(replica);
+      if (await this.#roleOf(replica, signal) === "master") onElected(replica);
     }));
     timer.stop();
+  }
+
+  async #roleOf(replica: Member, signal: AbortSignal): Promise<string | undefined> {
+    if (!this.#barred.has(replica)) {
+      try {
+        const role = await replica.lanes.run(ROLE, { signal });
+        return Array.isArray(role) ? textOf(role[0]) : undefined;
+      } catch (error) {
+        const kind = classOf(error);
+        if (kind !== "forbidden" && kind !== "unavailable") throw error;
+        this.#barred.add(replica);
+      }
+    }
+    const greeting = pairsOf(await replica.lanes.run(HELLO, { signal })) ?? [];
+    return textOf(new Map(greeting.map(([name, value]) => [textOf(name), value])).get("role") ?? null);
   }
 }

@@ -187,9 +187,10 @@ export class FilterConnection {
   }
 
   #takeGiven(out: Uint8Array[]): void {
-    while (typeof this.#turns[0] === "string") {
-      const text = this.#turns.shift();
-      out.push(encoder.encode(`${text === "OK" ? "+" : "-"}${text}\r\n`));
+    for (let text = this.#turns[0]; typeof text === "string"; text = this.#turns[0]) {
+      this.#turns.shift();
+      const isWhole = text.endsWith("\r\n"); // the bytes of a reply, and no error's text
+      out.push(encoder.encode(isWhole ? text : `${text === "OK" ? "+" : "-"}${text}\r\n`));
     }
   }
 

@@ -16,7 +16,9 @@ export { ClusterNode, type MoveOptions };
 const SLOTS = 16_384;
 
 /** Options of `startCluster`. */
-export interface ClusterOptions extends Pick<ServerOptions, "password" | "program" | "tls"> {
+export interface ClusterOptions extends Pick<ServerOptions, "password" | "program"> {
+  /** For all nodes, or by the number of a node. */
+  readonly tls?: ServerOptions["tls"] | ((node: number) => ServerOptions["tls"]);
   /** Fewer than three can elect no successor of one that is lost. @default {3} */
   readonly primaries?: number;
   /** Of each primary. @default {0} */
@@ -209,15 +211,16 @@ export function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
 }
 
 async function startNode(at: number, options: ClusterOptions): Promise<ClusterNode> {
-  const { primaries: _, replicas: __, args = [], nodeTimeout = 2_000, ...rest } = options;
+  const { args = [], nodeTimeout = 2_000, password, program } = options;
+  const tls = typeof options.tls === "function" ? options.tls(at) : options.tls;
   const list = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"];
   list.push("--cluster-node-timeout", String(nodeTimeout), "--cluster-announce-ip", "127.0.0.1");
   list.push("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0");
-  if (rest.password !== undefined) list.push("--masterauth", rest.password);
-  if (rest.tls) list.push("--tls-cluster", "yes", "--tls-replication", "yes");
+  if (password !== undefined) list.push("--masterauth", password);
+  if (tls) list.push("--tls-cluster", "yes", "--tls-replication", "yes");
   list.push(...(typeof args === "function" ? args(at) : args));
   // On a unix socket, a redirect names the port without TLS, which may be 0.
-  const server = await startServer({ ...rest, socket: false, args: list });
+  const server = await startServer({ password, program, tls, socket: false, args: list });
   // A node that has given its last slot away stays a primary. Redis 7.0; before, it is one anyway.
   await server.commands([["CONFIG", "SET", "cluster-allow-replica-migration", "no"]]);
   return new ClusterNode(server, String(await server.command("CLUSTER", "MYID")));

@@ -98,6 +98,28 @@ test("a replica that freezes with the question in flight is asked again after a 
   table.close();
 });
 
+test("where ROLE is not allowed, HELLO tells the role, and ROLE is not tried again", async () => {
+  for (const refusal of ["NOPERM User x has no permissions to run the 'role' command", "ERR unknown command 'ROLE'"]) {
+    const { net, watch, primary, replicas, elected, table } = world(1);
+    const [{ host }] = replicas;
+    let role = "replica";
+    replicas[0].script = (words) => {
+      if (words[0] === "ROLE") return `-${refusal}\r\n`;
+      return words[0] === "HELLO" && words.length === 1
+        ? `%1\r\n$4\r\nrole\r\n$${role.length}\r\n${role}\r\n`
+        : undefined;
+    };
+    watch.lost(primary);
+    await net.clock.pass(2_000);
+    assertEquals([host.count("ROLE"), host.count("HELLO"), elected], [1, 1 + 5, []]); // one is the handshake's
+    role = "master";
+    await net.clock.pass(400);
+    assertEquals(elected, ["n1:1"]);
+    watch.close();
+    table.close();
+  }
+});
+
 test("after two minutes it ends, and begins again with the next lost connection", async () => {
   const { net, watch, primary, roles, table } = world(1);
   watch.lost(primary);
