@@ -81,6 +81,7 @@ export class Front implements AsyncDisposable {
       },
       passed: () => {},
       over: () => {},
+      pushes: () => true,
     };
   }
 
