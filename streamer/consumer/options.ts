@@ -55,8 +55,9 @@ export interface ReadingOptions {
   /**
    * The time between two looks for new shards; `null` for none. Only with `shards: "discover"`.
    *
-   * A look queries the numbers that are missing below the highest known number, and 16 numbers after it. While a stream has neither
-   * entries nor shards, a look follows every second.
+   * A look queries the numbers that are missing below the highest known number, and 16 numbers after it. On a cluster, if they are in
+   * different slots, it queries the next two numbers, and a few others in turn. While a stream has neither entries nor shards, a look
+   * follows every second.
    *
    * New shards are read from their beginning, or after a move without the group from the position of the move. A shard that was
    * unassigned is not found again. Shards that disappear stay assigned.

@@ -62,12 +62,15 @@ test("a restore keeps the order of ids across moves and a failover", async () =>
   const key = uniqueKey();
   const [tag, slot] = [`{${key}}`, slotOfKey(key)];
   const keys = Array.from({ length: 3 }, (_, shard) => `${tag}:${shard}`);
-  const entry = (id: number, at: string) =>
-    JSON.stringify({ stream: tag, key: at, id: `${id}-0`, fields: [["msg", `${id}`]] });
+  const entry = (id: number, shard: number) =>
+    JSON.stringify({ stream: tag, shard, key: keys[shard], id: `${id}-0`, fields: [["msg", `${id}`]] });
   await using restoring = new Running(["restore", "-"], { env: { REDIS_URL: cluster.urls[0] } });
   let written = 0;
   const write = (count: number) => {
-    const part = Array.from({ length: count }, (_, i) => keys.map((at) => `${entry(written + i + 1, at)}\n`).join(""));
+    const part = Array.from(
+      { length: count },
+      (_, i) => keys.map((_, shard) => `${entry(written + i + 1, shard)}\n`).join(""),
+    );
     restoring.write(part.join(""));
     written += count;
   };

@@ -8,7 +8,7 @@ import { passesSoon } from "../../../../resp/connection/retry/retry.ts";
 import type { Wait } from "../../../../resp/connection/retry/waiting.ts";
 import { classify } from "../../../../resp/connection/server_errors.ts";
 import { RedisError } from "../../../../resp/errors.ts";
-import type { NodeName, Router } from "../../../cluster/router.ts";
+import { NodeLeftError, type NodeName, type Router } from "../../../cluster/router.ts";
 
 /** What a writer needs. */
 export interface KeyWriterOptions {
@@ -24,17 +24,18 @@ interface Write {
   readonly reject: (error: unknown) => void;
 }
 
-/** Writes to one key. */
+/**
+ * Writes to one key. Commands in flight all go to one node. Once that node refuses one, later commands wait until all were answered.
+ * Refused ones are then written one after another, wherever they are redirected to.
+ */
 export class KeyWriter {
   readonly #options: KeyWriterOptions;
   readonly #slot: number;
   #node: NodeName | undefined; // to which those in flight went
   #inFlight = 0;
-  #refused: Write[] = []; // to be written again, in their order
-  #held: Write[] = []; // after those
-  #isHolding = false; // until those in flight were answered, and a pause
-  #wait: Wait | undefined; // while the node refuses
-  #refusedSince = 0;
+  #refused: Write[] = []; // in their order
+  #later: Write[] = []; // after those
+  #isHolding = false;
 
   constructor(redisKey: string, options: KeyWriterOptions) {
     this.#options = options;
@@ -44,57 +45,75 @@ export class KeyWriter {
   /** Writes after all earlier ones. Rejects with a refusal that does not pass by itself. */
   write(command: Command<void>): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    // What is in flight to another node may be redirected, and be written there after this one.
-    if (this.#inFlight > 0 && this.#node !== this.#owner) this.#isHolding = true;
-    const write = { command, resolve, reject };
-    if (this.#isHolding) this.#held.push(write);
-    else this.#send(write);
+    this.#add({ command, resolve, reject });
     return promise;
   }
 
-  get #owner(): NodeName {
-    return this.#options.router.nodeOf(this.#slot);
+  #add(write: Write): void {
+    const node = this.#options.router.nodeOf(this.#slot);
+    if (this.#inFlight > 0 && this.#node !== node) this.#isHolding = true;
+    if (this.#isHolding) this.#later.push(write);
+    else this.#send(write, node);
   }
 
-  async #send(write: Write): Promise<void> {
-    this.#node = this.#owner;
+  async #send(write: Write, node: NodeName): Promise<void> {
+    const { router } = this.#options;
+    this.#node = node;
     this.#inFlight++;
     try {
-      await this.#options.router.run(write.command); // without a signal, to which thousands of commands would listen
-      this.#wait?.over();
-      this.#wait = undefined;
+      await router.runOn(node, write.command); // without a signal, to which thousands of commands would listen
       write.resolve();
     } catch (error) {
-      if (error instanceof RedisError && passesSoon(classify(error.code, error.message))) this.#again(write, error);
-      else write.reject(error);
+      if (this.#passes(error)) {
+        if (isRedirect(error)) router.redirected(this.#slot, error, node);
+        this.#refused.push(write);
+        this.#isHolding = true;
+      } else write.reject(error);
     }
     if (--this.#inFlight === 0 && this.#isHolding) await this.#release();
   }
 
-  #again(write: Write, error: RedisError): void {
-    const { clock, waits } = this.#options.router;
-    this.#isHolding = true;
-    this.#refused.push(write);
-    if (this.#wait !== undefined) return this.#wait.refused(error);
-    this.#wait = waits.begin(error);
-    this.#refusedSince = clock.now();
+  /** All were answered: the refused ones are written again, and then the later ones. */
+  async #release(): Promise<void> {
+    const refused = this.#refused;
+    this.#refused = [];
+    for (const write of refused) await this.#persist(write).then(write.resolve, write.reject);
+    const later = this.#later;
+    this.#later = [];
+    this.#isHolding = false;
+    for (const write of later) this.#add(write);
   }
 
-  /** All were answered: the refused ones are written again after a pause, and then the others. */
-  async #release(): Promise<void> {
-    const { router: { clock, reconnect }, signal } = this.#options;
+  /** Writes one entry alone, as often as it is refused for the time being. */
+  async #persist({ command }: Write): Promise<void> {
+    const { router, signal } = this.#options;
+    const { clock, reconnect, waits } = router;
+    const since = clock.now();
+    let wait: Wait | undefined;
     try {
-      if (this.#refused.length > 0) {
-        await sleep(clock, refusalDelay(reconnect, clock.now() - this.#refusedSince, clock.random()), signal);
+      for (;;) {
+        signal.throwIfAborted();
+        try {
+          return await router.run(command, { signal });
+        } catch (error) {
+          if (!this.#passes(error)) throw error;
+          if (wait === undefined) wait = waits.begin(error);
+          else wait.refused(error);
+          await sleep(clock, refusalDelay(reconnect, clock.now() - since, clock.random()), signal);
+        }
       }
-    } catch (reason) {
-      for (const { reject } of [...this.#refused, ...this.#held]) reject(reason);
-      return;
+    } finally {
+      wait?.over();
     }
-    const writes = [...this.#refused, ...this.#held];
-    this.#refused = [];
-    this.#held = [];
-    this.#isHolding = false;
-    for (const write of writes) this.#send(write);
   }
+
+  #passes(error: unknown): boolean {
+    if (error instanceof NodeLeftError) return true;
+    if (isRedirect(error)) return this.#options.router.followsRedirects;
+    return error instanceof RedisError && passesSoon(classify(error.code, error.message));
+  }
+}
+
+function isRedirect(error: unknown): error is RedisError {
+  return error instanceof RedisError && classify(error.code, error.message) === "redirect";
 }
