@@ -27,6 +27,8 @@ export async function placesOf(
     const redisKey = shard === undefined ? name : shardRedisKey(name, shard);
     const shardId = shard === undefined ? {} : { shardId: shard };
     const length = await manager.length(name, { ...shardId, signal }); // after this the router knows the node, also if the slot has moved
-    return { shard, length, node: router.nodeOf(router.slotOf(redisKey)) };
+    const [node, ...others] = router.nodes();
+    // With Sentinel, the router's name of the only node is not its address.
+    return { shard, length, node: others.length === 0 ? node.name : router.nodeOf(router.slotOf(redisKey)) };
   }));
 }

@@ -1,8 +1,9 @@
 // Connects through real Sentinels: with passwords on both sides, with TLS, with RESP2, and when some of them are away.
 
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { readFile } from "node:fs/promises";
 import { connect, type ConnectOptions, StreamerError } from "../../../mod.ts";
+import { run } from "../../support/cli/running.ts";
 import { takeIds } from "../../support/consumer/reading.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { certificates } from "../../support/network/tls.ts";
@@ -87,6 +88,23 @@ test("TLS for Sentinels and servers, with the announced address as the name that
   for (const { port } of set.sentinels) assertStringIncludes(refused.message, `127.0.0.1:${port}: a certificate`);
   const plain = await assertRejects(() => connect(set.url.replace("rediss", "redis")), StreamerError);
   assertStringIncludes(plain.message, "may expect TLS");
+}, options);
+
+test("the command line takes URLs of a primary, and of streams on it", async () => {
+  await using set = await startSentinels({ sentinels: 1 });
+  const key = uniqueKey();
+  const produced = await run(["produce", `${set.url}/${key}`], { input: "a\nb\n" });
+  assertEquals(produced.code, 0, produced.stderr);
+  const consumed = await run(["consume", key, "--url", set.url, "--from", "beginning", "--count", "2"]);
+  assertEquals(consumed.stdout, "a\nb\n");
+  const { stdout } = await run(["info", set.url, "--nodes"]);
+  const { host, port } = set.primary;
+  assertMatch(stdout, new RegExp(`^${key} +2 +${host}:${port}$`, "m"));
+  const other = await run(["info", set.url.replace("mymaster", "other")]);
+  assertEquals(other.code, 1);
+  assertStringIncludes(other.stderr, "it does not know the name other");
+  const nameless = await run(["info", set.url.replace("/mymaster", "")]);
+  assertStringIncludes(nameless.stderr, "the name of the primary is missing");
 }, options);
 
 /** The rights on the page. */
