@@ -319,20 +319,22 @@ export class NodeGroupReader {
 
   /** Holds shards back that the server refuses alone. Gives false if the refusal is about all of them, or final. */
   #hold(shards: readonly GroupShard[], error: unknown): boolean {
-    const { groups } = this.#ports.shared;
+    const { placement, shared: { groups } } = this.#ports;
     if (!this.#reads.watched.isActive || !(error instanceof RedisError)) return false;
     const isLost = isGroupMissing(error);
     if (!isLost && !concernsOneSlot(error.code, error.message)) return false;
     this.#reads.watched.hold(shards, error, {
       isNoted: !isLost, // recreating the group is noted by itself
-      before: isLost ? () => groups.lookFor(shards.filter(({ hasGroup }) => hasGroup), error) : undefined,
+      before: isLost
+        ? () => groups.lookFor(shards.filter(({ hasGroup }) => hasGroup), error)
+        : placement.rest(shards, this.unit.signal),
     });
     return true;
   }
 
   /** A refusal: looks for a lost group, waits, or ends. */
   #refused(error: StreamerError, { isPreparing }: { readonly isPreparing: boolean }): void {
-    const { shared: { groups, onFatal }, isRetired } = this.#ports;
+    const { placement, shared: { groups, onFatal }, isRetired } = this.#ports;
     if (isRetired()) return;
     const isLost = isGroupMissing(error);
     if (!isLost && (!(error instanceof RedisError) || isFatal(error.code, error.message))) return onFatal(error);
@@ -340,7 +342,7 @@ export class NodeGroupReader {
     this.unit.refused(error, {
       isPreparing,
       isNoted: !isLost, // recreating the group is noted by itself
-      before: isLost ? () => groups.lookFor(ready(), error) : undefined,
+      before: isLost ? () => groups.lookFor(ready(), error) : placement.rest([...this.#seats.keys()], this.unit.signal),
     });
   }
 }

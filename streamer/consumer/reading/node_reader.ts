@@ -306,15 +306,16 @@ export class NodeReader {
   }
 
   #refused(error: RedisError, { shards, note: { generation } }: PositionRead): void {
-    const { onRedirected, options: { onFatal } } = this.#ports;
+    const { onRedirected, placement, options: { onFatal } } = this.#ports;
     const { unit, watched } = this.#reads;
     const { code, message } = error;
     if (classOf(error) === "redirect" && onRedirected(this, shards, error)) return this.fill();
+    const before = placement.rest(shards, unit.signal);
     if (isFatal(code, message)) {
       const isRead = !watched.isActive || shards.some((shard) => watched.has(shard));
       if (isRead && generation === this.#generation) return onFatal(error);
-    } else if (watched.isActive && concernsOneSlot(code, message)) watched.hold(shards, error);
-    else return void unit.refused(error);
+    } else if (watched.isActive && concernsOneSlot(code, message)) watched.hold(shards, error, { before });
+    else return void unit.refused(error, { before });
     this.fill();
   }
 }

@@ -1,5 +1,6 @@
 // Which node each key is read from: the owner of its slot, or the node that a redirect points to.
 
+import { sleep } from "../../../resp/connection/clock.ts";
 import type { NodeName, Redirect, RouteChange, Router } from "../../cluster/router.ts";
 import type { RedisError } from "../../../resp/errors.ts";
 import { OwnConnections } from "./watch_policy.ts";
@@ -17,6 +18,9 @@ export interface Place {
 
 /** Redirects in a row that are followed at once. After that, each one waits for a delay. */
 const MAX_HOPS = 16;
+/** First and longest delay before a further redirect is followed, in milliseconds. */
+const HOP_DELAY = 50;
+const MAX_HOP_DELAY = 1_000;
 
 /** The places of a consumer's keys. */
 export class Placement {
@@ -25,6 +29,7 @@ export class Placement {
   readonly #redirected = new Map<string, Redirect>(); // keys that are not read from the owner of their slot
   readonly #untracked = new Map<NodeName, OwnConnections>(); // nodes that do not tell which keys have changed
   readonly #hops = new Map<string, number>(); // redirects in a row
+  readonly #resting = new Map<string, Place>(); // keys that stay where they are until a delay has passed
 
   constructor(router: Router) {
     this.#router = router;
@@ -32,6 +37,8 @@ export class Placement {
 
   /** Where a key is read now. */
   of(redisKey: string): Place {
+    const resting = this.#resting.get(redisKey);
+    if (resting !== undefined) return resting;
     const slot = this.slotOf(redisKey);
     const { node, asking } = this.#nodeOf(redisKey, slot);
     if (asking) return { name: `${node} asking ${slot}`, node, asking };
@@ -46,7 +53,10 @@ export class Placement {
     return placeOf(this.#router.primaries()[0]);
   }
 
-  /** A read of a key at this place was redirected. Returns false if the key is to be requested there again, after a delay. */
+  /**
+   * A read of a key at this place was redirected. Returns false if the key is to be requested there again, after a delay. After many
+   * redirects in a row, each one is followed only if the same answer comes after a delay, also if the router's map has changed.
+   */
   redirect(redisKey: string, from: Place, refusal: RedisError): boolean {
     const slot = this.slotOf(redisKey);
     const redirect = this.#router.redirected(slot, refusal, from.node);
@@ -55,24 +65,39 @@ export class Placement {
       if (!asking && this.#router.nodeOf(slot) === node) this.#redirected.delete(redisKey);
       else this.#redirected.set(redisKey, redirect);
     }
+    const hasRested = this.#resting.delete(redisKey);
     if (this.of(redisKey).name === from.name) return false;
+    if (hasRested) return true;
     const hops = (this.#hops.get(redisKey) ?? 0) + 1;
     this.#hops.set(redisKey, hops);
     if (hops <= MAX_HOPS) return true;
-    this.#hops.delete(redisKey);
-    this.#redirected.delete(redisKey);
+    this.#resting.set(redisKey, from);
     return false;
+  }
+
+  /** What is waited for before keys are requested again that were redirected many times in a row. */
+  rest(shards: readonly { readonly redisKey: string }[], signal: AbortSignal): (() => Promise<void>) | undefined {
+    const hops = Math.max(0, ...shards.map(({ redisKey }) => this.#hops.get(redisKey) ?? 0)) - MAX_HOPS;
+    if (hops <= 0) return undefined;
+    const delay = Math.min(MAX_HOP_DELAY, HOP_DELAY * 2 ** Math.min(hops - 1, 10));
+    return () => sleep(this.#router.clock, delay, signal);
   }
 
   /** A read of these keys was answered. */
   answered(shards: readonly { readonly redisKey: string }[]): void {
     if (this.#hops.size === 0) return;
-    for (const { redisKey } of shards) this.#hops.delete(redisKey);
+    for (const { redisKey } of shards) {
+      this.#hops.delete(redisKey);
+      this.#resting.delete(redisKey);
+    }
   }
 
   /** These keys are requested from the owner of their slot again. */
   forget(shards: readonly { readonly redisKey: string }[]): void {
-    for (const { redisKey } of shards) this.#redirected.delete(redisKey);
+    for (const { redisKey } of shards) {
+      this.#redirected.delete(redisKey);
+      this.#resting.delete(redisKey);
+    }
   }
 
   /** Slots have changed their node. */

@@ -5,10 +5,12 @@ import { RedisError } from "../../../resp/errors.ts";
 import type { Redirect, Router } from "../../../streamer/cluster/router.ts";
 import { Placement } from "../../../streamer/consumer/server/placement.ts";
 import { test } from "../../support/runner.ts";
+import { FakeClock } from "../connection/fakes.ts";
 
 /** A router of two slots, whose owners a test sets. */
 class Slots {
   readonly owners = new Map([[0, "a"], [1, "b"]]);
+  readonly clock = new FakeClock();
   asked = 0;
   redirect: Redirect | undefined;
 
@@ -19,6 +21,7 @@ class Slots {
     };
     // A checked border: a placement uses no other part of a router.
     return {
+      clock: this.clock,
       slotOf,
       nodeOf: (slot: number) => this.owners.get(slot),
       primaries: () => ["a", "b"],
@@ -64,9 +67,11 @@ test("a key whose slot is moving is read apart from those that the node owns", (
   assertEquals(placement.of("kk").node, "a");
 });
 
-test("after 16 redirects in a row a key is read again after a delay, unless a read was answered", () => {
+test("after 16 redirects in a row each one is followed only after a delay that grows, until a read is answered", async () => {
   const slots = new Slots();
   const placement = new Placement(slots.router);
+  const kk = [{ redisKey: "kk" }];
+  const { signal } = new AbortController();
   const hop = () => {
     const from = placement.of("kk");
     slots.redirect = { node: from.node === "a" ? "b" : "a", asking: false };
@@ -74,8 +79,38 @@ test("after 16 redirects in a row a key is read again after a delay, unless a re
   };
   const hops = (count: number) => Array.from({ length: count }, hop).filter(Boolean).length;
   assertEquals(hops(10), 10);
-  placement.answered([{ redisKey: "kk" }]);
-  assertEquals([hops(16), hop(), hop()], [16, false, true]);
+  placement.answered(kk);
+  assertEquals([hops(16), placement.rest(kk, signal)], [16, undefined]);
+  const delays: number[] = [];
+  for (let i = 0; i < 7; i++) {
+    const { name } = placement.of("kk");
+    assertEquals(hop(), false);
+    slots.owners.set(0, slots.owners.get(0) === "a" ? "b" : "a");
+    placement.changed({ slots: [0] }); // what the router says meanwhile does not move it
+    assertEquals(placement.of("kk").name, name);
+    const start = slots.clock.now();
+    const resting = placement.rest(kk, signal)?.();
+    await slots.clock.pass(slots.clock.next ?? 0);
+    await resting;
+    delays.push(slots.clock.now() - start);
+    assertEquals(hop(), true);
+  }
+  assertEquals(delays, [50, 100, 200, 400, 800, 1_000, 1_000]);
+  placement.answered(kk);
+  assertEquals([placement.rest(kk, signal), hops(16)], [undefined, 16]);
+});
+
+test("a key that rests after many redirects is read from the owner of its slot if the connection is lost", () => {
+  const slots = new Slots();
+  const placement = new Placement(slots.router);
+  for (let i = 0; i < 17; i++) {
+    const from = placement.of("kk");
+    slots.redirect = { node: from.node === "a" ? "b" : "a", asking: true };
+    placement.redirect("kk", from, refusal);
+  }
+  slots.owners.set(0, "c");
+  placement.forget([{ redisKey: "kk" }]);
+  assertEquals(placement.of("kk").node, "c");
 });
 
 /** A router of one node, where the slot of a key is its number. */
