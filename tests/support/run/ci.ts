@@ -8,7 +8,7 @@ interface Verdict {
   readonly name: string;
   readonly passed: number;
   readonly failed: number;
-  /** Notes for the summary: the failed tests, each with the beginning of its output. */
+  /** Notes for the summary: the failed and unstable tests, each with the beginning of its output. */
   readonly notes: readonly string[];
 }
 
@@ -40,12 +40,12 @@ async function run({ name, args }: Step): Promise<Verdict> {
   const counts = counting ? /(\d+) passed, (\d+) failed\s*$/.exec(tail) : null;
   const passed = counts ? Number(counts[1]) : Number(success);
   const failed = Math.max(counts ? Number(counts[2]) : 0, Number(!success));
-  return { name, passed, failed, notes: failed > 0 ? notesIn(tail) : [] };
+  return { name, passed, failed, notes: notesIn(tail) };
 }
 
-/** The failures that the test run names at its end, cut to a few lines each. */
+/** The failed and unstable tests that the test run names at its end, cut to a few lines each. */
 function notesIn(output: string): string[] {
-  return output.split(/^(?=(?:deno|bun|node)\S* FAILED {2})/m).slice(1).map((part) =>
+  return output.split(/^(?=(?:deno|bun|node)\S* (?:FAILED|UNSTABLE) {2})/m).slice(1).map((part) =>
     part.split("\n").filter((line) => line.trim() !== "").slice(0, NOTE_LINES).join("\n        ")
   );
 }

@@ -23,7 +23,8 @@ export async function steps(): Promise<Step[]> {
     { name: "layers", args: ["test", "-A", "--no-check", "tests/unit/layers_test.ts"] },
     { name: "publish --dry-run", args: ["publish", "--dry-run", "--allow-dirty"] },
     { name: "package", args: ["task", "package"] },
-    // The command that the README recommends, with the Deno that runs this.
-    { name: "test", args: ["task", "test"] },
+    // The command that the README recommends, with the Deno that runs this. A test that misses a time limit beside the other runtimes
+    // runs once more, alone, and is named as unstable.
+    { name: "test", args: ["task", "test", "--again"] },
   ];
 }

@@ -6,7 +6,7 @@ import { join, relative } from "node:path";
 import { startCluster } from "../servers/cluster.ts";
 import { argumentsFor, ENVIRONMENT } from "./invocation.ts";
 import { CLUSTER_SUITES } from "./left_out.ts";
-import { type Ended, failedRun, type Outcome, outcomeOf } from "./outcome.ts";
+import { afterRepeat, type Ended, failedRun, MOST_REPEATED, type Outcome, outcomeOf } from "./outcome.ts";
 import { labelOf, type Run } from "./runs.ts";
 import { findRuntime, root, versionOf } from "./runtimes.ts";
 
@@ -19,6 +19,8 @@ export interface Plan {
   readonly filter: string | undefined;
   /** Relative to the project's folder; empty for all. */
   readonly files: readonly string[];
+  /** Whether tests that fail run once more, alone, when everything else is over. */
+  readonly again: boolean;
   /** Minutes after which no further run begins, apart from those of each runtime on the server that is found. */
   readonly minutes: number;
 }
@@ -38,7 +40,8 @@ type Print = (bytes: Uint8Array) => void;
 export async function execute(plan: Plan): Promise<Ended[]> {
   const folder = await mkdtemp(join(tmpdir(), "sea-run-"));
   try {
-    return await executeIn(folder, plan);
+    const ended = await executeIn(folder, plan);
+    return plan.again ? await repeatFailed(ended, { plan, folder }) : ended;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -71,6 +74,27 @@ async function executeIn(folder: string, plan: Plan): Promise<Ended[]> {
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   await printing;
   return runs.map((run) => [run, outcomes.get(run)]);
+}
+
+/** Runs failed tests once more: on a machine that is busy with the other runtimes a test may miss a time limit. */
+async function repeatFailed(
+  all: readonly Ended[],
+  { plan, folder }: { readonly plan: Plan; readonly folder: string },
+): Promise<Ended[]> {
+  const results: Ended[] = [];
+  for (const [index, [run, outcome]] of all.entries()) {
+    const failures = outcome?.failures ?? [];
+    const passed = new Set<string>();
+    for (const { name } of failures.length > MOST_REPEATED ? [] : failures) {
+      console.log(`\n${labelOf(run)} runs once more: ${name}`);
+      const report = join(folder, `again-${index}-${passed.size}.xml`);
+      const one = { plan: { ...plan, filter: name }, folder, report, print: () => {} };
+      const again = await executeOne(run, one).catch(() => undefined);
+      if (again !== undefined && again.failed === 0 && again.passed > 0) passed.add(name);
+    }
+    results.push([run, outcome && passed.size > 0 ? afterRepeat(outcome, passed) : outcome]);
+  }
+  return results;
 }
 
 interface Place {

@@ -9,6 +9,8 @@ export interface Outcome extends Counts {
   readonly failures: readonly Failure[];
   /** The names of the tests that were left out. */
   readonly leftOut: readonly string[];
+  /** The names of tests that failed, and passed when they ran once more, alone. @default {none} */
+  readonly unstable?: readonly string[];
 }
 
 /** A run and its end; `undefined` if there was no time for it. */
@@ -29,6 +31,21 @@ export function failedRun(text: string, counts: Counts = { passed: 0, failed: 0,
   return { leftOut: [], ...counts, failed: 1, failures: [{ name: "the run as a whole", text }] };
 }
 
+/** Failed tests of a run, at most, that are worth a second run: more of them have one cause. */
+export const MOST_REPEATED = 5;
+
+/** The outcome of a run whose failed tests ran once more, alone. `passed` are those that passed then. */
+export function afterRepeat(first: Outcome, passed: ReadonlySet<string>): Outcome {
+  const unstable = first.failures.filter(({ name }) => passed.has(name)).map(({ name }) => name);
+  return {
+    ...first,
+    passed: first.passed + unstable.length,
+    failed: first.failed - unstable.length,
+    failures: first.failures.filter(({ name }) => !passed.has(name)),
+    unstable,
+  };
+}
+
 /** Characters of a failed test's output that are repeated at the end. */
 const EXCERPT = 1_500;
 
@@ -38,6 +55,11 @@ export function summaryOf(all: readonly Ended[]): string {
   for (const [run, outcome] of all) {
     for (const { name, text } of outcome?.failures ?? []) {
       lines.push(`\n${labelOf(run)} FAILED  ${name}\n${text.slice(0, EXCERPT)}`);
+    }
+  }
+  for (const [run, outcome] of all) {
+    for (const name of outcome?.unstable ?? []) {
+      lines.push(`\n${labelOf(run)} UNSTABLE  ${name}: failed, and passed when it ran alone`);
     }
   }
   lines.push("");

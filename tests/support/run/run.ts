@@ -1,6 +1,6 @@
 // Runs `deno task test` and its variants: the suite on the given runtimes, set-up included, one verdict at the end. Runs
 // on Deno. Arguments: runs (deno, bun@cluster, node@SERVER, …: see runs.ts); --jsr (the real @std packages); --cluster
-// (all runs on a cluster); --minutes=N (see `Plan`); --filter=TEXT; names of test files.
+// (all runs on a cluster); --again, --minutes=N (see `Plan`); --filter=TEXT; names of test files.
 
 import { relative, resolve } from "node:path";
 import process from "node:process";
@@ -14,6 +14,7 @@ function plan(words: readonly string[]): Plan {
   const runs: Run[] = [];
   const files: string[] = [];
   let jsr = false;
+  let again = false;
   let cluster = (process.env.SEA_TEST_CLUSTER ?? "") !== "";
   let minutes = Infinity;
   let filter: string | undefined;
@@ -21,14 +22,16 @@ function plan(words: readonly string[]): Plan {
     const run = parseRun(word);
     if (run !== undefined) runs.push(run);
     else if (word === "--jsr") jsr = true;
+    else if (word === "--again") again = true;
     else if (word === "--cluster") cluster = true;
     else if (/^--minutes=\d+$/.test(word)) minutes = Number(word.slice("--minutes=".length));
     else if (word.startsWith("--filter=")) filter = word.slice("--filter=".length);
-    else if (word.startsWith("-")) throw new Error(`Unknown option ${word}: use --jsr, --cluster or --filter=TEXT`);
-    else files.push(relative(root, resolve(process.env.INIT_CWD ?? root, word)).replaceAll("\\", "/"));
+    else if (word.startsWith("-")) {
+      throw new Error(`Unknown option ${word}: use --jsr, --cluster, --again or --filter=TEXT`);
+    } else files.push(relative(root, resolve(process.env.INIT_CWD ?? root, word)).replaceAll("\\", "/"));
   }
   if (runs.length === 0) runs.push({ runtime: "deno", cluster: false, server: undefined });
-  return { runs: runs.map((run) => cluster ? { ...run, cluster } : run), jsr, filter, files, minutes };
+  return { runs: runs.map((run) => cluster ? { ...run, cluster } : run), jsr, again, filter, files, minutes };
 }
 
 async function main(): Promise<number> {

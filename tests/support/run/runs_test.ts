@@ -2,7 +2,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { test } from "../runner.ts";
-import { type Ended, failedRun, outcomeOf, summaryOf, sumOf, tableOf } from "./outcome.ts";
+import { afterRepeat, type Ended, failedRun, outcomeOf, summaryOf, sumOf, tableOf } from "./outcome.ts";
 import { labelOf, parseRun, parseServers, type Run, runsOfDay, runsOfMatrix, RUNTIMES, wordOf } from "./runs.ts";
 
 const DAY = 86_400_000;
@@ -88,4 +88,17 @@ test("a run without a passed test, and one that crashes, is a failure", () => {
   assertEquals(outcomeOf("", 0, "text").failed, 0);
   assertEquals(outcomeOf(passed, 1, undefined).failures[0].text, "it ended with code 1 although no test failed");
   assertEquals([outcomeOf(passed, 0, undefined).passed, outcomeOf(passed, 0, undefined).failed], [1, 0]);
+});
+
+test("a failed test that passes alone is named as unstable, and one that fails again has failed", () => {
+  const run: Run = { runtime: "deno", cluster: false, server: undefined };
+  const failures = [{ name: "late", text: "too late" }, { name: "wrong", text: "1 is not 2" }];
+  const first = { passed: 10, failed: 2, skipped: 0, leftOut: [], failures };
+  const after = afterRepeat(first, new Set(["late"]));
+  assertEquals([after.passed, after.failed, after.unstable], [11, 1, ["late"]]);
+  const summary = summaryOf([[run, after]]);
+  assertStringIncludes(summary, "deno FAILED  wrong\n1 is not 2");
+  assertStringIncludes(summary, "deno UNSTABLE  late: failed, and passed when it ran alone");
+  assertEquals(summary.includes("too late"), false);
+  assertStringIncludes(summary, "11 passed, 1 failed");
 });
