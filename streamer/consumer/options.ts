@@ -73,7 +73,11 @@ export interface ReadingOptions {
   readonly maxBufferedBytes?: number;
   /**
    * What the consumer does if the stream was deleted and recreated, or if a failover reset its ids. In a group this applies if the
-   * group was lost, too; otherwise the group continues at the position that the server has. @default {"earliest"}
+   * group was lost, too; otherwise the group continues at the position that the server has.
+   *
+   * If a replica that became the primary lacks only the newest entries, this option does not apply. A real-time consumer then resumes
+   * after the last entry that it has read and that still exists.
+   * @default {"earliest"}
    */
   readonly onStreamReset?: OnStreamReset;
   /** Aborts the creation. `createConsumer` then rejects with the signal's reason. */

@@ -5,7 +5,7 @@ import { wrongShape } from "../../../resp/connection/command.ts";
 import type { OpenConnection } from "../../../resp/connection/node.ts";
 import { refusalText } from "../../../resp/connection/retry/suspicion.ts";
 import type { RespDecoder } from "../../../resp/decoder.ts";
-import { ProtocolError, type RedisError, RefusedReplyError, type StreamerError } from "../../../resp/errors.ts";
+import { ProtocolError, RedisError, RefusedReplyError, type StreamerError } from "../../../resp/errors.ts";
 import type { RespFrame } from "../../../resp/decoding/frame.ts";
 import type { Router } from "../../cluster/router.ts";
 import type { PageSize } from "../../commands/page_count.ts";
@@ -97,7 +97,7 @@ export class NodeReader {
     this.#reads = new UnitReads<ShardPosition, Asked>({ router, server, place, placement, onFatal }, {
       prepare: (open) => this.#prepare(open),
       fill: () => this.fill(),
-      released: () => this.fill(),
+      released: () => this.#prepareOrFill(),
       heartbeat: () => this.#lookAtStreams(),
       command: ({ note: { positions }, shards, count, block }) =>
         xread({ positions: shards.map(({ redisKey }, i) => ({ redisKey, position: positions[i] })), count, block }),
@@ -130,10 +130,10 @@ export class NodeReader {
     const assigned = new Set(shards);
     for (const shard of before) if (!assigned.has(shard)) watched.uncover(shard);
     for (const shard of shards) watched.cover(shard);
-    watched.read(shards);
+    if (unit.connected !== undefined) this.#comeTo(unit.connected);
+    watched.read(shards.filter(({ isDoubtful }) => !isDoubtful));
     if (!watched.isActive) this.restart(); // otherwise answers about other shards are still of use
-    if (watched.needsTracking) unit.prepare();
-    else this.fill();
+    this.#prepareOrFill();
   }
 
   /** Drops the answers of reads in flight. The next read asks for all shards, each from its position. */
@@ -169,19 +169,68 @@ export class NodeReader {
   /** After cuts in a row the reader first finds out whether the server answers at all, and then sends the read that it may refuse. */
   #prepare(open: OpenConnection): boolean | Promise<boolean> {
     const { suspicion, signal } = this.#reads.unit;
-    if (!suspicion.isSuspect) return this.#opened();
+    this.#comeTo(open);
+    if (!suspicion.isSuspect) return this.#opened(open);
     const key = (this.#suspected ?? this.#shards[0])?.redisKey;
     return suspicion.ask(open.pipeline, { key, losses: open.node.gate.losses }).then((answers) => {
       if (!answers || signal.aborted) return false;
-      if (!suspicion.isCertain) return this.#opened();
+      if (!suspicion.isCertain) return this.#opened(open);
       this.#unreadableEntry(undefined);
       return false;
     });
   }
 
-  #opened(): true {
+  #opened(open: OpenConnection): boolean | Promise<boolean> {
     // A failover may have put ids back since the last read, or since the positions were found.
     queueMicrotask(() => this.#ports.watch.lookAtAll());
+    return this.#doubtful.length === 0 || this.#verify(open);
+  }
+
+  #prepareOrFill(): void {
+    const { watched, unit } = this.#reads;
+    if (watched.needsTracking || this.#doubtful.length > 0) unit.prepare();
+    else this.fill();
+  }
+
+  /** The shards are read from this node. While a slot is migrating to it, its primary is still another one. */
+  #comeTo({ node: { name } }: OpenConnection): void {
+    if (!this.place.asking) { for (const shard of this.#shards) shard.comeTo(name); }
+  }
+
+  /** Shards whose new primary may have lost entries, and can be asked now. */
+  get #doubtful(): readonly ShardPosition[] {
+    return this.#shards.filter((shard) => shard.isDoubtful && !this.#reads.watched.isHeld(shard));
+  }
+
+  /** Finds out where to read the shards on whose primary has changed. Gives false if that is to be tried again. */
+  async #verify(open: OpenConnection): Promise<boolean> {
+    const { watched, unit } = this.#reads;
+    for (let some = this.#doubtful; some.length > 0; some = this.#doubtful) {
+      const verified = await Promise.all(
+        some.slice(0, VERIFIED_AT_ONCE).map((shard) => this.#verifyShard(shard, open)),
+      );
+      if (verified.includes(false) || open.pipeline.ending !== undefined || unit.signal.aborted) return false;
+    }
+    watched.read(this.#shards.filter(({ isDoubtful }) => !isDoubtful));
+    return true;
+  }
+
+  async #verifyShard(shard: ShardPosition, { pipeline }: OpenConnection): Promise<boolean> {
+    const { watch, onRedirected } = this.#ports;
+    const { watched, unit } = this.#reads;
+    try {
+      await watch.verify(shard, (command) => pipeline.call(command));
+    } catch (error) {
+      if (!(error instanceof RedisError)) return false; // the connection has ended
+      const { code, message } = error;
+      if (classOf(error) === "redirect" && onRedirected(this, [shard], error)) return true;
+      if (isFatal(code, message)) shard.settle(); // its read will fail, too
+      else if (watched.isActive && concernsOneSlot(code, message)) watched.hold([shard], error);
+      else {
+        unit.refused(error, { isPreparing: true });
+        return false;
+      }
+    }
     return true;
   }
 
@@ -193,6 +242,7 @@ export class NodeReader {
   }
 
   #lost({ cause, open: { pipeline }, first }: LostReads<ShardPosition, Asked>): void {
+    for (const shard of this.#shards) shard.cut();
     if (first !== undefined) this.#shrinkAfter(cause, first, pipeline.heardOfNext);
     this.#ports.onLost(this);
   }
@@ -241,6 +291,7 @@ export class NodeReader {
     const lent = decoder.borrow();
     const found = findPage(lent, read.most);
     placement.answered(read.shards);
+    for (const shard of read.shards) shard.served();
     const isOutdated = () => read.note.generation !== this.#generation;
     if (isOutdated()) return this.#drop(read);
     const wanted = sectionsOf(found, read).filter(({ shard, position }) => this.#isWanted(shard, position));
@@ -259,6 +310,12 @@ export class NodeReader {
     if (round.isOver) this.#readOn(round.size, lent.byteLength); // the server works on the next page while this one is copied and returned
     budget.settled();
     check(lent, found, arrived);
+    for (const { shard, entries } of arrived) {
+      shard.passed({
+        count: entries.length,
+        idAt: (i) => lent.textAt(entries[i] + ID),
+      });
+    }
     if (arrived.length > 0) queue.add(this.#page(decoder, arrived, round.name));
     queue.serve();
     if (this.#reads.watched.isActive) this.fill();
@@ -315,10 +372,18 @@ export class NodeReader {
       const isRead = !watched.isActive || shards.some((shard) => watched.has(shard));
       if (isRead && generation === this.#generation) return onFatal(error);
     } else if (watched.isActive && concernsOneSlot(code, message)) watched.hold(shards, error, { before });
-    else return void unit.refused(error, { before });
+    else {
+      for (const shard of this.#shards) shard.cut();
+      return void unit.refused(error, { before });
+    }
     this.fill();
   }
 }
+
+/** Offset of an entry's id on the tape: it follows the array of the entry. */
+const ID = 2;
+/** Shards that are verified together: each reply has an entry. */
+const VERIFIED_AT_ONCE = 16;
 
 /** A section of a page, and what was requested of its shard. */
 interface ShardSection extends PageSection {

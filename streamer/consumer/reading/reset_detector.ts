@@ -2,11 +2,13 @@
 // lower ids, would wait forever.
 
 import { StreamerError } from "../../../resp/errors.ts";
-import type { MessageId } from "../../model/id.ts";
-import { FIRST_ID } from "../../model/id.ts";
-import { findEnd } from "../server/stream_end.ts";
+import type { Run } from "../../commands/last_id.ts";
+import { xread } from "../../commands/xread.ts";
+import { compareIds, FIRST_ID, type MessageId, previousId } from "../../model/id.ts";
+import { askEnd, findEnd } from "../server/stream_end.ts";
 import type { ServerAccess } from "../server/server.ts";
 import type { OnStreamReset } from "../options.ts";
+import { judgeTail } from "./lost_tail.ts";
 import { judgeStream } from "./stream_life.ts";
 import type { ShardPosition } from "../shards/shard_position.ts";
 
@@ -32,6 +34,7 @@ const AT_ONCE = 4;
 export class StreamResetDetector {
   readonly #ports: ResetDetectorPorts;
   #looking = false;
+  #isWanted = false; // whether all are to be looked at after the look in progress
   #next = 0; // the shard to look at next
   #lookedAt: number;
 
@@ -41,8 +44,37 @@ export class StreamResetDetector {
   }
 
   /** Looks at all streams, as after a reconnect. */
-  lookAtAll(): Promise<void> {
-    return this.#look(this.#ports.shards());
+  async lookAtAll(): Promise<void> {
+    this.#isWanted = this.#looking;
+    await this.#look(this.#ports.shards());
+  }
+
+  /**
+   * The primary of a shard has changed, and may have lost the last entries. Finds out whether those that were read are still there, and
+   * where reading resumes if not; nothing of the shard may be read meanwhile. Rejects with a refusal of the server.
+   */
+  async verify(shard: ShardPosition, run: Run): Promise<void> {
+    const { server: { barred }, policy, signal, shards, onReset } = this.#ports;
+    const { redisKey, streamKey, shardId, milestones, start } = shard;
+    const firstAfter = async (position: MessageId) => {
+      const { sections } = await run(xread({ positions: [{ redisKey, position }], count: 1 }));
+      return sections.at(0)?.lastId;
+    };
+    const isThere = async (id: MessageId) => await firstAfter(previousId(id) ?? FIRST_ID) === id;
+    if (milestones.length === 0 || shard.gone || await isThere(milestones[0])) return shard.settle();
+    const known = start === undefined ? milestones : [...milestones, start];
+    const asked = [firstAfter(FIRST_ID), askEnd(redisKey, barred, run), Promise.all(known.map(isThere))] as const;
+    const [first, end, there] = await Promise.all(asked);
+    if (signal.aborted || !shards().includes(shard)) return;
+    const left = new Set(known.filter((_, i) => there[i]));
+    const verdict = judgeTail({ milestones: known, left, first, end }, policy);
+    if (verdict.kind === "fail") return this.#fail(shard);
+    if (verdict.kind === "reset") {
+      shard.reach(end.id);
+      shard.moveTo(verdict.position);
+    }
+    shard.settle();
+    if (verdict.kind === "reset") onReset({ streamKey, shardId, position: verdict.position });
   }
 
   /** Looks at the next few in turn, if that has not happened within the last `interval` milliseconds. */
@@ -63,6 +95,9 @@ export class StreamResetDetector {
     } finally {
       this.#looking = false;
     }
+    if (!this.#isWanted) return;
+    this.#isWanted = false;
+    await this.#look(this.#ports.shards());
   }
 
   /** A page arrived of a stream that had been found deleted: it was recreated. Gives false if that ends reading. */
@@ -87,6 +122,7 @@ export class StreamResetDetector {
       return; // the read itself fails with the error
     }
     if (signal.aborted || !shards().includes(shard) || shard.gone !== life.gone) return;
+    if (shard.isCut || shard.isDoubtful || compareIds(shard.reached, life.reached) < 0) return; // it is verified
     const verdict = judgeStream(life, end, policy);
     switch (verdict.kind) {
       case "same":

@@ -34,7 +34,7 @@ export class StreamReader {
       units: () => Math.max(1, this.#readers.size),
     });
     this.#watch = new StreamResetDetector({
-      server,
+      server: { ...server, waits: undefined }, // the reads are noted as waiting
       policy: settings.onStreamReset,
       signal: this.#closing.signal,
       shards: () => this.#shards,

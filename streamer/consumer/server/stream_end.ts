@@ -8,14 +8,17 @@ import type { ServerAccess } from "./server.ts";
 export async function findEnd(redisKey: string, ports: ServerAccess, signal: AbortSignal): Promise<StreamEnd> {
   const { barred, run } = ports;
   const ask: Run = (command) => run(command, { signal });
-  return await retryWhileUnavailable(ports, signal, async () => {
-    if (barred.has(redisKey)) return await lastEntryOfStream(redisKey, ask);
-    try {
-      return await endOfStream(redisKey, ask);
-    } catch (error) {
-      if (!isBarred(error)) throw error;
-      barred.add(redisKey);
-      return await lastEntryOfStream(redisKey, ask);
-    }
-  });
+  return await retryWhileUnavailable(ports, signal, () => askEnd(redisKey, barred, ask));
+}
+
+/** The same, of one server, without retries. `barred` are the keys of which XINFO is not asked; a key is added if that fails. */
+export async function askEnd(redisKey: string, barred: Set<string>, ask: Run): Promise<StreamEnd> {
+  if (barred.has(redisKey)) return await lastEntryOfStream(redisKey, ask);
+  try {
+    return await endOfStream(redisKey, ask);
+  } catch (error) {
+    if (!isBarred(error)) throw error;
+    barred.add(redisKey);
+    return await lastEntryOfStream(redisKey, ask);
+  }
 }

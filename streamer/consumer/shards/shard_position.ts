@@ -1,6 +1,7 @@
 // How far a shard was read without a group.
 
-import type { MessageId } from "../../model/id.ts";
+import { FIRST_ID, type MessageId } from "../../model/id.ts";
+import { Milestones, type ReadEntries } from "./milestones.ts";
 import type { ReadShard, SubscribedShard } from "./shard.ts";
 
 /** Where a shard begins, and the highest id that its stream is known to have reached. */
@@ -14,9 +15,14 @@ export class ShardPosition implements ReadShard {
   readonly streamKey: string;
   readonly shardId: number;
   readonly redisKey: string;
+  readonly #milestones = new Milestones();
+  readonly #start: MessageId | undefined; // the end of the stream, if the shard began there
   #position: MessageId;
   #reached: MessageId;
   #gone = false;
+  #node: string | undefined; // where the shard is read
+  #isCut = false;
+  #isDoubtful = false;
 
   constructor({ streamKey, shardId, redisKey }: SubscribedShard, { position, reached }: StartPosition) {
     this.streamKey = streamKey;
@@ -24,6 +30,7 @@ export class ShardPosition implements ReadShard {
     this.redisKey = redisKey;
     this.#position = position;
     this.#reached = reached;
+    this.#start = position === reached && position !== FIRST_ID ? position : undefined;
   }
 
   /** The id after which the shard is read next. */
@@ -41,6 +48,54 @@ export class ShardPosition implements ReadShard {
     return this.#gone;
   }
 
+  /** Ids of entries that were read, the latest first. Some between them are left out. */
+  get milestones(): readonly MessageId[] {
+    return this.#milestones.latestFirst;
+  }
+
+  /** The end of the stream, if the shard began there: most likely the id of an entry that was not read. */
+  get start(): MessageId | undefined {
+    return this.#start;
+  }
+
+  /** Whether nobody has answered for the shard since its primary may have changed. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
+  /** Whether its primary has changed and may have lost entries, so that the shard must not be read on yet. */
+  get isDoubtful(): boolean {
+    return this.#isDoubtful;
+  }
+
+  /** These entries were read, and accepted. */
+  passed(entries: ReadEntries): void {
+    this.#milestones.add(entries);
+  }
+
+  /** The connection to its node was lost, or the node does not serve: a replica may take its place. */
+  cut(): void {
+    this.#isCut = true;
+  }
+
+  /** Its node has answered a read. */
+  served(): void {
+    this.#isCut = false;
+  }
+
+  /** The shard is read from this node. Another one, after the shard was cut, is a primary that may have lost entries. */
+  comeTo(node: string): void {
+    if (this.#isCut && this.#node !== undefined && this.#node !== node) this.#isDoubtful = true;
+    this.#node = node;
+    this.#isCut = false;
+  }
+
+  /** Its new primary has all that was read, as far as is known. */
+  settle(): void {
+    this.#isDoubtful = false;
+    if (this.#milestones.latestFirst.length > 0) this.#reached = this.#position; // more than that may have been lost
+  }
+
   /** Entries up to this id were read. */
   advance(id: MessageId): void {
     this.#position = this.#reached = id;
@@ -55,6 +110,7 @@ export class ShardPosition implements ReadShard {
   /** The shard is read from another position. */
   moveTo(position: MessageId): void {
     this.#position = position;
+    this.#milestones.dropAfter(position);
   }
 
   /** The stream has reached this id. */
@@ -74,13 +130,20 @@ export class ShardPosition implements ReadShard {
 
   /** The same shard, from another position. The original is left as it is, in case the move fails. */
   movedTo(position: MessageId): ShardPosition {
-    const moved = new ShardPosition(this, { position, reached: this.#reached });
-    moved.#gone = this.#gone;
-    return moved;
+    return this.#moved({ position, reached: this.#reached }, this.#gone);
   }
 
   /** The same shard, from the end of its stream. */
   movedToEnd(end: MessageId): ShardPosition {
-    return new ShardPosition(this, { position: end, reached: end });
+    return this.#moved({ position: end, reached: end }, false);
+  }
+
+  #moved(start: StartPosition, isGone: boolean): ShardPosition {
+    const moved = new ShardPosition(this, start);
+    moved.#gone = isGone;
+    moved.#node = this.#node;
+    moved.#isCut = this.#isCut;
+    moved.#isDoubtful = this.#isDoubtful;
+    return moved;
   }
 }
