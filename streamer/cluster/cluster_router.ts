@@ -189,7 +189,7 @@ export class ClusterRouter implements Router {
       return undefined;
     }
     if (redirect.kind === "ask") {
-      this.#migrations.asked(slot);
+      this.#migrations.asked(slot, node);
       this.#want({});
       return { node, asking: true };
     }
@@ -235,6 +235,8 @@ export class ClusterRouter implements Router {
   trouble(member: Member): void {
     if (this.#closing.signal.aborted) return;
     this.#recall(member);
+    const asked = this.#migrations.to(member.name);
+    if (asked.length > 0) this.#announce({ slots: asked, away: member.name });
     if (!this.#topology.owners.has(member.name)) return;
     this.#want({});
     this.#elections.lost(member);
@@ -260,10 +262,11 @@ export class ClusterRouter implements Router {
   /** Sends a command right after an ASKING. It is not repeated: after a lost connection the slot's owner is asked again. */
   async #ask<T>(member: Member, command: Command<T>, { signal, within = Infinity }: RouteOptions): Promise<T> {
     const limit = new AbortController();
-    const timer = this.clock.after(within, () => limit.abort(new UnreachableError(member)));
+    const late = () => limit.abort(new UnreachableError(member));
+    const timer = within === Infinity ? undefined : this.clock.after(within, late);
     const reached = signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]);
     return await member.holding(reached, async ({ pipeline }) => {
-      timer.stop(); // the reply has the time that every reply has
+      timer?.stop(); // the reply has the time that every reply has
       try {
         const asked = pipeline.call(ASKING);
         const reply = pipeline.call(command, signal === undefined ? {} : { signal });
@@ -274,7 +277,7 @@ export class ClusterRouter implements Router {
         if (error instanceof RedisError || !command.repeatable || pipeline.ending === undefined) throw error;
         throw new RecalledError(member);
       }
-    }).finally(() => timer.stop());
+    }).finally(() => timer?.stop());
   }
 
   /** Waits before a redirect is followed that does not lead on. */
@@ -327,7 +330,11 @@ export class ClusterRouter implements Router {
   #tell(slots: readonly number[]): void {
     for (const slot of slots) this.#migrations.arrived(slot);
     for (const member of [...this.#members.known]) this.#recall(member);
-    for (const listener of [...this.#listeners]) listener({ slots });
+    this.#announce({ slots });
+  }
+
+  #announce(change: RouteChange): void {
+    for (const listener of [...this.#listeners]) listener(change);
   }
 
   /** Takes back commands that wait for a node although their slot has another owner, or the node has left. */
@@ -336,7 +343,7 @@ export class ClusterRouter implements Router {
     member.recall(({ key }) => {
       if (key === undefined) return !isPart;
       const owner = this.#topology.ownerOf(slotOfKey(key));
-      return owner !== undefined && owner !== member.name;
+      return owner === undefined ? !this.#topology.owners.has(member.name) : owner !== member.name;
     });
   }
 

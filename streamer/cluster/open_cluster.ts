@@ -1,7 +1,7 @@
 // Finds a cluster: asks the seeds, one after another, until one serves and says who owns the slots.
 
 import { ConnectError } from "../../resp/connection/handshake/connect_error.ts";
-import { sleep } from "../../resp/connection/clock.ts";
+import { type Clock, sleep } from "../../resp/connection/clock.ts";
 import type { OpenConnection } from "../../resp/connection/node.ts";
 import { reconnectDelay } from "../../resp/connection/reconnect/backoff.ts";
 import { classOf } from "../../resp/connection/server_errors.ts";
@@ -112,7 +112,7 @@ async function askUntilFound(
     const first = attempt === 1 ? opened : undefined;
     const answer = await survey<Member, Found | ConnectError, Found | ConnectError[]>({
       clock,
-      candidates: shuffled(members.seeds, clock.random),
+      candidates: shuffled(members.seeds, clock),
       ask: (seed, asking) => ask(seed, first, asking),
       judge: (answers, isExhausted) =>
         answers.find((one) => !(one instanceof ConnectError)) as Found | undefined ??
@@ -189,6 +189,6 @@ function allFailed(failures: readonly ConnectError[]): ConnectError {
   return new ConnectError(last.code, reasons, { final, cause: last, place: "the cluster" });
 }
 
-function shuffled<T>(list: readonly T[], random: () => number): T[] {
-  return list.map((item) => ({ item, at: random() })).sort((a, b) => a.at - b.at).map(({ item }) => item);
+function shuffled<T>(list: readonly T[], clock: Clock): T[] {
+  return list.map((item) => ({ item, at: clock.random() })).sort((a, b) => a.at - b.at).map(({ item }) => item);
 }

@@ -48,6 +48,8 @@ export interface NodeStats {
 /** Slots whose node has changed. `nodeOf` returns the new node before listeners are called. */
 export interface RouteChange {
   readonly slots: readonly number[] | "all";
+  /** A node that cannot be reached, to which ASK redirected these slots: their node, which has not changed, knows more. @default {none} */
+  readonly away?: NodeName;
 }
 
 /** A node is not part of the cluster any more, or owns no slots: the command was not executed. */

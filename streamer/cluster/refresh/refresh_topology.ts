@@ -41,15 +41,10 @@ const BRIEF = 2;
 
 /** Asks nodes until a view can be believed, or none can. Rejects with the signal's reason. */
 export async function refreshTopology(options: RefreshOptions): Promise<RefreshResult> {
-  const { clock, timeout, members, topology, isLost, isBrief, signal } = options;
+  const { clock, timeout, members, topology, isBrief, signal } = options;
   const since = topology.serial;
-  const lost = new Set<string>();
-  for (const name of topology.owners.keys()) {
-    const id = topology.node(name)?.id;
-    if (id !== undefined && isLost(name)) lost.add(id);
-  }
   const judge = (answers: readonly Answer[], exhausted: boolean): Choice | undefined => {
-    const choice = chooseView(topology.view, answers, { exhausted, lost });
+    const choice = chooseView(topology.view, answers, { exhausted, lost: lostOwners(options) });
     return choice.kind === "ask-another" ? undefined : choice;
   };
   const choice = await survey<Member, Answer, Choice>({
@@ -62,6 +57,16 @@ export async function refreshTopology(options: RefreshOptions): Promise<RefreshR
   });
   if (choice.kind !== "accept") return { changed: [], isAccepted: false };
   return { changed: topology.apply(choice.view, since), isAccepted: true };
+}
+
+/** The ids of owners that cannot be reached, as is known by now: some of them may have been asked. */
+function lostOwners({ topology, isLost }: RefreshOptions): Set<string> {
+  const lost = new Set<string>();
+  for (const name of topology.owners.keys()) {
+    const id = topology.node(name)?.id;
+    if (id !== undefined && isLost(name)) lost.add(id);
+  }
+  return lost;
 }
 
 /** Asks one node. Rejects if it does not answer, or what it says contradicts itself. */

@@ -15,8 +15,8 @@ export interface Carrier<R extends Placed> {
   readonly node: NodeName;
   /** The buffers of messages for this node. */
   readonly chunks: ChunkPool;
-  /** Why its last connection was lost. */
-  readonly lastCause: StreamerError | undefined;
+  /** Why it is not connected, or why its last connection was lost. */
+  readonly lastCause: unknown;
   /** Accepts a new record, which is written after all earlier ones. */
   add(record: R): void;
   /** Call this when a record fails before it was written. */

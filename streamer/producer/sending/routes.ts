@@ -165,10 +165,10 @@ export class Routes implements TargetRoutes {
   }
 
   /** Slots moved to another node: so do their targets. */
-  #changed({ slots }: RouteChange): void {
+  #changed({ slots, away }: RouteChange): void {
     const changed = slots === "all" ? undefined : new Set(slots);
     for (const target of this.#options.targets) {
-      if (changed === undefined || changed.has(target.slot)) this.#reroute(target);
+      if (changed === undefined || changed.has(target.slot)) this.#reroute(target, away);
     }
     for (const link of this.#links.values()) if (link.isSilent && this.#isLeft(link)) link.abandon();
     this.#closeUnused();
@@ -183,11 +183,11 @@ export class Routes implements TargetRoutes {
     return true;
   }
 
-  #reroute(target: Target<SendRecord>): void {
+  #reroute(target: Target<SendRecord>, away: NodeName | undefined): void {
     const { link, next } = target;
     if (link === undefined) return;
     const node = this.#router.nodeOf(target.slot);
-    if (node === target.askedBy) return; // its slot is still being moved
+    if (node === target.askedBy && link.node !== away) return; // its slot is still being moved
     if (node === link.node) {
       target.askedBy = undefined;
       if (next === undefined || next.asking) return;

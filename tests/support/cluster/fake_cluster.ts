@@ -126,9 +126,10 @@ export class FakeCluster {
     });
   }
 
-  /** XADD and XLEN, as far as the tests need them. */
+  /** XADD, XLEN, TYPE, and scripts that return 1. */
   serve(words: readonly string[]): string {
-    const [name, key] = words;
+    const [name] = words;
+    const [key] = keysOf(words);
     const count = this.entries.get(key) ?? 0;
     switch (name.toUpperCase()) {
       case "XADD":
@@ -136,6 +137,8 @@ export class FakeCluster {
         return resp(bulk(`${count + 1}-0`));
       case "XLEN":
         return resp(count);
+      case "EVAL":
+        return resp(1);
       case "TYPE":
         return count > 0 ? "+stream\r\n" : "+none\r\n";
       default:

@@ -36,6 +36,7 @@ export class Link implements NodeLink {
   readonly #owner: LinkOwner;
   readonly #routes: TargetRoutes;
   readonly #tick: Tick;
+  readonly #destination: Destination;
   readonly #connection: Connection;
   readonly #outbox = new Outbox();
   readonly #fence: Fence;
@@ -55,6 +56,7 @@ export class Link implements NodeLink {
 
   constructor(node: NodeName, destination: Destination, routes: TargetRoutes, options: LinkOptions) {
     this.node = node;
+    this.#destination = destination;
     this.#routes = routes;
     this.#tick = routes.tick;
     this.#options = options;
@@ -78,8 +80,9 @@ export class Link implements NodeLink {
     return this.#inFlight;
   }
 
-  get lastCause(): StreamerError | undefined {
-    return this.#lastCause;
+  get lastCause(): unknown {
+    const failure = this.#pipeline === undefined ? this.#destination.failure : undefined;
+    return failure ?? this.#lastCause;
   }
 
   add(record: SendRecord): void {
