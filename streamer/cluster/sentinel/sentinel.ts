@@ -18,6 +18,9 @@ import { type Standing, UNASKED } from "./standing.ts";
 /** Milliseconds for connecting to a Sentinel, and for each of its answers. */
 export const SENTINEL_LIMIT = 2_000;
 
+/** Milliseconds for which the other parts of an answer are believed while the address stays the same. */
+const DETAILS_AGE = 60_000;
+
 /** What a Sentinel knows about a primary. */
 export interface SentinelAnswer {
   readonly address: SentinelAddress;
@@ -58,7 +61,7 @@ export class Sentinel {
   #node: RedisNode | undefined;
   #address = ""; // of that node
   #open: OpenConnection | undefined;
-  #latest: { readonly of: OpenConnection; readonly answer: SentinelAnswer } | undefined;
+  #latest: { readonly of: OpenConnection; readonly answer: SentinelAnswer; readonly at: number } | undefined;
   #subscribed: OpenConnection | undefined; // the last one that has announced
   #mayAnnounce = true; // until it refuses
   #closed = false;
@@ -146,14 +149,17 @@ export class Sentinel {
     if (!isHost(address.host) || !isPort(address.port)) {
       throw new ConnectError("CONNECT", "it names an invalid address", { final: false, place: this.name });
     }
-    const latest = this.#latest?.of === open ? this.#latest.answer : undefined;
-    if (latest?.address.host === address.host && latest.address.port === address.port) return latest;
+    const now = this.#ports.shared.clock.now();
+    if (this.#latest?.of === open && now - this.#latest.at < DETAILS_AGE) {
+      const { answer } = this.#latest;
+      if (answer.address.host === address.host && answer.address.port === address.port) return answer;
+    }
     const [epoch, peers] = await Promise.all([
       pipeline.call(sentinelEpoch(primary), { signal }).catch(ifRefused(undefined)),
       pipeline.call(sentinelPeers(primary), { signal }).catch(ifRefused([])),
     ]);
     const answer = { address, epoch, peers };
-    this.#latest = { of: open, answer };
+    this.#latest = { of: open, answer, at: now };
     await this.#subscribe(open);
     return answer;
   }

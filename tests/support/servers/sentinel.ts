@@ -145,12 +145,13 @@ export class Sentinels implements AsyncDisposable {
     return this.#primary = this.replica;
   }
 
-  /** Waits until a server that was killed and restarted, or replaced, is the primary's replica. */
+  /** Waits until a server that was killed and restarted, or replaced, is the primary's replica, and all Sentinels that answer know that. */
   async untilReplica(): Promise<void> {
     const { replica } = this;
     await until(async () => {
       const info = await replicationOf(replica);
-      return /^role:slave/m.test(info) && /^master_link_status:up/m.test(info);
+      if (!/^role:slave/m.test(info) || !/^master_link_status:up/m.test(info)) return false;
+      return (await Promise.all(this.sentinels.map((sentinel) => this.#knowsReplica(sentinel)))).every(Boolean);
     }, { timeout: 20_000, what: "the other server is the primary's replica" });
   }
 
@@ -171,13 +172,27 @@ export class Sentinels implements AsyncDisposable {
     return /^role:master/m.test(await replicationOf(promoted));
   }
 
+  /** A Sentinel that has last seen it as a primary would make a replica of it again, right after its next promotion. */
+  async #knowsReplica(sentinel: Server): Promise<boolean> {
+    const question = ["SENTINEL", "REPLICAS", this.name];
+    const [rows] = await ask(sentinel.address, [question], { silence: 1_000 }).catch(() => []);
+    if (rows === undefined) return true; // it does not answer
+    const all = Array.isArray(rows) ? rows.map(toText) : [];
+    const row = all.find((one) => fieldOf(one, "port") === `${this.replica.port}`);
+    return fieldOf(row, "role-reported") === "slave" && fieldOf(row, "master-link-status") === "ok";
+  }
+
   async #isReady(sentinel: Server): Promise<boolean> {
     const fields = await sentinel.command("SENTINEL", "MASTER", this.name);
-    if (!Array.isArray(fields)) return false;
-    const field = (name: string) => String(fields[fields.indexOf(name) + 1]);
+    const field = (name: string) => fieldOf(fields, name);
     const others = String(this.sentinels.length - 1);
     return field("flags") === "master" && field("num-slaves") === "1" && field("num-other-sentinels") === others;
   }
+}
+
+/** A field of a list of names and values. */
+function fieldOf(fields: unknown, name: string): string | undefined {
+  return Array.isArray(fields) && fields.includes(name) ? String(fields[fields.indexOf(name) + 1]) : undefined;
 }
 
 /** The Sentinels' ports are chosen before they start, and may be taken then. */
