@@ -1,8 +1,8 @@
-// ROLE: whether a server is a primary. Redis 2.8.12.
+// ROLE: whether a server is a primary. Redis 2.8.12. HELLO reports it, too, and every user may run it. Redis 6.2.
 
-import { textOf } from "../../resp/value.ts";
+import { pairsOf, textOf } from "../../resp/value.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
-import { LISTING_REPLY } from "../../resp/reply_limits.ts";
+import { LISTING_REPLY, SMALL_REPLY } from "../../resp/reply_limits.ts";
 
 /** The role of the server: `"master"`, `"slave"` or `"sentinel"`. */
 export function roleOfServer(): Command<string> {
@@ -15,6 +15,19 @@ export function roleOfServer(): Command<string> {
       const role = Array.isArray(value) ? textOf(value[0]) : undefined;
       if (role === undefined) throw wrongShape("ROLE", "a list that begins with a role");
       return role;
+    },
+  };
+}
+
+/** The role, as HELLO reports it: `"master"` or `"replica"`. `undefined` if it does not. It changes nothing on the connection. */
+export function roleByHello(): Command<string | undefined> {
+  return {
+    args: ["HELLO"],
+    repeatable: true,
+    limits: SMALL_REPLY,
+    read(decoder) {
+      const fields = new Map(pairsOf(decoder.value())?.map(([name, value]) => [textOf(name), value]));
+      return textOf(fields.get("role"));
     },
   };
 }

@@ -95,9 +95,14 @@ function helloWords(credentials: Credentials): string[] {
   return words;
 }
 
+/** The pairs in a reply to HELLO. */
+function fieldsOf(greeting: RespValue): ReadonlyMap<string | undefined, RespValue> {
+  return new Map(pairsOf(greeting)?.map(([name, value]) => [textOf(name), value]));
+}
+
 /** The server's protocol, mode, name and version. The pairs must contain at least the protocol. */
 function readGreeting(greeting: RespValue): Pick<ServerInfo, "protocol" | "mode" | "server"> {
-  const pairs = new Map(pairsOf(greeting)?.map(([name, value]) => [textOf(name), value]));
+  const pairs = fieldsOf(greeting);
   const protocol = pairs.get("proto");
   if (protocol !== 2 && protocol !== 3) throw wrongShape("HELLO", "pairs with the protocol 2 or 3");
   const [name, version] = [textOf(pairs.get("server")), textOf(pairs.get("version"))];
@@ -194,15 +199,30 @@ function checkSelected(db: number, answer: Answer | undefined): void {
 
 const ROLE = valueCommand(["ROLE"], { limits: LISTING_REPLY }); // a primary lists its replicas
 
+/**
+ * Reports the role, too, and every user may run it. ROLE counts as a dangerous command. Without arguments it changes nothing. Redis 6.2.
+ */
+const HELLO = valueCommand(["HELLO"]);
+
 /** Rejects if the server is not a primary, as can happen during a failover. Redis 2.8.12. */
 async function checkPrimary(pipeline: Pipeline): Promise<void> {
-  const [answer] = await settle(pipeline, [ROLE]);
-  if (answer instanceof RedisError) throw refusal(answer);
-  const role = Array.isArray(answer) ? textOf(answer[0]) : undefined;
-  if (role === undefined) throw wrongShape("ROLE", "a list that begins with a role");
-  if (role !== "master") {
+  if (await roleOf(pipeline) !== "master") {
     throw new ConnectError("CONNECT", "the server is not the primary", { final: false });
   }
+}
+
+async function roleOf(pipeline: Pipeline): Promise<string> {
+  const [answer] = await settle(pipeline, [ROLE]);
+  if (answer instanceof RedisError) {
+    const kind = classOf(answer);
+    const [greeting] = kind === "forbidden" || kind === "unavailable" ? await settle(pipeline, [HELLO]) : [answer];
+    const role = greeting instanceof RedisError ? undefined : textOf(fieldsOf(greeting).get("role"));
+    if (role === undefined) throw refusal(answer);
+    return role;
+  }
+  const role = Array.isArray(answer) ? textOf(answer[0]) : undefined;
+  if (role === undefined) throw wrongShape("ROLE", "a list that begins with a role");
+  return role;
 }
 
 const MY_ID = valueCommand(["CLUSTER", "MYID"]);

@@ -3,8 +3,8 @@
 
 import { type Clock, sleep } from "../../../resp/connection/clock.ts";
 import type { OpenConnection } from "../../../resp/connection/node.ts";
-import { StreamerError } from "../../../resp/errors.ts";
-import { roleOfServer } from "../../commands/role.ts";
+import { RedisError, StreamerError } from "../../../resp/errors.ts";
+import { roleByHello, roleOfServer } from "../../commands/role.ts";
 
 /** Milliseconds between two looks. */
 const LOOK_DELAY = 2_000;
@@ -54,7 +54,15 @@ export class PrimaryWatch {
   }
 
   async #checkRole({ node, pipeline }: OpenConnection): Promise<void> {
-    const role = await pipeline.call(roleOfServer()).catch(() => undefined);
+    let role: string | undefined;
+    try {
+      role = await pipeline.call(roleOfServer()).catch((error) => {
+        if (!(error instanceof RedisError)) throw error;
+        return pipeline.call(roleByHello()); // ROLE may be forbidden
+      });
+    } catch {
+      return; // the connection is lost, or the server does not say
+    }
     if (role === undefined || role === "master") return;
     node.replaced(new StreamerError("DISCONNECTED", "The server is no longer the primary"));
   }

@@ -126,6 +126,16 @@ test("a user on the Sentinels with the rights that the page lists, and with the 
   }
 }, options);
 
+test("a user on the servers that may not run ROLE", async () => {
+  await using set = await startSentinels({ sentinels: 1 });
+  for (const server of set.servers) {
+    await server.command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-role");
+  }
+  for (const protocol of ["auto", 2] as const) {
+    await works(set, set.url.replace("://", "://app:secret@"), { protocol });
+  }
+}, options);
+
 test(
   "Sentinels that are dead or suspended do not keep from connecting, and their primary is followed by name only",
   async () => {

@@ -45,8 +45,8 @@ test("without credentials no AUTH is sent, and a command is sent all the same", 
   assertEquals(await firstWords({ ...plain, protocol: 2, db: 3 }), "SELECT 3");
 });
 
-/** A handshake that expects a primary, and the server's reply to it. */
-async function greeted(role: string, credentials: Partial<Credentials> = {}) {
+/** A handshake that expects a primary, and the server's replies to ROLE, and to a HELLO after it. */
+async function greeted(role: string, credentials: Partial<Credentials> = {}, hello?: string) {
   const pipeline = new Pipeline({ timeout: 60_000, clock: new FakeClock() });
   const wire = new FakeWire(pipeline.sink);
   pipeline.open(wire);
@@ -58,6 +58,8 @@ async function greeted(role: string, credentials: Partial<Credentials> = {}) {
   wire.say(credentials.protocol === 2 ? "+PONG\r\n" : "%2\r\n+proto\r\n:3\r\n+mode\r\n+standalone\r\n");
   await settle();
   wire.say(role);
+  await settle();
+  if (hello !== undefined) wire.say(hello);
   return { outcome: await outcome, asked: wire.written.includes("ROLE") };
 }
 
@@ -72,7 +74,19 @@ test("a server that must be the primary is queried for its role, and refused if 
 });
 
 test("a role that cannot be queried, or read, fails the attempt", async () => {
-  assertEquals((await greeted("-NOPERM no\r\n")).outcome, "CONNECT true");
+  assertEquals((await greeted("-NOPERM no\r\n", {}, "-NOPERM no\r\n")).outcome, "CONNECT true");
+  assertEquals((await greeted("-NOPERM no\r\n", {}, "%1\r\n+proto\r\n:3\r\n")).outcome, "CONNECT true");
   assertEquals((await greeted("-LOADING wait\r\n")).outcome, "CONNECT false");
   assertEquals((await greeted("+master\r\n")).outcome, "PROTOCOL");
+});
+
+test("where ROLE is not allowed, HELLO says whether it is the primary", async () => {
+  for (const protocol of [2, 3, "auto"] as const) {
+    for (const refusal of ["-NOPERM no\r\n", "-ERR unknown command 'ROLE'\r\n"]) {
+      const outcome = async (role: string) =>
+        (await greeted(refusal, { protocol }, `*4\r\n+proto\r\n:2\r\n+role\r\n+${role}\r\n`)).outcome;
+      assertEquals(await outcome("master"), `ready in ${protocol === 2 ? 2 : 3}`);
+      assertEquals(await outcome("replica"), "CONNECT false");
+    }
+  }
 });

@@ -4,7 +4,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { RespDecoder } from "../../../resp/decoder.ts";
 import type { Command } from "../../../resp/connection/command.ts";
 import { StreamerError } from "../../../resp/errors.ts";
-import { roleOfServer } from "../../../streamer/commands/role.ts";
+import { roleByHello, roleOfServer } from "../../../streamer/commands/role.ts";
 import { sentinelEpoch } from "../../../streamer/commands/sentinel_epoch.ts";
 import { sentinelPeers } from "../../../streamer/commands/sentinel_peers.ts";
 import { sentinelPrimary } from "../../../streamer/commands/sentinel_primary.ts";
@@ -35,6 +35,9 @@ const replies: readonly (readonly [string, Command<unknown>, string, unknown])[]
   ["no epoch", sentinelEpoch("m"), "%1|$4|name|$1|m|", undefined],
   ["the role of a primary", roleOfServer(), "*3|$6|master|:5|*0|", "master"],
   ["the role of a replica", roleOfServer(), "*5|$5|slave|$1|h|:1|$9|connected|:5|", "slave"],
+  ["the role, RESP3", roleByHello(), "%2|$5|proto|:3|$4|role|$7|replica|", "replica"],
+  ["the role, RESP2", roleByHello(), "*4|$5|proto|:2|$4|role|$6|master|", "master"],
+  ["no role", roleByHello(), "%1|$5|proto|:3|", undefined],
 ];
 
 for (const [what, command, reply, value] of replies) {

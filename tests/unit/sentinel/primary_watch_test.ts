@@ -59,6 +59,19 @@ test("the primary is asked for its role every ten seconds, and closed at once if
   watch.close();
 });
 
+test("where ROLE is forbidden, HELLO says whether it is a primary", async () => {
+  const { clock, wire, left, watch } = await world();
+  for (const [role, replaced] of [["master", 0], ["replica", 1]] as const) {
+    await clock.pass(10_000);
+    wire.say("-NOPERM this user has no permissions to run the 'role' command\r\n");
+    await settle();
+    wire.say(`%1\r\n$4\r\nrole\r\n$${role.length}\r\n${role}\r\n`);
+    await settle();
+    assertEquals(left.length, replaced);
+  }
+  watch.close();
+});
+
 test("a primary that does not answer is left to the connection, and the Sentinels are asked all the same", async () => {
   const { clock, wire, state, left, watch, roles } = await world();
   await clock.pass(10_000);
