@@ -10,3 +10,5 @@ export const DATABASES = "it needs numbered databases";
 export const COUNTED = "it counts the connections or commands of one server";
 /** In a transaction or a script. */
 export const TOGETHER = "it changes several keys in one step";
+/** On a cluster, shards of several slots of a node are watched. */
+export const BLOCKED = "it needs one blocked read for several shards";

@@ -21,7 +21,7 @@ import {
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { startProxy } from "../../support/network/proxy.ts";
-import { PROXIED } from "../../support/one_server.ts";
+import { BLOCKED, PROXIED } from "../../support/one_server.ts";
 import { test } from "../../support/runner.ts";
 import { sharedServer } from "../../support/servers/server.ts";
 
@@ -353,7 +353,7 @@ test("if the blocked read must not be ended, shards are assigned and unassigned 
   await blockedClient(server, key);
   await consumer.rewind("beginning", { group: true });
   assertEquals([(await asked).text(), ...await takeTexts(consumer, 4)], texts(5, "2/"));
-});
+}, { oneServer: BLOCKED });
 
 for (const seed of [111, 112, 113]) {
   test(`random assigns, unassigns, nacks and acks: in the end all is acked, and nothing is skipped (seed ${seed})`, async () => {

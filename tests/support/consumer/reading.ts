@@ -11,21 +11,36 @@ import {
   StreamerError,
 } from "../../../mod.ts";
 import { until } from "../events.ts";
+import { onCluster } from "../runner.ts";
 import { type Address, encodeCommand, type Word } from "../servers/raw_client.ts";
 import { uniqueKey } from "../keys.ts";
 import type { Server } from "../servers/server.ts";
 import { destroy } from "../network/sockets.ts";
 
-/** Connects with a timeout so short that a busy machine may miss it; then it is tried again. */
+/**
+ * Connects with a timeout so short that a busy machine may miss it; then it is tried again. On a cluster, connections to all nodes
+ * are opened in the same way.
+ */
 export async function connectHastily(
   url: string,
   options: ConnectOptions & { timeout: number },
 ): Promise<RedisStreamer> {
-  for (let attempt = 1;; attempt++) {
+  const streamer = await patiently(() => connect(url, options));
+  if (!onCluster) return streamer;
+  const manager = await streamer.createManager();
+  await patiently(async () => {
+    for await (const _ of manager.streams({ match: uniqueKey("no stream") }));
+  });
+  return streamer;
+}
+
+async function patiently<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let left = 20;; left--) {
     try {
-      return await connect(url, options);
+      return await attempt();
     } catch (error) {
-      if (!(error instanceof StreamerError) || error.code !== "TIMEOUT" || attempt === 20) throw error;
+      const passing = error instanceof StreamerError && (error.code === "TIMEOUT" || error.code === "DISCONNECTED");
+      if (!passing || left === 1) throw error;
     }
   }
 }
