@@ -10,8 +10,15 @@ import { FIRST_ID, type MessageId, parseId } from "../model/id.ts";
 /** Runs one command. */
 export type Run = <T>(command: Command<T>) => Promise<T>;
 
-/** The id given last in this stream, deleted entries included. */
-function xinfoLastId(key: string): Command<MessageId> {
+/** What XINFO STREAM tells of a stream's ids. */
+interface LastIds {
+  /** The id given last, deleted entries included. */
+  readonly id: MessageId;
+  /** The highest one of an entry that was deleted by XDEL; `undefined` before Redis 7.0. */
+  readonly deleted: MessageId | undefined;
+}
+
+function xinfoLastId(key: string): Command<LastIds> {
   return {
     args: ["XINFO", "STREAM", key],
     key,
@@ -19,11 +26,13 @@ function xinfoLastId(key: string): Command<MessageId> {
     limits: STATE_REPLY,
     read(decoder) {
       const pairs = pairsOf(decoder.value());
-      const id = textOf(pairs?.find(([name]) => textOf(name) === "last-generated-id")?.[1]);
-      if (id === undefined || parseId(id) === undefined) {
-        throw wrongShape("XINFO STREAM", "pairs with a last-generated-id");
-      }
-      return id;
+      const idOf = (field: string) => {
+        const id = textOf(pairs?.find(([name]) => textOf(name) === field)?.[1]);
+        return id === undefined || parseId(id) === undefined ? undefined : id;
+      };
+      const id = idOf("last-generated-id");
+      if (id === undefined) throw wrongShape("XINFO STREAM", "pairs with a last-generated-id");
+      return { id, deleted: idOf("max-deleted-entry-id") };
     },
   };
 }
@@ -54,12 +63,15 @@ export interface StreamEnd {
   readonly exists: boolean | undefined;
   /** Whether `id` is the one given last, and not only that of the last entry that is left. */
   readonly exact: boolean;
+  /** The highest id of an entry that was deleted by XDEL. @default {not known} */
+  readonly deleted?: MessageId;
 }
 
 /** Where a stream ends, asked by XINFO STREAM. Rejects with what the server answers; a missing stream is no error. */
 export async function endOfStream(key: string, run: Run): Promise<StreamEnd> {
   try {
-    return { id: await run(xinfoLastId(key)), exists: true, exact: true };
+    const { id, deleted } = await run(xinfoLastId(key));
+    return { id, exists: true, exact: true, ...(deleted === undefined ? {} : { deleted }) };
   } catch (error) {
     if (classOf(error) === "stream-missing") return { id: FIRST_ID, exists: false, exact: true };
     throw error;

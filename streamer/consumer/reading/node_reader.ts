@@ -209,14 +209,16 @@ export class NodeReader {
       const verified = await Promise.all(
         some.slice(0, VERIFIED_AT_ONCE).map((shard) => this.#verifyShard(shard, open)),
       );
-      if (verified.includes(false) || open.pipeline.ending !== undefined || unit.signal.aborted) return false;
+      const { ending } = open.pipeline;
+      if (ending?.code === "PROTOCOL") unit.unreadable(ending);
+      if (verified.includes(false) || ending !== undefined || unit.signal.aborted) return false;
     }
     watched.read(this.#shards.filter(({ isDoubtful }) => !isDoubtful));
     return true;
   }
 
   async #verifyShard(shard: ShardPosition, { pipeline }: OpenConnection): Promise<boolean> {
-    const { watch, onRedirected } = this.#ports;
+    const { watch, placement, onRedirected } = this.#ports;
     const { watched, unit } = this.#reads;
     try {
       await watch.verify(shard, (command) => pipeline.call(command));
@@ -224,10 +226,11 @@ export class NodeReader {
       if (!(error instanceof RedisError)) return false; // the connection has ended
       const { code, message } = error;
       if (classOf(error) === "redirect" && onRedirected(this, [shard], error)) return true;
+      const before = placement.rest([shard], unit.signal);
       if (isFatal(code, message)) shard.settle(); // its read will fail, too
-      else if (watched.isActive && concernsOneSlot(code, message)) watched.hold([shard], error);
+      else if (watched.isActive && concernsOneSlot(code, message)) watched.hold([shard], error, { before });
       else {
-        unit.refused(error, { isPreparing: true });
+        unit.refused(error, { isPreparing: true, before });
         return false;
       }
     }

@@ -17,6 +17,8 @@ export interface ResetDetectorPorts {
   readonly server: ServerAccess;
   readonly policy: OnStreamReset;
   readonly signal: AbortSignal;
+  /** The node that has a shard now. */
+  readonly ownerOf: (shard: ShardPosition) => string;
   /** The shards that are read now. */
   readonly shards: () => readonly ShardPosition[];
   /** A shard is to be read from another position. */
@@ -55,19 +57,24 @@ export class StreamResetDetector {
    */
   async verify(shard: ShardPosition, run: Run): Promise<void> {
     const { server: { barred }, policy, signal, shards, onReset } = this.#ports;
-    const { redisKey, streamKey, shardId, milestones, start } = shard;
+    const { redisKey, streamKey, shardId, milestones, start, isCut } = shard;
     const firstAfter = async (position: MessageId) => {
       const { sections } = await run(xread({ positions: [{ redisKey, position }], count: 1 }));
       return sections.at(0)?.lastId;
     };
     const isThere = async (id: MessageId) => await firstAfter(previousId(id) ?? FIRST_ID) === id;
     if (milestones.length === 0 || shard.gone || await isThere(milestones[0])) return shard.settle();
+    const [first, end] = await Promise.all([firstAfter(FIRST_ID), askEnd(redisKey, barred, run)]);
     const known = start === undefined ? milestones : [...milestones, start];
-    const asked = [firstAfter(FIRST_ID), askEnd(redisKey, barred, run), Promise.all(known.map(isThere))] as const;
-    const [first, end, there] = await Promise.all(asked);
+    let left: MessageId | undefined;
+    for (const id of known.slice(1)) { // one after the other: each answer has an entry
+      if (await isThere(id)) {
+        left = id;
+        break;
+      }
+    }
     if (signal.aborted || !shards().includes(shard)) return;
-    const left = new Set(known.filter((_, i) => there[i]));
-    const verdict = judgeTail({ milestones: known, left, first, end }, policy);
+    const verdict = judgeTail({ latest: milestones[0], left, isCut, first, end }, policy);
     if (verdict.kind === "fail") return this.#fail(shard);
     if (verdict.kind === "reset") {
       shard.reach(end.id);
@@ -115,6 +122,9 @@ export class StreamResetDetector {
   async #lookAt(shard: ShardPosition): Promise<void> {
     const { server, policy, signal, shards, move, onReset } = this.#ports;
     const life = { reached: shard.reached, gone: shard.gone }; // as of before the question: entries that are read meanwhile prove nothing
+    // What a primary has that has not been read from yet is verified, and not judged.
+    const isVerified = () => shard.isDoubtful || this.#ports.ownerOf(shard) !== shard.servedBy;
+    if (isVerified()) return;
     let end;
     try {
       end = await findEnd(shard.redisKey, server, signal);
@@ -122,7 +132,7 @@ export class StreamResetDetector {
       return; // the read itself fails with the error
     }
     if (signal.aborted || !shards().includes(shard) || shard.gone !== life.gone) return;
-    if (shard.isCut || shard.isDoubtful || compareIds(shard.reached, life.reached) < 0) return; // it is verified
+    if (isVerified() || compareIds(shard.reached, life.reached) < 0) return; // or was, meanwhile
     const verdict = judgeStream(life, end, policy);
     switch (verdict.kind) {
       case "same":

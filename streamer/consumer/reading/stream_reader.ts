@@ -37,6 +37,7 @@ export class StreamReader {
       server: { ...server, waits: undefined }, // the reads are noted as waiting
       policy: settings.onStreamReset,
       signal: this.#closing.signal,
+      ownerOf: ({ redisKey }) => router.destination(router.nodeOf(router.slotOf(redisKey))).name,
       shards: () => this.#shards,
       move: (shard, position) => this.#move(shard, position),
       onReset,

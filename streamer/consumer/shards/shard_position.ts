@@ -21,6 +21,7 @@ export class ShardPosition implements ReadShard {
   #reached: MessageId;
   #gone = false;
   #node: string | undefined; // where the shard is read
+  #servedBy: string | undefined; // the node that has answered last
   #isCut = false;
   #isDoubtful = false;
 
@@ -58,7 +59,12 @@ export class ShardPosition implements ReadShard {
     return this.#start;
   }
 
-  /** Whether nobody has answered for the shard since its primary may have changed. */
+  /** The node whose entries were read last, or that is to serve the first read. `undefined` before there is a connection. */
+  get servedBy(): string | undefined {
+    return this.#servedBy;
+  }
+
+  /** Whether the node that has answered last was lost since, or has not served. */
   get isCut(): boolean {
     return this.#isCut;
   }
@@ -78,21 +84,26 @@ export class ShardPosition implements ReadShard {
     this.#isCut = true;
   }
 
-  /** Its node has answered a read. */
+  /** Its node has answered a read. A redirect is no answer: it may come from a replica that was the primary. */
   served(): void {
     this.#isCut = false;
+    this.#servedBy = this.#node;
   }
 
-  /** The shard is read from this node. Another one, after the shard was cut, is a primary that may have lost entries. */
+  /**
+   * The shard is read from this node. If another one has answered last, this one may have lost entries: a primary that becomes a replica
+   * also redirects, as one whose slot was moved does.
+   */
   comeTo(node: string): void {
-    if (this.#isCut && this.#node !== undefined && this.#node !== node) this.#isDoubtful = true;
     this.#node = node;
-    this.#isCut = false;
+    this.#servedBy ??= node;
+    if (this.#servedBy !== node) this.#isDoubtful = true;
   }
 
   /** Its new primary has all that was read, as far as is known. */
   settle(): void {
     this.#isDoubtful = false;
+    this.served();
     if (this.#milestones.latestFirst.length > 0) this.#reached = this.#position; // more than that may have been lost
   }
 
@@ -142,6 +153,7 @@ export class ShardPosition implements ReadShard {
     const moved = new ShardPosition(this, start);
     moved.#gone = isGone;
     moved.#node = this.#node;
+    moved.#servedBy = this.#servedBy;
     moved.#isCut = this.#isCut;
     moved.#isDoubtful = this.#isDoubtful;
     return moved;

@@ -29,11 +29,18 @@ async function forsake(cluster: Cluster, primary: ClusterNode): Promise<ClusterN
   return replica;
 }
 
-/** The primary is lost, and its replica takes its place. */
-async function replace(cluster: Cluster, primary: ClusterNode, replica: ClusterNode): Promise<void> {
-  await cluster.kill(primary);
+/** The primary is lost, and its replica takes its place. A frozen one comes back as a replica, which redirects. */
+async function replace(
+  cluster: Cluster,
+  primary: ClusterNode,
+  replica: ClusterNode,
+  how: "killed" | "frozen" = "killed",
+) {
+  if (how === "killed") await cluster.kill(primary);
+  else await primary.freeze();
   await replica.continue();
   assertEquals(await cluster.untilElected(primary), replica);
+  if (how === "frozen") await primary.continue();
 }
 
 /** Numbered entries `<shard>:<number>` in shards that all lie at one node. */
@@ -92,29 +99,40 @@ async function reading(cluster: Cluster, shards: number, onStreamReset: OnStream
   return { cluster, primary, stream, streamer, got };
 }
 
-for (const [how, shards] of Object.entries({ "a blocked read": 1, "watching": 5 })) {
-  test(`a lost tail is gone back behind, and new entries with lower ids are not skipped (${how})`, async () => {
-    await using cluster = await fragileCluster();
-    const { primary, stream, streamer, got } = await reading(cluster, shards, "fail");
-    await using _ = streamer;
-    const resets = eventsOf(streamer, "stream-reset");
-    const replica = await forsake(cluster, primary);
-    const ahead = Date.now() + 3_600_000; // of the clock of the next primary
-    const lost = await stream.add(3, (number) => `${ahead}-${number}`);
-    await got.until(23 * shards);
-    await replace(cluster, primary, replica);
-    const added = await stream.add(2);
-    await until(() => added.every((payload) => got.all.has(payload)), { timeout: 20_000 });
-    assertEquals(resets.length, shards);
-    for (const shard of stream.shards) {
-      const all = got.payloads[shard];
-      assertEquals(all.slice(0, 23), Array.from({ length: 23 }, (_, number) => `${shard}:${number}`));
-      const again = all.slice(23, -2);
-      assertLessOrEqual(again.length, 3, "at most as many as were lost come twice");
-      assert(again.every((payload) => !lost.includes(payload)));
-      assertEquals(all.slice(-2), [`${shard}:23`, `${shard}:24`]);
-    }
-  }, { timeout: 90_000 });
+const WAYS = [
+  { reads: "a blocked read", shards: 1, how: "killed" },
+  { reads: "watching", shards: 5, how: "killed" },
+  { reads: "a blocked read", shards: 1, how: "frozen" },
+  { reads: "watching", shards: 5, how: "frozen" },
+] as const;
+
+for (const { reads, shards, how } of WAYS) {
+  test(
+    `a lost tail is gone back behind, and new entries with lower ids are not skipped (${reads}, ${how})`,
+    async () => {
+      await using cluster = await fragileCluster();
+      const { primary, stream, streamer, got } = await reading(cluster, shards, "fail");
+      await using _ = streamer;
+      const resets = eventsOf(streamer, "stream-reset");
+      const replica = await forsake(cluster, primary);
+      const ahead = Date.now() + 3_600_000; // of the clock of the next primary
+      const lost = await stream.add(3, (number) => `${ahead}-${number}`);
+      await got.until(23 * shards);
+      await replace(cluster, primary, replica, how);
+      const added = await stream.add(2);
+      await until(() => added.every((payload) => got.all.has(payload)), { timeout: 20_000 });
+      assertEquals(resets.length, shards);
+      for (const shard of stream.shards) {
+        const all = got.payloads[shard];
+        assertEquals(all.slice(0, 23), Array.from({ length: 23 }, (_, number) => `${shard}:${number}`));
+        const again = all.slice(23, -2);
+        assertLessOrEqual(again.length, 3, "at most as many as were lost come twice");
+        assert(again.every((payload) => !lost.includes(payload)));
+        assertEquals(all.slice(-2), [`${shard}:23`, `${shard}:24`]);
+      }
+    },
+    { timeout: 90_000 },
+  );
 }
 
 test("a failover that has lost nothing is not noticed", async () => {

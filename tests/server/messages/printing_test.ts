@@ -141,8 +141,10 @@ test("streamers, producers and consumers print what they are for, and never a pa
   const grouped = await streamer.createConsumer(key, { mode: "resumable", group: "g", consumerId: "c" });
   const { host, port } = own;
   const uri = `redis://:***@${host}:${port}`;
+  const name = `${host}:${port}`;
+  const nodes = `nodes: [ { name: '${name}', slots: 16384, connections: 4 } ]`;
   const places = `streamShards: [ { streamKey: '${key}', shardId: 0 } ]`;
-  assertEquals(flat(streamer), `RedisStreamer { uri: '${uri}', producers: 2, consumers: 2 }`);
+  assertEquals(flat(streamer), `RedisStreamer { uri: '${uri}', producers: 2, consumers: 2, ${nodes} }`);
   assertStringIncludes(flat(generic), "GenericProducer { buffered: 0, inFlight: 0, sent: 0");
   assertStringIncludes(flat(producer), `Producer { streamKey: '${key}', buffered: 0, inFlight: 0, sent: 1, acked: 1`);
   assertStringIncludes(flat(alone), `Consumer { mode: 'real-time', ${places}, queued: 0`);
@@ -151,7 +153,12 @@ test("streamers, producers and consumers print what they are for, and never a pa
     flat(grouped),
     `Consumer { mode: 'resumable', groupId: 'g', consumerId: 'c', ${places}, queued: 0`,
   );
-  assertEquals(JSON.parse(JSON.stringify(streamer)), { uri, producers: 2, consumers: 2 });
+  assertEquals(JSON.parse(JSON.stringify(streamer)), {
+    uri,
+    producers: 2,
+    consumers: 2,
+    nodes: [{ name, slots: 16_384, connections: 4 }],
+  });
   assertEquals(JSON.parse(JSON.stringify(producer)), { streamKey: key, ...producer.stats() });
   assertEquals(JSON.parse(JSON.stringify(alone)), { ...alone.toJSON() });
   const { groupId, consumerId, mode } = JSON.parse(JSON.stringify(grouped));

@@ -17,6 +17,7 @@ import { removeEmpty, removeHoldingNothing } from "../../../streamer/commands/co
 import { deleteStreamScript, deletion, watch } from "../../../streamer/commands/delete_stream.ts";
 import { entriesAdded } from "../../../streamer/commands/entries_added.ts";
 import { endOfStream, lastEntryOfStream } from "../../../streamer/commands/last_id.ts";
+import { roleByHello, roleOfServer } from "../../../streamer/commands/role.ts";
 import { countKeys, scanStreams, typeOfKey } from "../../../streamer/commands/scan.ts";
 import {
   countCommand,
@@ -26,6 +27,9 @@ import {
   setIdle,
   trimAcknowledged,
 } from "../../../streamer/commands/scripts.ts";
+import { sentinelEpoch } from "../../../streamer/commands/sentinel_epoch.ts";
+import { sentinelPeers } from "../../../streamer/commands/sentinel_peers.ts";
+import { sentinelPrimary } from "../../../streamer/commands/sentinel_primary.ts";
 import { serverTime } from "../../../streamer/commands/time.ts";
 import { xack } from "../../../streamer/commands/xack.ts";
 import { xaddAt } from "../../../streamer/commands/xadd_at.ts";
@@ -70,7 +74,12 @@ const COMMANDS: Record<string, Command<unknown>> = {
   regain: regain(member, { redisKey: KEY, id: "1-0", deliveries: 1 }),
   removeEmpty: removeEmpty({ redisKey: KEY, group: "workers" }, "one"),
   removeHoldingNothing: removeHoldingNothing({ redisKey: KEY, group: "workers" }, ["one"]),
+  roleByHello: roleByHello(),
+  roleOfServer: roleOfServer(),
   scanStreams: scanStreams("0", { match: "orders*" }),
+  sentinelEpoch: sentinelEpoch("primary"),
+  sentinelPeers: sentinelPeers("primary"),
+  sentinelPrimary: sentinelPrimary("primary"),
   serverTime: serverTime(),
   setIdle: setIdle(member, { redisKey: KEY, ids: ["1-0"], idle: 0 }),
   trimAcknowledged: trimAcknowledged(KEY, { exact: true, groups: [] }),
@@ -133,6 +142,9 @@ function keysAmong(args: readonly RespArgument[]): readonly RespArgument[] {
     case "SCAN":
     case "CLIENT":
     case "CLUSTER":
+    case "HELLO":
+    case "ROLE":
+    case "SENTINEL":
       return [];
     case "EVAL":
       return args.slice(3, 3 + Number(args[2]));

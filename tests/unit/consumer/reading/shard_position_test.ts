@@ -10,32 +10,42 @@ function shardAt(position = "5-0", reached = "9-0"): ShardPosition {
   return new ShardPosition(name, { position, reached });
 }
 
-test("a shard that comes to another node after its own was lost is doubtful, until that is settled", () => {
+test("a shard that comes to another node than the one that has answered last is doubtful, until that is settled", () => {
   const shard = shardAt();
   shard.comeTo("a");
   shard.cut();
   shard.comeTo("b");
-  assertEquals([shard.isDoubtful, shard.isCut], [true, false]);
+  assertEquals([shard.isDoubtful, shard.servedBy], [true, "a"]);
   shard.cut();
   shard.comeTo("a");
   assertEquals(shard.isDoubtful, true, "it was not settled");
+  shard.comeTo("b");
   shard.settle();
-  assertEquals(shard.isDoubtful, false);
+  assertEquals([shard.isDoubtful, shard.servedBy], [false, "b"]);
+  shard.comeTo("b");
+  assertEquals([shard.isDoubtful, shard.isCut], [false, false], "it has answered");
 });
 
-test("a shard that comes back to its node, or moves while its node serves, is not doubtful", () => {
+test("a shard whose node comes back and only redirects to another one is doubtful", () => {
+  const shard = shardAt();
+  shard.comeTo("a");
+  shard.served();
+  shard.cut();
+  shard.comeTo("a");
+  assertEquals([shard.isDoubtful, shard.servedBy], [false, "a"]);
+  shard.comeTo("b");
+  assertEquals([shard.isDoubtful, shard.servedBy], [true, "a"]);
+});
+
+test("a shard that comes back to its node is not doubtful, and is cut until it has answered", () => {
   const shard = shardAt();
   shard.cut();
   shard.comeTo("a");
   shard.cut();
   shard.comeTo("a");
-  assertEquals(shard.isDoubtful, false, "the same node");
-  shard.comeTo("b");
-  assertEquals(shard.isDoubtful, false, "a migration");
-  shard.cut();
+  assertEquals([shard.isDoubtful, shard.isCut], [false, true]);
   shard.served();
-  shard.comeTo("c");
-  assertEquals(shard.isDoubtful, false, "the node has answered since");
+  assertEquals(shard.isCut, false);
 });
 
 test("once it is settled, the stream is known to have reached what was read, and no more", () => {
