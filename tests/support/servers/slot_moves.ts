@@ -23,6 +23,7 @@ const KEYS = 100;
 /** The way of all versions: key by key, while the old owner answers ASK for what it does not have. */
 export async function moveSlot(slot: number, { from, to, others }: Parties, options: MoveOptions): Promise<void> {
   const { askWindow = 0 } = options;
+  await until(() => epochsAgree([from, to, ...others]), { timeout: 10_000, what: "the nodes agree about their epoch" });
   await to.command("CLUSTER", "SETSLOT", slot, "IMPORTING", from.id);
   await from.command("CLUSTER", "SETSLOT", slot, "MIGRATING", to.id);
   const { host, port, address: { password } } = to.server;
@@ -40,6 +41,16 @@ export async function moveSlot(slot: number, { from, to, others }: Parties, opti
   await from.command("CLUSTER", "SETSLOT", slot, "NODE", to.id);
   const primaries = others.filter(({ running, role }) => running && role === "primary");
   await Promise.all(primaries.map((node) => node.command("CLUSTER", "SETSLOT", slot, "NODE", to.id)));
+}
+
+/**
+ * Whether all nodes know the latest epoch. A new owner that does not may take one below that of the old owner, and then believes an
+ * older message of it: each of them takes the other one for the owner, for ever.
+ */
+async function epochsAgree(nodes: readonly ClusterNode[]): Promise<boolean> {
+  const running = nodes.filter((node) => node.running);
+  const infos = await Promise.all(running.map((node) => node.command("CLUSTER", "INFO")));
+  return new Set(infos.map((info) => /cluster_current_epoch:(\d+)/.exec(String(info))?.[1])).size === 1;
 }
 
 /** The ways of newer servers. Returns false if the servers know none. */
