@@ -1,12 +1,13 @@
-// Executes runs of the suite, some at a time, each with a cluster of its own if it wants one. Runs on Deno.
+// Executes runs of the suite, in pieces, some at a time; each run with a cluster of its own if it wants one. Runs on Deno.
 
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { startCluster } from "../servers/cluster.ts";
 import { argumentsFor, ENVIRONMENT } from "./invocation.ts";
-import { CLUSTER_SUITES } from "./left_out.ts";
-import { afterRepeat, type Ended, failedRun, MOST_REPEATED, type Outcome, outcomeOf } from "./outcome.ts";
+import { CLUSTER_SUITES, OWN_CLUSTERS } from "./left_out.ts";
+import { afterRepeat, type Ended, failedRun, MOST_REPEATED, type Outcome, outcomeOf, outcomeOfAll } from "./outcome.ts";
+import { piecesOf } from "./pieces.ts";
 import { labelOf, type Run } from "./runs.ts";
 import { findRuntime, root, versionOf } from "./runtimes.ts";
 
@@ -21,78 +22,107 @@ export interface Plan {
   readonly files: readonly string[];
   /** Whether tests that fail run once more, alone, when everything else is over. */
   readonly again: boolean;
-  /** Minutes after which no further run begins, apart from those of each runtime on the server that is found. */
-  readonly minutes: number;
 }
 
-/** Milliseconds after which a runtime's run counts as hanging, on a machine that is busy with the other runtimes too. */
+/** Milliseconds after which a process counts as hanging, on a machine that is busy with the others too. */
 const LIMIT = 45 * 60_000;
 /** Milliseconds. Long: on a busy machine a node may be late, and no test of these loses one. */
 const NODE_TIMEOUT = 10_000;
-/** Runs at the same time: much of a run is waiting, and with more of them two cores have no time left. */
-const AT_ONCE = 2;
+/** Processes at the same time: much of a test is waiting, and with more of them two cores have no time left. */
+const AT_ONCE = 4;
 
 type Print = (bytes: Uint8Array) => void;
 
+/** Files of a run that one process runs. */
+interface Piece {
+  readonly run: Run;
+  readonly files: readonly string[];
+  /** The path of the report. */
+  readonly report: string;
+}
+
+/** A piece and its end. */
+interface EndedPiece extends Piece {
+  readonly outcome: Outcome;
+}
+
 /**
- * Executes all runs of a plan. The output of each is printed when it has finished; that of a single run, at once.
+ * Executes all runs of a plan. The output of each piece is printed when it has finished; that of a single one, at once.
  */
 export async function execute(plan: Plan): Promise<Ended[]> {
   const folder = await mkdtemp(join(tmpdir(), "sea-run-"));
   try {
-    const ended = await executeIn(folder, plan);
-    return plan.again ? await repeatFailed(ended, { plan, folder }) : ended;
+    const ended = await executeAll(plan, await allPieces(plan, folder), folder);
+    const all = plan.again ? await repeatFailed(ended, plan, folder) : ended;
+    return plan.runs.map((
+      run,
+    ) => [run, outcomeOfAll(all.filter((one) => one.run === run).map(({ outcome }) => outcome))]);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function executeIn(folder: string, plan: Plan): Promise<Ended[]> {
-  const { runs, minutes } = plan;
-  const alone = runs.length === 1;
-  if (!alone) {
-    const names = runs.map(labelOf).join(", ");
-    console.log(`\n${names}: ${AT_ONCE} at a time. The output of each follows when it has finished.`);
+/** Those first that take longest, so that none of them is left for the end. */
+async function allPieces({ runs, files, filter }: Plan, folder: string): Promise<Piece[]> {
+  const pieces: (Piece & { readonly turn: number })[] = [];
+  for (const [index, run] of runs.entries()) {
+    const all = files.length > 0 ? files : await testFiles(run);
+    // The tests of a cluster share it, one after the other. With a filter, most of the time is spent on loading.
+    const some = run.cluster || filter !== undefined ? [all] : piecesOf(all);
+    for (const [turn, files] of some.entries()) {
+      pieces.push({
+        run,
+        files,
+        report: join(folder, `${index}-${turn}.xml`),
+        turn: run.cluster ? -1 : turn / some.length,
+      });
+    }
   }
-  const outcomes = new Map<Run, Outcome>();
-  const latest = performance.now() + minutes * 60_000;
-  const waiting = runs.map((run, index) => ({ run, report: join(folder, `${index}.xml`) }));
+  return pieces.sort((a, b) => a.turn - b.turn);
+}
+
+async function executeAll(plan: Plan, pieces: readonly Piece[], folder: string): Promise<EndedPiece[]> {
+  const alone = pieces.length === 1;
+  if (!alone) {
+    const names = plan.runs.map(labelOf).join(", ");
+    console.log(
+      `\n${names}: ${pieces.length} processes, ${AT_ONCE} at a time. The output of each follows when it has finished.`,
+    );
+  }
+  const waiting = [...pieces];
+  const ended: EndedPiece[] = [];
   let printing = Promise.resolve();
   const work = async () => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const { run, report } = next;
-      if ((run.cluster || run.server !== undefined) && performance.now() > latest) continue;
+    for (let piece = waiting.shift(); piece !== undefined; piece = waiting.shift()) {
       const output: Uint8Array[] = [];
       const print = alone ? undefined : (bytes: Uint8Array) => void output.push(bytes);
-      const outcome = await executeOne(run, { plan, folder, report, print }).catch((error) =>
+      const outcome = await executeOne(piece, { plan, folder, print }).catch((error) =>
         failedRun(error instanceof Error ? error.message : String(error))
       );
-      outcomes.set(run, outcome);
+      ended.push({ ...piece, outcome });
       printing = printing.then(() => writeAll(output));
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   await printing;
-  return runs.map((run) => [run, outcomes.get(run)]);
+  return ended;
 }
 
-/** Runs failed tests once more: on a machine that is busy with the other runtimes a test may miss a time limit. */
-async function repeatFailed(
-  all: readonly Ended[],
-  { plan, folder }: { readonly plan: Plan; readonly folder: string },
-): Promise<Ended[]> {
-  const results: Ended[] = [];
-  for (const [index, [run, outcome]] of all.entries()) {
-    const failures = outcome?.failures ?? [];
+/** Runs failed tests once more: on a machine that is busy with the other processes a test may miss a time limit. */
+async function repeatFailed(all: readonly EndedPiece[], plan: Plan, folder: string): Promise<EndedPiece[]> {
+  const count = (run: Run) => all.reduce((sum, one) => sum + (one.run === run ? one.outcome.failures.length : 0), 0);
+  const results: EndedPiece[] = [];
+  for (const piece of all) {
+    const { run, outcome } = piece;
     const passed = new Set<string>();
-    for (const { name } of failures.length > MOST_REPEATED ? [] : failures) {
+    for (const { name } of count(run) > MOST_REPEATED ? [] : outcome.failures) {
       console.log(`\n${labelOf(run)} runs once more: ${name}`);
-      const report = join(folder, `again-${index}-${passed.size}.xml`);
-      const one = { plan: { ...plan, filter: name }, folder, report, print: () => {} };
-      const again = await executeOne(run, one).catch(() => undefined);
+      const one = { ...piece, report: join(folder, "again.xml") };
+      const again = await executeOne(one, { plan: { ...plan, filter: name }, folder, print: () => {} })
+        .catch(() => undefined);
       if (again !== undefined && again.failed === 0 && again.passed > 0) passed.add(name);
     }
-    results.push([run, outcome && passed.size > 0 ? afterRepeat(outcome, passed) : outcome]);
+    results.push(passed.size > 0 ? { ...piece, outcome: afterRepeat(outcome, passed) } : piece);
   }
   return results;
 }
@@ -100,18 +130,17 @@ async function repeatFailed(
 interface Place {
   readonly plan: Plan;
   readonly folder: string;
-  readonly report: string;
   /** Takes the output. Without it, the output goes to the terminal. */
   readonly print: Print | undefined;
 }
 
-async function executeOne(run: Run, { plan, folder, report, print }: Place): Promise<Outcome> {
+async function executeOne({ run, files, report }: Piece, { plan, folder, print }: Place): Promise<Outcome> {
   const { runtime, server } = run;
   const program = await findRuntime(runtime);
   const say = (line: string) => print === undefined ? console.log(line) : print(new TextEncoder().encode(`${line}\n`));
   say(`\n=== ${labelOf(run)} ${await versionOf(program)} (${relative(root, program)})`);
   const importMap = plan.jsr ? await realImports(folder) : undefined;
-  const files = plan.files.length > 0 ? plan.files : await testFiles(run.cluster ? CLUSTER_SUITES : ["tests/"]);
+  await rm(report, { force: true });
   const args = argumentsFor(runtime, { files, filter: plan.filter, importMap, report });
   await using cluster = run.cluster ? await startCluster({ nodeTimeout: NODE_TIMEOUT, ...named(server) }) : undefined;
   const env = {
@@ -141,11 +170,13 @@ function named(program: string | undefined): { readonly program?: string } {
   return program === undefined ? {} : { program };
 }
 
-/** All test files whose paths begin with one of these. */
-async function testFiles(beginnings: readonly string[]): Promise<string[]> {
+/** All test files of a run. */
+async function testFiles({ cluster, withoutClusters = false }: Run): Promise<string[]> {
+  const isIn = (name: string, folders: readonly string[]) => folders.some((folder) => name.startsWith(folder));
   const names = await readdir(join(root, "tests"), { recursive: true });
   const all = names.filter((name) => name.endsWith("_test.ts")).map((name) => `tests/${name.replaceAll("\\", "/")}`);
-  return all.filter((name) => beginnings.some((beginning) => name.startsWith(beginning))).sort();
+  const chosen = cluster ? all.filter((name) => isIn(name, CLUSTER_SUITES)) : all;
+  return chosen.filter((name) => !withoutClusters || !isIn(name, OWN_CLUSTERS)).sort();
 }
 
 /** deno.json's imports without the adapters, since an import map replaces all of them. */

@@ -55,8 +55,7 @@ export function argumentsFor(runtime: Runtime, selection: Selection): string[] {
     case "node":
       return [
         ...["--disable-warning=ExperimentalWarning", "--import", "./tests/support/run/node_hooks.mjs", "--test"],
-        // Each file is a process with servers of its own, and most of its time is waiting.
-        "--test-concurrency=2",
+        "--test-concurrency=1", // each file is a process, and the files of other pieces run at the same time
         ...["--test-reporter=spec", "--test-reporter-destination=stdout"],
         ...["--test-reporter=junit", `--test-reporter-destination=${report}`],
         ...(filter ? [`--test-name-pattern=${literal(filter)}`] : []),

@@ -7,6 +7,16 @@ export const CLUSTER_SUITES: readonly string[] =
   "claims cli drain group manager messages positions process producer real_time shards"
     .split(" ").map((name) => `tests/server/${name}/`);
 
+/** The folders of the tests that start clusters or Sentinels of their own. */
+export const OWN_CLUSTERS: readonly string[] = [
+  "tests/faults/cluster/",
+  "tests/faults/watched/",
+  "tests/server/cluster/",
+  "tests/server/sentinel/",
+  "tests/server/watched/",
+  "tests/support/servers/",
+];
+
 /** The reasons for which tests were left out, the most frequent one first, each with its count. */
 export function reasonsOf(names: readonly string[]): string[] {
   const counts = new Map<string, number>();

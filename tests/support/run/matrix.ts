@@ -27,7 +27,7 @@ async function main(): Promise<number> {
   const runtimes = new Map<string, string>();
   for (const { runtime } of runs) runtimes.set(runtime, `${runtime} ${await versionOf(await findRuntime(runtime))}`);
   const filter = options[0]?.slice("--filter=".length);
-  const all = await execute({ runs, jsr: false, again: false, filter, files, minutes: Infinity });
+  const all = await execute({ runs, jsr: false, again: false, filter, files });
   console.log(summaryOf(all));
   const name = (map: ReadonlyMap<string | undefined, string>, key: string | undefined) => map.get(key) ?? String(key);
   console.log(`\n${

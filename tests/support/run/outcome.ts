@@ -13,8 +13,8 @@ export interface Outcome extends Counts {
   readonly unstable?: readonly string[];
 }
 
-/** A run and its end; `undefined` if there was no time for it. */
-export type Ended = readonly [Run, Outcome | undefined];
+/** A run and its end. */
+export type Ended = readonly [Run, Outcome];
 
 /** The outcome by a report (JUnit) and the exit code of the runtime. */
 export function outcomeOf(xml: string, code: number, filter: string | undefined): Outcome {
@@ -29,6 +29,19 @@ export function outcomeOf(xml: string, code: number, filter: string | undefined)
 /** The outcome of a run that failed outside of any test. */
 export function failedRun(text: string, counts: Counts = { passed: 0, failed: 0, skipped: 0 }): Outcome {
   return { leftOut: [], ...counts, failed: 1, failures: [{ name: "the run as a whole", text }] };
+}
+
+/** The outcome of a run by those of its pieces. */
+export function outcomeOfAll(pieces: readonly Outcome[]): Outcome {
+  const sum = (what: keyof Counts) => pieces.reduce((total, piece) => total + piece[what], 0);
+  return {
+    passed: sum("passed"),
+    failed: sum("failed"),
+    skipped: sum("skipped"),
+    failures: pieces.flatMap(({ failures }) => failures),
+    leftOut: pieces.flatMap(({ leftOut }) => leftOut),
+    unstable: pieces.flatMap(({ unstable = [] }) => unstable),
+  };
 }
 
 /** Failed tests of a run, at most, that are worth a second run: more of them have one cause. */
@@ -53,28 +66,26 @@ const EXCERPT = 1_500;
 export function summaryOf(all: readonly Ended[]): string {
   const lines: string[] = [];
   for (const [run, outcome] of all) {
-    for (const { name, text } of outcome?.failures ?? []) {
+    for (const { name, text } of outcome.failures) {
       lines.push(`\n${labelOf(run)} FAILED  ${name}\n${text.slice(0, EXCERPT)}`);
     }
   }
   for (const [run, outcome] of all) {
-    for (const name of outcome?.unstable ?? []) {
+    for (const name of outcome.unstable ?? []) {
       lines.push(`\n${labelOf(run)} UNSTABLE  ${name}: failed, and passed when it ran alone`);
     }
   }
   lines.push("");
-  for (const [run, outcome] of all) lines.push(`${labelOf(run).padEnd(4)}  ${outcome ? countsOf(outcome) : NO_TIME}`);
-  const leftOut = all.flatMap(([, outcome]) => outcome?.leftOut ?? []);
+  for (const [run, outcome] of all) lines.push(`${labelOf(run).padEnd(4)}  ${countsOf(outcome)}`);
+  const leftOut = all.flatMap(([, outcome]) => outcome.leftOut);
   for (const reason of reasonsOf(leftOut)) lines.push(`      ${reason}`);
   lines.push(`${sumOf(all, "passed")} passed, ${sumOf(all, "failed")} failed`);
   return lines.join("\n");
 }
 
-const NO_TIME = "left out: no time";
-
 /** How many tests of all runs passed, or failed. */
 export function sumOf(all: readonly Ended[], what: "passed" | "failed"): number {
-  return all.reduce((total, [, outcome]) => total + (outcome?.[what] ?? 0), 0);
+  return all.reduce((total, [, outcome]) => total + outcome[what], 0);
 }
 
 function countsOf({ passed, failed, skipped }: Counts): string {
@@ -94,14 +105,12 @@ export function tableOf(
   for (const [run, outcome] of all) {
     const name = `${names.server(run)}${run.cluster ? ", cluster of three" : ""}`;
     const row = rows.get(name) ?? new Map<string, string>();
-    row.set(run.runtime, outcome ? countsOf(outcome) : NO_TIME);
+    row.set(run.runtime, countsOf(outcome));
     rows.set(name, row);
   }
   const lines = [["server", ...headers], headers.map(() => "---").concat("---")];
   for (const [name, row] of rows) lines.push([name, ...RUNTIMES.map((runtime) => row.get(runtime) ?? "–")]);
-  const failures = all.flatMap(([run, outcome]) =>
-    (outcome?.failures ?? []).map(({ name }) => `- ${labelOf(run)}: ${name}`)
-  );
+  const failures = all.flatMap(([run, outcome]) => outcome.failures.map(({ name }) => `- ${labelOf(run)}: ${name}`));
   const table = lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
   return failures.length > 0 ? `${table}\n\nFailed:\n\n${failures.join("\n")}` : table;
 }

@@ -1,12 +1,12 @@
 // Runs `deno task test` and its variants: the suite on the given runtimes, set-up included, one verdict at the end. Runs
-// on Deno. Arguments: runs (deno, bun@cluster, node@SERVER, …: see runs.ts); --jsr (the real @std packages); --cluster
-// (all runs on a cluster); --again, --minutes=N (see `Plan`); --filter=TEXT; names of test files.
+// on Deno. Arguments: runs (deno, bun@cluster, node@SERVER, …: see runs.ts), or --day (those of CI); --jsr (the real @std
+// packages); --cluster (all runs on a cluster); --again (see `Plan`); --filter=TEXT; names of test files.
 
 import { relative, resolve } from "node:path";
 import process from "node:process";
 import { execute, type Plan } from "./execution.ts";
 import { summaryOf, sumOf } from "./outcome.ts";
-import { parseRun, type Run } from "./runs.ts";
+import { parseRun, parseServers, type Run, runsOfDay } from "./runs.ts";
 import { installPackages, root } from "./runtimes.ts";
 import { describeServers, whyNoServers } from "./server_check.ts";
 
@@ -16,7 +16,6 @@ function plan(words: readonly string[]): Plan {
   let jsr = false;
   let again = false;
   let cluster = (process.env.SEA_TEST_CLUSTER ?? "") !== "";
-  let minutes = Infinity;
   let filter: string | undefined;
   for (const word of words) {
     const run = parseRun(word);
@@ -24,14 +23,14 @@ function plan(words: readonly string[]): Plan {
     else if (word === "--jsr") jsr = true;
     else if (word === "--again") again = true;
     else if (word === "--cluster") cluster = true;
-    else if (/^--minutes=\d+$/.test(word)) minutes = Number(word.slice("--minutes=".length));
+    else if (word === "--day") runs.push(...runsOfDay(Date.now(), parseServers(process.env.SEA_TEST_SERVERS)));
     else if (word.startsWith("--filter=")) filter = word.slice("--filter=".length);
     else if (word.startsWith("-")) {
-      throw new Error(`Unknown option ${word}: use --jsr, --cluster, --again or --filter=TEXT`);
+      throw new Error(`Unknown option ${word}: use --day, --jsr, --cluster, --again or --filter=TEXT`);
     } else files.push(relative(root, resolve(process.env.INIT_CWD ?? root, word)).replaceAll("\\", "/"));
   }
   if (runs.length === 0) runs.push({ runtime: "deno", cluster: false, server: undefined });
-  return { runs: runs.map((run) => cluster ? { ...run, cluster } : run), jsr, again, filter, files, minutes };
+  return { runs: runs.map((run) => cluster ? { ...run, cluster } : run), jsr, again, filter, files };
 }
 
 async function main(): Promise<number> {

@@ -9,6 +9,8 @@ export interface Run {
   readonly cluster: boolean;
   /** A command line as in SEA_TEST_SERVER; `undefined` for the server that is found. */
   readonly server: string | undefined;
+  /** Whether the tests that start clusters or Sentinels of their own are left out. @default {false} */
+  readonly withoutClusters?: boolean;
 }
 
 export const RUNTIMES: readonly Runtime[] = ["deno", "bun", "node"];
@@ -39,14 +41,19 @@ export function nameOfServer(server: string): string {
 const DAY = 86_400_000;
 
 /**
- * The runs of CI: the server that is found on every runtime; a cluster of it and each further server on one runtime each. The
- * runtime of these is another one each day, so that each meets each server within three days.
+ * The runs of CI: the server that is found on every runtime; a cluster of it, the tests that start clusters, and each further server
+ * on one runtime each. The runtime of these is another one each day, so that each meets each of them within three days.
  */
 export function runsOfDay(now: number, servers: readonly string[]): Run[] {
   const day = Math.floor(now / DAY);
   const turn = (index: number) => RUNTIMES[(day + index) % RUNTIMES.length];
   return [
-    ...RUNTIMES.map((runtime) => ({ runtime, cluster: false, server: undefined })),
+    ...RUNTIMES.map((runtime) => ({
+      runtime,
+      cluster: false,
+      server: undefined,
+      withoutClusters: runtime !== turn(1),
+    })),
     { runtime: turn(0), cluster: true, server: undefined },
     ...servers.map((server, index) => ({ runtime: turn(index + 1), cluster: false, server })),
   ];

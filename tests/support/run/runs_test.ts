@@ -2,7 +2,8 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { test } from "../runner.ts";
-import { afterRepeat, type Ended, failedRun, outcomeOf, summaryOf, sumOf, tableOf } from "./outcome.ts";
+import { afterRepeat, type Ended, failedRun, outcomeOf, outcomeOfAll, summaryOf, sumOf, tableOf } from "./outcome.ts";
+import { piecesOf } from "./pieces.ts";
 import { labelOf, parseRun, parseServers, type Run, runsOfDay, runsOfMatrix, RUNTIMES, wordOf } from "./runs.ts";
 
 const DAY = 86_400_000;
@@ -44,7 +45,21 @@ test("each day the cluster and each further server meet another runtime, and all
     assertEquals(new Set(days.map((runs) => runs[at].server)).size, 1);
   }
   assertEquals(days[0].map(({ cluster }) => cluster), [false, false, false, true, false, false]);
+  const clusters = days.map((runs) => runs.slice(0, 3).filter(({ withoutClusters }) => !withoutClusters));
+  assertEquals(clusters.map((runs) => runs.length), [1, 1, 1], "one runtime has clusters of its own");
+  assertEquals(new Set(clusters.map(([{ runtime }]) => runtime)), new Set(RUNTIMES));
+  assertEquals(days.every((runs, at) => runs[3].runtime !== clusters[at][0].runtime), true);
   assertEquals(runsOfDay(20_003 * DAY, servers), days[0]);
+});
+
+test("pieces have each file once, and the slow ones are spread", () => {
+  const slow = Array.from({ length: 9 }, (_, at) => `tests/faults/cluster/${at}_test.ts`);
+  const fast = Array.from({ length: 60 }, (_, at) => `tests/unit/${at}_test.ts`);
+  const pieces = piecesOf([...fast, ...slow]);
+  assertEquals(pieces.flat().sort(), [...fast, ...slow].sort());
+  assertEquals(pieces.map((piece) => piece.filter((file) => slow.includes(file)).length), [3, 2, 2, 2]);
+  assertEquals(piecesOf(["tests/unit/a_test.ts", "tests/unit/b_test.ts"]).length, 1);
+  assertEquals(piecesOf([]), [[]]);
 });
 
 test("a matrix has every runtime on every server and its cluster", () => {
@@ -54,31 +69,37 @@ test("a matrix has every runtime on every server and its cluster", () => {
   assertEquals(words[11], "node@cluster:/b/valkey-server");
 });
 
-test("outcomes are told in lines and in a table, with what failed and what had no time", () => {
+test("outcomes are told in lines and in a table, with what failed", () => {
   const report =
     `<testcase name="a"/><testcase name="b | c"><failure message="no"/></testcase><testcase name="d"><skipped/>`;
   const [deno, bun, node] = runsOfMatrix([undefined]);
-  const all: Ended[] = [[deno, outcomeOf(report, 1, undefined)], [bun, failedRun("it crashed")], [node, undefined]];
+  const pieces = [outcomeOf(`<testcase name="a"/>`, 0, undefined), outcomeOf(report, 1, undefined)];
+  const all: Ended[] = [
+    [deno, outcomeOf(report, 1, undefined)],
+    [bun, failedRun("it crashed")],
+    [node, outcomeOfAll(pieces)],
+  ];
   const summary = summaryOf(all);
   assertStringIncludes(summary, "deno FAILED  b | c");
   assertStringIncludes(summary, "bun FAILED  the run as a whole\nit crashed");
   assertEquals(summary.split("\n").slice(-4), [
     "deno  1 passed, 1 failed, 1 left out",
     "bun   0 passed, 1 failed",
-    "node  left out: no time",
-    "1 passed, 2 failed",
+    "node  2 passed, 1 failed, 1 left out",
+    "3 passed, 3 failed",
   ]);
-  assertEquals([sumOf(all, "passed"), sumOf(all, "failed")], [1, 2]);
+  assertEquals([sumOf(all, "passed"), sumOf(all, "failed")], [3, 3]);
   const table = tableOf(all, { server: () => "Redis 7.0.15", runtime: ({ runtime }) => `${runtime} 1.0` });
   assertEquals(table.split("\n"), [
     "| server | deno 1.0 | bun 1.0 | node 1.0 |",
     "| --- | --- | --- | --- |",
-    "| Redis 7.0.15 | 1 passed, 1 failed, 1 left out | 0 passed, 1 failed | left out: no time |",
+    "| Redis 7.0.15 | 1 passed, 1 failed, 1 left out | 0 passed, 1 failed | 2 passed, 1 failed, 1 left out |",
     "",
     "Failed:",
     "",
     "- deno: b | c",
     "- bun: the run as a whole",
+    "- node: b | c",
   ]);
 });
 
