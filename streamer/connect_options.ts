@@ -46,7 +46,8 @@ export interface ConnectOptions {
    * Protocol version: `3`, `2`, or `"auto"` for RESP3 if the server supports it.
    *
    * With `3`, a server without RESP3 is refused with code `CONNECT`. With `2`, HELLO is not sent: some proxies close the
-   * connection when they receive it. Whether the server is part of a cluster is then unknown. @default {"auto"}
+   * connection when they receive it. Without HELLO, INFO or CLUSTER SLOTS shows whether the server is part of a cluster. Only if the
+   * user may run neither, HELLO is sent once, without arguments. @default {"auto"}
    */
   readonly protocol?: 2 | 3 | "auto";
   /**

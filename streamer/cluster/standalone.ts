@@ -29,6 +29,8 @@ export interface StandaloneOptions {
   readonly reconnect: Required<ReconnectOptions>;
   /** Counts its connections. */
   readonly counts: ConnectionCounts;
+  /** Whether it is a node of a cluster, used alone, or hides one: a command may name keys of one slot only. @default {false} */
+  readonly hasSlots?: boolean;
   /** Called by `close`, once. */
   readonly onClose?: () => void;
 }
@@ -44,12 +46,12 @@ export class StandaloneRouter implements Router {
   readonly #server: RoutedServer;
   readonly #key: NodeName;
   readonly #lanes: NodeLanes;
-  readonly #hasSlots: boolean; // whether it is a node of a cluster, used alone
+  readonly #hasSlots: boolean;
   readonly #counts: ConnectionCounts;
   #onClose: (() => void) | undefined;
 
   /** Takes over an open connection. */
-  constructor({ server, key = server.name, opened, reconnect, counts, onClose }: StandaloneOptions) {
+  constructor({ server, key = server.name, opened, reconnect, counts, hasSlots = false, onClose }: StandaloneOptions) {
     this.clock = server.clock;
     this.timeout = server.timeout;
     this.reconnect = reconnect;
@@ -60,7 +62,7 @@ export class StandaloneRouter implements Router {
     this.#counts = counts;
     this.#onClose = onClose;
     this.#lanes = new NodeLanes(server, opened);
-    this.#hasSlots = opened.info.mode === "cluster";
+    this.#hasSlots = hasSlots;
   }
 
   /** The connection for most commands, if it is open. */

@@ -259,12 +259,15 @@ export const NO_HELLO = "-ERR unknown command `HELLO`, with args beginning with:
 
 const CLIENT_INFO = "id=7 addr=127.0.0.1:50000 laddr=127.0.0.1:6379 fd=8 name= age=0 idle=0 flags=N db=0 resp=3\n";
 
+const INFO = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n";
+
 /** The replies of a normal server to a handshake. */
 export const handshake: Answers = {
   HELLO: HELLO3,
   AUTH: "+OK\r\n",
   SELECT: "+OK\r\n",
   PING: "+PONG\r\n",
+  INFO: `$${INFO.length}\r\n${INFO}\r\n`,
   CLIENT: (words) => {
     if (words[1]?.toUpperCase() === "INFO") return `$${CLIENT_INFO.length}\r\n${CLIENT_INFO}\r\n`;
     return words[1]?.toUpperCase() === "ID" ? ":7\r\n" : "+OK\r\n";
