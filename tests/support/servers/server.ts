@@ -226,7 +226,8 @@ async function startRunner(
 
 /** Waits until it answers; undefined if its port was taken and another try is worth while. */
 async function ready(runner: Runner, address: Address, folder: string, mayRetry: boolean): Promise<Runner | undefined> {
-  const deadline = Date.now() + 20_000;
+  const began = Date.now();
+  const deadline = began + 20_000;
   while (!runner.gone && Date.now() < deadline) {
     try {
       const [info, pong] = await ask(address, [["INFO", "server"], ["PING"]]);
@@ -235,6 +236,10 @@ async function ready(runner: Runner, address: Address, folder: string, mayRetry:
       if (pong instanceof Error) throw pong;
       const pid = Number(/^process_id:(\d+)/m.exec(String(toText(info)))?.[1]);
       if (runner.pid !== 0 && pid !== runner.pid) {
+        if (Date.now() - began < FOREIGN) { // most likely another process of the tests was faster, and ours ends at once
+          await sleep(10);
+          continue;
+        }
         await runner.kill("SIGKILL");
         throw new NotOurs(`Cannot control the server as SEA_TEST_SERVER does not exec it: it runs as process ${pid}`);
       }
@@ -254,6 +259,9 @@ async function ready(runner: Runner, address: Address, folder: string, mayRetry:
 }
 
 class NotOurs extends Error {}
+
+/** Milliseconds after which another server at the port is not one that has only taken it first. */
+const FOREIGN = 5_000;
 
 /** Below the range from which systems take the ports of outgoing connections: a client that knocks while its server is
  * away could otherwise be given that very port, and meet itself. The bus port of a cluster (10,000 above) fits too. */
