@@ -80,7 +80,7 @@ test("a writer and a follower of one file: every message is yielded, also after 
   // A crash: half of a message, seen by the follower, that is then replaced.
   const whole = disk.bytes(PATH);
   const torn = await fileOf([record({ payload: "y".repeat(300) })]);
-  await grow(disk, new Uint8Array([...whole, ...torn.slice(128, 330)]), whole.length + 202);
+  await grow(disk, new Uint8Array([...whole, ...torn.slice(128, 330)]), whole.length + 202, source);
   const second = await append(disk, { onTorn: "truncate", endOfStream: true });
   assertEquals(second.torn?.offset, whole.length);
   for (let i = 0; i < 50; i++) {
