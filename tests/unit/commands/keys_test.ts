@@ -27,6 +27,7 @@ import {
   setIdle,
   trimAcknowledged,
 } from "../../../streamer/commands/scripts.ts";
+import { modeByHello, modeByInfo } from "../../../streamer/commands/server_mode.ts";
 import { sentinelEpoch } from "../../../streamer/commands/sentinel_epoch.ts";
 import { sentinelPeers } from "../../../streamer/commands/sentinel_peers.ts";
 import { sentinelPrimary } from "../../../streamer/commands/sentinel_primary.ts";
@@ -69,6 +70,8 @@ const COMMANDS: Record<string, Command<unknown>> = {
   entriesAdded: entriesAdded(KEY),
   giveBack: giveBack(member, { redisKey: KEY, ids: ["1-0"], idle: 0, deliveries: 1 }),
   listPending: listPending({ redisKey: KEY, group: "workers", start: "0-0", count: 1 }),
+  modeByHello: modeByHello(),
+  modeByInfo: modeByInfo(),
   ownSlots: ownSlots(),
   redeliver: redeliver(member, { redisKey: KEY, id: "1-0", deliveries: 1 }),
   regain: regain(member, { redisKey: KEY, id: "1-0", deliveries: 1 }),
@@ -143,6 +146,7 @@ function keysAmong(args: readonly RespArgument[]): readonly RespArgument[] {
     case "CLIENT":
     case "CLUSTER":
     case "HELLO":
+    case "INFO":
     case "ROLE":
     case "SENTINEL":
       return [];
