@@ -101,7 +101,8 @@ test("an unassigned shard delivers nothing more, not even prefetched messages", 
   assertEquals(consumer.streamShards, [{ streamKey: key, shardId: 0 }]);
   await addMany(server, `${key}:1`, 5, "late");
   const rest = await restUpToMark(server, consumer, `${key}:0`);
-  assertEquals([first.text(), ...rest], texts(20, "zero"));
+  // The shards of a cluster come from several nodes, and the other one may be the first.
+  assertEquals(first.shardId === 0 ? [first.text(), ...rest] : rest, texts(20, "zero"));
 });
 
 test("a shard that is unassigned and assigned again starts like a new one", async () => {
