@@ -61,6 +61,11 @@ export class GroupReader {
     for (const reader of joined) reader.joined();
   }
 
+  /** The time since when the server knows nothing new of a shard, if it would push that. */
+  quietSpan(shard: GroupShard): object | undefined {
+    return this.#assigned.get(shard)?.reader?.quietSpan(shard);
+  }
+
   /** Other shards are to be read: pending entries of new ones are brought in, and blocked reads are ended. */
   changed(): void {
     this.#place();

@@ -35,6 +35,8 @@ export interface GroupReaderPorts {
   /** The shards that are read now. */
   readonly shards: () => readonly GroupShard[];
   readonly pace: ReadAheadController;
+  /** Shards may have become quiet. */
+  readonly onQuiet: () => void;
   readonly onFenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
   readonly onTrackingUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
   readonly onFatal: (error: StreamerError) => void;
@@ -135,6 +137,11 @@ export class NodeGroupReader {
     this.wake();
     this.fill();
     this.unit.endReads(last);
+  }
+
+  /** The time since when a shard has been quiet, see {@linkcode WatchedReads.quietSpan}. */
+  quietSpan(shard: GroupShard): object | undefined {
+    return this.#reads.watched.quietSpan(shard);
   }
 
   /** The next reads ask for all shards, whether or not they have changed. */
@@ -275,7 +282,7 @@ export class NodeGroupReader {
   }
 
   #arrived(decoder: RespDecoder, read: GroupRead): void {
-    const { shared: { queue, intake, pace }, placement } = this.#ports;
+    const { shared: { queue, intake, pace, onQuiet }, placement } = this.#ports;
     const { round, count } = read;
     const lent = decoder.borrow();
     const found = findPage(lent, read.most);
@@ -306,7 +313,12 @@ export class NodeGroupReader {
       intake.add(deliveries, { acknowledged: this.#noAck, readAt: read.note, round: round.name });
     }
     queue.serve();
-    if (total === 0 || this.#reads.watched.isActive) this.fill();
+    if (!this.#reads.watched.isActive) {
+      if (total === 0) this.fill();
+      return;
+    }
+    this.fill();
+    onQuiet();
   }
 
   #readRefused(error: RedisError, { shards }: GroupRead): void {

@@ -9,7 +9,9 @@ import { xpendingSummary } from "../../commands/xpending.ts";
 import { FIRST_ID, type MessageId, nextId } from "../../model/id.ts";
 import { shownName, type WireName } from "../../model/name.ts";
 import { isAway } from "../server/server.ts";
-import { ConsumerExpiry } from "./consumer_expiry.ts";
+import { ClaimRounds } from "./claim_rounds.ts";
+import { ConsumerExpiry } from "./expiry/consumer_expiry.ts";
+import { pauseBetween } from "./expiry/expiry_policy.ts";
 import type { ClaimedDetail } from "../events.ts";
 import { type GroupShard, shardName } from "../shards/group_shard.ts";
 import { type ClaimingPorts, type ClaimRequest, PendingClaims } from "./pending_claims.ts";
@@ -17,6 +19,13 @@ import { retryWhileUnavailable } from "../../../resp/connection/retry/retry.ts";
 
 /** What a claimer needs, and its listeners. */
 export interface ClaimerPorts extends ClaimingPorts {
+  /**
+   * The time since when all entries of a shard have been delivered and none was added, as an object of its own; `undefined` if that is
+   * not known.
+   */
+  readonly quietSpan: (shard: GroupShard) => object | undefined;
+  /** The node that has a shard. */
+  readonly nodeOf: (shard: GroupShard) => string;
   /** Claimed entries were lost with their connection again and again: fewer are to be claimed at once. */
   readonly onTooMuch: () => void;
   /** Takes back entries that are pending for this consumer, and not tracked; `pending` is how many are listed. */
@@ -24,16 +33,23 @@ export interface ClaimerPorts extends ClaimingPorts {
   readonly onClaimed: (detail: ClaimedDetail) => void;
 }
 
+/** What is done with each shard at intervals. */
+type Scan = (shard: GroupShard) => Promise<void>;
+
 /** Claims at intervals. */
 export class Claimer {
   readonly #ports: ClaimerPorts;
   readonly #stopping = new AbortController();
   readonly #pending: PendingClaims;
+  readonly #rounds: ClaimRounds<GroupShard>;
   readonly #suspicion = new Suspicion(); // of cuts in a row with a claim in flight
   #claimed = 0;
+  #isSettling = false;
+  #mayBeQuiet = false; // since the last look for quiet shards
 
   constructor(ports: ClaimerPorts) {
     this.#ports = ports;
+    this.#rounds = new ClaimRounds(ports);
     this.#pending = new PendingClaims(ports, {
       onLost: () => this.#lost(),
       onAnswered: () => this.#suspicion.clear(),
@@ -47,11 +63,26 @@ export class Claimer {
 
   /** Starts claiming; the first scan is after one interval. */
   start(): void {
-    const { autoClaimInterval, consumerExpiry } = this.#ports.settings;
-    if (autoClaimInterval !== undefined) this.#every(autoClaimInterval, (shard) => this.#claimFromAll(shard));
+    const { shards, nodeOf, server: { clock }, settings: { autoClaimInterval, consumerExpiry } } = this.#ports;
+    if (autoClaimInterval !== undefined) {
+      const next = () => this.#rounds.next(shards(), clock.now());
+      this.#every(() => autoClaimInterval, next, (shard) => this.#claimFromAll(shard));
+    }
     if (consumerExpiry === undefined) return;
     const expiry = new ConsumerExpiry(this.#ports, consumerExpiry);
-    this.#every(Math.min(consumerExpiry, LONGEST_EXPIRY_INTERVAL), (shard) => expiry.removeFrom(shard.redisKey));
+    const nodes = () => [...Map.groupBy(shards(), nodeOf).values()].map(({ length }) => length);
+    const inTurn = () => shards().slice(turn++ % Math.max(1, shards().length)).slice(0, 1);
+    let turn = 0;
+    this.#every(() => pauseBetween(consumerExpiry, nodes()), inTurn, (shard) => expiry.removeFrom(shard.redisKey));
+  }
+
+  /** Shards may have become quiet. */
+  touch(): void {
+    const { autoClaimInterval = 0 } = this.#ports.settings;
+    this.#mayBeQuiet = true;
+    if (this.#isSettling || autoClaimInterval <= QUIET) return;
+    this.#isSettling = true;
+    this.#settle().catch(() => {}).finally(() => this.#isSettling = false); // the end
   }
 
   /** Claims no more; a claim in flight is completed. */
@@ -59,13 +90,13 @@ export class Claimer {
     this.#stopping.abort();
   }
 
-  async #every(interval: number, scan: (shard: GroupShard) => Promise<void>): Promise<void> {
+  async #every(pause: () => number, shards: () => readonly GroupShard[], scan: Scan): Promise<void> {
     const { server, onFatal } = this.#ports;
     const signal = AbortSignal.any([this.#ports.signal, this.#stopping.signal]);
     try {
       for (;;) {
-        await sleep(server.clock, interval * (1 + JITTER * (server.clock.random() - 0.5)), signal);
-        await this.#forEach(scan);
+        await sleep(server.clock, pause() * (1 + JITTER * (server.clock.random() - 0.5)), signal);
+        await this.#forEach(shards(), scan);
       }
     } catch (error) {
       if (signal.aborted) return; // the end
@@ -78,9 +109,9 @@ export class Claimer {
   }
 
   /** Scans each shard. An unavailable server or a missing group is left for the next scan. */
-  async #forEach(scan: (shard: GroupShard) => Promise<void>): Promise<void> {
-    const { shards, signal, onFatal } = this.#ports;
-    for (const shard of shards()) {
+  async #forEach(shards: readonly GroupShard[], scan: Scan): Promise<void> {
+    const { signal, onFatal } = this.#ports;
+    for (const shard of shards) {
       if (!shard.hasGroup || !shard.isRead) continue;
       try {
         await scan(shard);
@@ -93,11 +124,37 @@ export class Claimer {
     }
   }
 
+  /** Looks at the shards that have become quiet, so that scans may leave them out. */
+  async #settle(): Promise<void> {
+    const { server, shards } = this.#ports;
+    const signal = AbortSignal.any([this.#ports.signal, this.#stopping.signal]);
+    while (this.#mayBeQuiet) {
+      this.#mayBeQuiet = false;
+      await sleep(server.clock, QUIET, signal);
+      const { now, again } = this.#rounds.early(shards().filter((shard) => shard.isRead && shard.isReplayed));
+      this.#mayBeQuiet ||= again;
+      for (let at = 0; at < now.length; at += LOOKED_AT_ONCE) {
+        await Promise.all(now.slice(at, at + LOOKED_AT_ONCE).map((shard) => this.#look(shard)));
+        signal.throwIfAborted();
+      }
+    }
+  }
+
+  /** Finds out whether anything of a quiet shard is pending. */
+  async #look(shard: GroupShard): Promise<void> {
+    const { member, server, signal, quietSpan } = this.#ports;
+    const span = quietSpan(shard);
+    const summary = await server.run(xpendingSummary(shard.redisKey, member.group), { signal }).catch(() => undefined);
+    if (summary !== undefined) this.#rounds.scanned(shard, span, summary.total === 0); // the next scan meets an error again
+  }
+
   async #claimFromAll(shard: GroupShard): Promise<void> {
-    const { member, settings, server, signal } = this.#ports;
+    const { member, settings, server, signal, quietSpan } = this.#ports;
     if (!shard.isReplayed) return; // claimed entries must not be replayed
+    const span = quietSpan(shard);
     const summary = xpendingSummary(shard.redisKey, member.group);
     const { total, consumers } = await retryWhileUnavailable(server, signal, () => server.run(summary, { signal }));
+    this.#rounds.scanned(shard, span, total === 0);
     for (const { name, pending } of consumers) {
       if (name === member.consumer) await this.#ports.takeBack(shard, pending);
       else await this.#claimFrom(shard, name, settings.autoClaimIdle);
@@ -161,9 +218,11 @@ export class Claimer {
 
 /** The consumer of entries that were returned to the group. */
 const NOBODY = "";
-/** Share of the interval by which scans are spread, so that consumers that were started together do not scan together. */
+/** Share of the pause by which scans are spread, so that consumers that were started together do not scan together. */
 const JITTER = 0.2;
-/** Longest time between two scans for expired consumers. */
-const LONGEST_EXPIRY_INTERVAL = 600_000;
+/** Milliseconds for which a shard has been quiet before it is looked at. */
+const QUIET = 1_000;
+/** Shards looked at together. */
+const LOOKED_AT_ONCE = 32;
 /** Entries listed at once: a list is small, whatever the entries are. */
 const LISTED = 1_000;

@@ -31,6 +31,8 @@ interface ShardState<S> {
   isFlowing: boolean;
   /** Whether a push has come since the last armed read was sent, or that read was refused. */
   isChanged: boolean;
+  /** While the shard has been quiet, apart from reads that brought nothing. */
+  span: object | undefined;
   /** Reads in flight, and the armed ones among them. */
   reads: number;
   armed: number;
@@ -93,6 +95,7 @@ export class ReadyShards<S extends { readonly redisKey: string }> {
       const state = this.#byKey.get(redisKey);
       if (state === undefined) continue;
       state.isChanged = true;
+      state.span = undefined;
       if (!this.#quiet.has(state)) continue; // it is ready, or will be judged by the answer in flight
       this.#queue(state);
       isAny = true;
@@ -100,8 +103,17 @@ export class ReadyShards<S extends { readonly redisKey: string }> {
     return isAny;
   }
 
-  /** Makes the `count` shards ready that have been quiet for longest. */
+  /**
+   * The time since when the shard has been quiet, as an object of its own: all entries have been delivered, and none was added. Reads
+   * that bring nothing do not end it.
+   */
+  quietSpan(shard: S): object | undefined {
+    return this.#states.get(shard)?.span;
+  }
+
+  /** Makes the `count` shards ready that have been quiet for longest. All of them: they may have changed without a push. */
   wake(count = Infinity): void {
+    if (count === Infinity) { for (const state of this.#states.values()) state.span = undefined; }
     let left = count;
     for (const state of this.#quiet) {
       if (left-- <= 0) return;
@@ -130,15 +142,17 @@ export class ReadyShards<S extends { readonly redisKey: string }> {
     return looks;
   }
 
-  /** A look was answered. `isFull`: whether as many entries of the shard came as were requested. */
-  answered(look: Look<S>, isFull: (shard: S) => boolean): void {
+  /** A look was answered. `isFull`: whether as many entries of the shard came as were requested. `isEmpty`: whether none came. */
+  answered(look: Look<S>, isFull: (shard: S) => boolean, isEmpty = false): void {
     this.#landed(look, (state) => {
       state.isFlowing = isFull(state.shard);
+      if (!isEmpty) state.span = undefined;
       if (state.isFlowing) return this.#queue(state);
       if (state.isHeld || state.armed > 0) return; // another look decides
       if (state.isChanged) return this.#queue(state);
       this.#unqueue(state);
       this.#quiet.add(state);
+      state.span ??= {};
     });
   }
 
@@ -147,6 +161,7 @@ export class ReadyShards<S extends { readonly redisKey: string }> {
     this.#landed(look, (state) => {
       state.isFlowing = false;
       state.isChanged = true; // it may not have been armed
+      state.span = undefined;
       this.#queue(state);
     });
   }
@@ -156,6 +171,7 @@ export class ReadyShards<S extends { readonly redisKey: string }> {
     const state = this.#states.get(shard);
     if (state === undefined) return;
     state.isHeld = true;
+    state.span = undefined;
     this.#quiet.delete(state);
     this.#unqueue(state);
   }
@@ -177,13 +193,14 @@ export class ReadyShards<S extends { readonly redisKey: string }> {
     for (const state of states) {
       state.reads = state.armed = 0;
       state.isReady = state.isFlowing = false;
+      state.span = undefined;
       this.#queue(state);
     }
   }
 
   #add(shard: S, slot: number): void {
     const flags = { isReady: false, isHeld: false, isFlowing: false, isChanged: false };
-    const state: ShardState<S> = { shard, slot, ...flags, reads: 0, armed: 0 };
+    const state: ShardState<S> = { shard, slot, ...flags, span: undefined, reads: 0, armed: 0 };
     this.#states.set(shard, state);
     this.#byKey.set(shard.redisKey, state);
     this.#queue(state);

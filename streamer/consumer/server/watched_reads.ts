@@ -101,6 +101,11 @@ export class WatchedReads<S extends StreamShard & { readonly redisKey: string }>
     return this.#ready.has(shard);
   }
 
+  /** The time since when a shard has been quiet, see {@linkcode ReadyShards.quietSpan}; `undefined` if the server does not push. */
+  quietSpan(shard: S): object | undefined {
+    return this.#isTracked ? this.#ready.quietSpan(shard) : undefined;
+  }
+
   /** Has the server push changes to a connection. Gives false if it does not. Rejects with a refusal that passes, or if the connection ends. */
   async track({ pipeline, info }: OpenConnection): Promise<boolean> {
     try {
@@ -147,7 +152,7 @@ export class WatchedReads<S extends StreamShard & { readonly redisKey: string }>
   /** A look was answered. `full`: the shards with as many entries as were requested. */
   answered(look: Look<S>, { total, full }: { readonly total: number; readonly full: ReadonlySet<S> }): void {
     this.#held.answered(look.shards);
-    this.#ready.answered(look, (shard) => full.has(shard));
+    this.#ready.answered(look, (shard) => full.has(shard), total === 0);
     this.#hasBrought ||= total > 0;
     this.#poll();
   }

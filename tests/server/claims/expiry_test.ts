@@ -3,7 +3,7 @@
 
 import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertLessOrEqual } from "@std/assert";
 import { connect } from "../../../mod.ts";
-import { pauseAfter } from "../../../streamer/consumer/lifecycle/expiry_policy.ts";
+import { pauseAfter, pauseBetween } from "../../../streamer/consumer/lifecycle/expiry/expiry_policy.ts";
 import { consumerNames, groupOf, leftBy, pendingRows } from "../../support/consumer/grouping.ts";
 import { Monitor, take } from "../../support/consumer/reading.ts";
 import { until } from "../../support/events.ts";
@@ -84,4 +84,18 @@ test("looking and removing take a fortieth of the server's time, and less on a s
     [{ listed: 10_000_000, removed: 0, took: 60_000 }, 5_000],
   ] as const;
   for (const [step, pause] of table) assertLess(Math.abs(pauseAfter(step) - pause), 1, JSON.stringify(step));
+});
+
+test("each group has its turn within the expiry, and a node with many groups is asked every two minutes otherwise", () => {
+  const day = 86_400_000;
+  const table = [
+    [30, [1], 30],
+    [60_000, [3, 1], 15_000],
+    [day, [], 600_000],
+    [day, [1], 600_000],
+    [day, [2, 1], 200_000],
+    [day, [22, 21, 21], 22 * 120_000 / 64],
+    [day, [1_024], day / 1_024],
+  ] as const;
+  for (const [expiry, nodes, pause] of table) assertEquals(pauseBetween(expiry, nodes), pause, `${expiry} ${nodes}`);
 });

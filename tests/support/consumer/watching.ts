@@ -3,6 +3,7 @@
 
 import type { ConnectOptions, RedisStreamer } from "../../../mod.ts";
 import { connect } from "../../../mod.ts";
+import { type Clock, systemClock } from "../../../resp/connection/clock.ts";
 import { uniqueKey } from "../keys.ts";
 import { afterAll } from "../runner.ts";
 import { startCluster } from "../servers/cluster.ts";
@@ -97,4 +98,10 @@ export async function flagsOf(server: OwnServer, name: string): Promise<string[]
   return list.split("\n").filter((line) => line.includes(` name=${name} `)).map((line) =>
     /\bflags=(\w+)/.exec(line)?.[1] ?? ""
   );
+}
+
+/** A clock that runs so many times faster: minutes of idleness pass within seconds. */
+export function fastClock(factor: number): Clock {
+  const { now, after, random } = systemClock;
+  return { now: () => now() * factor, after: (delay, run) => after(delay / factor, run), random };
 }

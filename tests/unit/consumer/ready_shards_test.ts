@@ -187,6 +187,8 @@ test("after a lost connection all shards are read, those that were in flight fir
 class Model {
   readonly entries = new Map<string, number>();
   readonly armed = new Set<string>();
+  /** How many entries of each key are pending for another consumer. */
+  readonly left = new Map<string, number>();
   /** Answers and pushes in the order in which they arrive. */
   readonly wire: (() => void)[] = [];
   readonly ready: ReadyShards<Shard>;
@@ -203,6 +205,12 @@ class Model {
   add(redisKey: string): void {
     this.entries.set(redisKey, (this.entries.get(redisKey) ?? 0) + 1);
     if (this.armed.delete(redisKey)) this.wire.push(() => void this.ready.changed([redisKey]));
+  }
+
+  /** Another consumer is delivered all entries of a key. The server does not push that. */
+  take(redisKey: string): void {
+    this.left.set(redisKey, (this.left.get(redisKey) ?? 0) + (this.entries.get(redisKey) ?? 0));
+    this.entries.set(redisKey, 0);
   }
 
   send(width: number): void {
@@ -222,12 +230,14 @@ class Model {
     for (const { redisKey } of this.#options.arms ? look.unarmed ?? [] : look.shards) this.armed.add(redisKey);
     if (this.#options.arms) between();
     const full = new Set<Shard>();
+    let isEmpty = true;
     for (const shard of look.shards) {
       const left = this.entries.get(shard.redisKey) ?? 0;
+      if (left > 0) isEmpty = false;
       if (left >= count) full.add(shard);
       this.entries.set(shard.redisKey, Math.max(0, left - count));
     }
-    this.wire.push(() => this.ready.answered(look, (shard) => full.has(shard)));
+    this.wire.push(() => this.ready.answered(look, (shard) => full.has(shard), isEmpty));
   }
 
   receive(): void {
@@ -285,3 +295,85 @@ for (const options of [{}, { arms: true }, { arms: true, overlaps: true }]) {
     }
   });
 }
+
+test("a shard that is quiet has a span, which a push, an entry or a doubt ends, and an empty read does not", () => {
+  const { ready, shards: [shard] } = readyShards("1a 2a", { arms: true });
+  const readAll = (isEmpty: boolean) => {
+    for (const look of ready.take(9)) ready.answered(look, none, isEmpty);
+    return ready.quietSpan(shard);
+  };
+  assertEquals(ready.quietSpan(shard), undefined, "it has not been read");
+  let span = readAll(false);
+  assert(span !== undefined);
+  ready.wake(2); // a heartbeat
+  assert(ready.quietSpan(shard) === span, "while it is read");
+  assert(readAll(true) === span);
+  const ends: [string, () => void][] = [
+    ["a push", () => ready.changed(["1a"])],
+    ["a flush", () => ready.changed("all")],
+    ["a moved group", () => ready.wake()],
+    ["a lost connection", () => ready.lost()],
+    ["a refusal", () => {
+      ready.wake(2);
+      for (const look of ready.take(9)) ready.failed(look);
+    }],
+    ["a delay", () => {
+      ready.hold(shard);
+      ready.release(shard);
+    }],
+  ];
+  for (const [what, end] of ends) {
+    end();
+    assertEquals(ready.quietSpan(shard), undefined, what);
+    const next = readAll(true);
+    assert(next !== undefined && next !== span, what);
+    span = next;
+  }
+  ready.wake(2);
+  assert(readAll(false) !== span, "an entry without a push");
+  ready.remove(shard);
+  assertEquals(ready.quietSpan(shard), undefined);
+});
+
+test("a shard whose push comes while a read is in flight has no span until the next read", () => {
+  const { ready, shards: [shard] } = readyShards("1a", { arms: true });
+  const [look] = ready.take(9);
+  ready.changed(["1a"]);
+  ready.answered(look, none, true);
+  assertEquals(ready.quietSpan(shard), undefined);
+  const [again] = ready.take(9);
+  ready.answered(again, none, true);
+  assert(ready.quietSpan(shard) !== undefined);
+});
+
+test(`nothing becomes pending for another consumer within a span in which nothing was pending (seed ${seed})`, () => {
+  const random = new Random(seed);
+  let checked = 0;
+  for (let round = 0; round < 300; round++) {
+    const shards = shardsOf("1a 1b 2a 3a").slice(0, 1 + random.below(4));
+    const model = new Model(shards, { arms: true, overlaps: true });
+    const settled = new Map<Shard, object>();
+    for (let step = 0; step < 400; step++) {
+      const shard = random.of(shards);
+      const { redisKey } = shard;
+      const span = model.ready.quietSpan(shard);
+      const act = random.below(9);
+      if (act === 0 && random.once(4)) model.add(redisKey);
+      else if (act === 1) model.take(redisKey);
+      else if (act === 2) model.left.set(redisKey, 0); // it acknowledges them
+      else if (act === 3) model.send(1 + random.below(4));
+      else if (act === 4) model.run(1 + random.below(3), () => random.once(2) && model.add(redisKey));
+      else if (act === 5 && random.once(10)) model.refuse();
+      else if (act === 6 && random.once(4)) model.ready.wake(1); // a heartbeat
+      else if (act === 7 && span !== undefined && (model.left.get(redisKey) ?? 0) === 0) settled.set(shard, span); // a scan
+      else model.receive();
+    }
+    while (model.wire.length > 0) model.receive();
+    for (const [shard, span] of settled) {
+      if (model.ready.quietSpan(shard) !== span) continue;
+      assertEquals(model.left.get(shard.redisKey) ?? 0, 0);
+      checked++;
+    }
+  }
+  assert(checked > 50, `${checked} spans`);
+});

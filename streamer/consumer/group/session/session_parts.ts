@@ -92,6 +92,7 @@ export function sessionParts(state: SessionState): SessionParts {
     ...delivering,
     groups,
     replay: redelivering.replay,
+    onQuiet: () => redelivering.claimer.touch(),
     shards: () => assignment.read,
     onFenceUnavailable: events.fenceUnavailable,
     onTrackingUnavailable: events.trackingUnavailable,
@@ -215,7 +216,7 @@ function redeliveringParts(
   { queue, pace, intake }: Delivering,
 ): Redelivering {
   const { pendingEntries, gate, assignment, reading: signal } = state;
-  const { settings, server, member, events } = state.context;
+  const { settings, server, router, member, events } = state.context;
   const reportGap = reporter(state, events.gap);
   const shared = {
     server,
@@ -242,6 +243,8 @@ function redeliveringParts(
   const claimer = new Claimer({
     ...shared,
     server: { ...server, run: (command, options) => server.run(command, { ...options, signal: state.acking }) },
+    quietSpan: (shard) => state.quietSpan(shard),
+    nodeOf: ({ redisKey }) => router.nodeOf(server.slotOf(redisKey)),
     onTooMuch: () => pace.halve(),
     takeBack: (shard, pending) => reclaimer.look(shard, pending),
     onClaimed: events.claimed,

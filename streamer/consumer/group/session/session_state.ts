@@ -23,6 +23,11 @@ export interface SessionOwner {
 export interface ShardReader {
   /** The group of a shard exists, and has nothing pending for this consumer: the shard is read from now on. */
   joined(shard: GroupShard): void;
+  /**
+   * The time since when all entries of a shard have been delivered and none was added, as an object of its own; `undefined` if that is
+   * not known.
+   */
+  quietSpan(shard: GroupShard): object | undefined;
 }
 
 /** The phase of a session, its pending entries, and how many messages may be delivered. */
@@ -95,7 +100,7 @@ export class SessionState {
     if (this.#standalone === undefined) this.owner.onFatal(error);
   }
 
-  /** Sets the reader that {@linkcode joined} calls. */
+  /** Sets the reader that {@linkcode joined} and {@linkcode quietSpan} call. */
   connect(reader: ShardReader): void {
     this.#reader = reader;
   }
@@ -103,6 +108,11 @@ export class SessionState {
   /** The group of a shard exists, and has nothing pending for this consumer. */
   joined(shard: GroupShard): void {
     this.#reader?.joined(shard);
+  }
+
+  /** See {@linkcode ShardReader.quietSpan}. */
+  quietSpan(shard: GroupShard): object | undefined {
+    return this.#reader?.quietSpan(shard);
   }
 
   /** Runs work in sequence that other work must not interrupt. */

@@ -1,15 +1,15 @@
 // Removes idle consumers without pending entries from a group.
 
-import { ProtocolError } from "../../../resp/errors.ts";
-import { sleep } from "../../../resp/connection/clock.ts";
-import type { Command } from "../../../resp/connection/command.ts";
-import { removeHoldingNothing } from "../../commands/consumer_scripts.ts";
-import { areScriptsForbidden } from "../../commands/scripts.ts";
-import { xinfoConsumers } from "../../commands/xgroup.ts";
-import type { GroupMember } from "../../commands/xreadgroup.ts";
-import type { ServerAccess } from "../server/server.ts";
+import { ProtocolError } from "../../../../resp/errors.ts";
+import { sleep } from "../../../../resp/connection/clock.ts";
+import type { Command } from "../../../../resp/connection/command.ts";
+import { removeHoldingNothing } from "../../../commands/consumer_scripts.ts";
+import { areScriptsForbidden } from "../../../commands/scripts.ts";
+import { xinfoConsumers } from "../../../commands/xgroup.ts";
+import type { GroupMember } from "../../../commands/xreadgroup.ts";
+import type { ServerAccess } from "../../server/server.ts";
 import { pauseAfter, REMOVED_AT_ONCE } from "./expiry_policy.ts";
-import { retryWhileUnavailable } from "../../../resp/connection/retry/retry.ts";
+import { retryWhileUnavailable } from "../../../../resp/connection/retry/retry.ts";
 
 /** What removing needs. */
 export interface ExpiryPorts {
