@@ -222,7 +222,7 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     const { batch, index } = place;
     const { parts: { leaseRenewer }, signal } = this.#session;
     if (signal.aborted || !batch.isInFlight(index)) return false;
-    if (leaseRenewer.isStale(batch)) return leaseRenewer.whenVerified();
+    if (leaseRenewer.isStale(batch)) return leaseRenewer.whenVerified(batch.shard);
     batch.markDelivered(index, this.#context.server.clock.now());
     return true;
   }

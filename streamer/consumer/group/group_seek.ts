@@ -59,7 +59,7 @@ export class GroupSeek {
       await reader.quiet(signal); // pages from before and after the move look alike
       const moves = shards.map((shard, i) => ({ shard, position: goals[i].position }));
       const turn = Promise.withResolvers<void>();
-      const moved = session.exclusively(() => {
+      const moved = session.exclusively(shards, () => {
         turn.resolve();
         return this.#moveAll(moves, unfound, signal);
       });
@@ -72,8 +72,8 @@ export class GroupSeek {
   }
 
   /**
-   * Moves the groups of shards, and releases entries. Nothing is claimed or replayed meanwhile: a replay would take entries that are
-   * just being released for lost ones.
+   * Moves the groups of shards, and releases entries. Nothing of these shards is claimed or replayed meanwhile: a replay would take
+   * entries that are just being released for lost ones.
    */
   async #moveAll(moves: readonly Move[], unfound: readonly UnfoundShard[], signal: AbortSignal): Promise<void> {
     const { session, context: { server, member } } = this.#ports;
@@ -89,7 +89,7 @@ export class GroupSeek {
     });
     const beginning = unfound.map(([redisKey, position]) => this.#beginAt(redisKey, position));
     const results = await Promise.allSettled([...setting, ...beginning]);
-    await releaser.settle(); // before any of these entries is read again
+    await releaser.settle(moves.map(({ shard }) => shard)); // before any of these entries is read again
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }
 
@@ -147,7 +147,7 @@ export class GroupSeek {
       }
     }
     shard.releaseEntries([...dropped, ...others]); // those of before that are still pending have been listed
-    await session.parts.redelivery.settle(); // a nacked entry that is delivered again after its release would seem to be lost
+    await session.parts.redelivery.settle(shard); // a nacked entry that is delivered again after its release would seem to be lost
     session.parts.releaser.releaseUndelivered(shard, undelivered);
     session.parts.releaser.release(shard, others);
   }

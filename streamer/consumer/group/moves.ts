@@ -133,7 +133,7 @@ export class GroupMoves implements ShardReading {
     const fresh = added.map((shard) => assignment.of(shard)).filter(({ isRead }) => !isRead);
     checkDistinct([...assignment.read, ...fresh]);
     await abortable(Promise.all(fresh.map((shard) => this.#begin(shard, group))), signal);
-    await abortable(session.parts.releaser.settle(), signal); // released entries are delivered again
+    await abortable(session.parts.releaser.settle(fresh), signal); // released entries are delivered again
     signal.throwIfAborted();
     session.join(fresh);
     done();

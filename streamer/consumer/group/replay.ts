@@ -29,10 +29,10 @@ export interface ReplayPorts {
   readonly queue: PrefetchQueue;
   readonly intake: Intake;
   /**
-   * Runs while nothing is claimed: entries that are just being claimed from another consumer are not lost. The group is not moved
-   * either: entries that are just being released would be taken for lost, and a page would make them look newly delivered.
+   * Runs while nothing of the shard is claimed: entries that are just being claimed from another consumer are not lost. The group is
+   * not moved either: entries that are just being released would be taken for lost, and a page would make them look newly delivered.
    */
-  readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly exclusively: <T>(shard: GroupShard, work: () => Promise<T>) => Promise<T>;
   /** Most entries to ask for now. */
   readonly count: () => number;
   /** A page of so many entries took so many bytes. */
@@ -148,7 +148,7 @@ export class Replay {
     await this.#lostPage(shard, progress, way);
     for (let isMore = true; isMore;) {
       await way.room();
-      isMore = await exclusively(() => this.#previousPage(shard, progress, way));
+      isMore = await exclusively(shard, () => this.#previousPage(shard, progress, way));
     }
   }
 
@@ -211,7 +211,7 @@ export class Replay {
     const { group, consumer } = this.#ports.member;
     const [start, end] = [asked[0].id, asked[asked.length - 1].id];
     const before = new Map(asked.map(({ id, deliveries }) => [id, deliveries]));
-    await this.#ports.exclusively(async () => {
+    await this.#ports.exclusively(shard, async () => {
       if (way.isOver()) return;
       const rows = await way.pipeline.call(
         xpending({ redisKey: shard.redisKey, group, consumer, start, end, count: asked.length }),
@@ -231,7 +231,7 @@ export class Replay {
     for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
       await way.room();
       const from: MessageId = start;
-      start = await exclusively(async () => {
+      start = await exclusively(shard, async () => {
         if (way.isOver()) return undefined;
         const page = { redisKey, group: member.group, start: from, count: Math.max(count(), LEAST_LISTED) };
         const rows = await way.pipeline.call(xpending({ ...page, consumer: member.consumer }));

@@ -14,6 +14,7 @@ import { ConsumerExpiry } from "./expiry/consumer_expiry.ts";
 import { pauseBetween } from "./expiry/expiry_policy.ts";
 import type { ClaimedDetail } from "../events.ts";
 import { type GroupShard, shardName } from "../shards/group_shard.ts";
+import { NodeRounds } from "./node_rounds.ts";
 import { type ClaimingPorts, type ClaimRequest, PendingClaims } from "./pending_claims.ts";
 import { retryWhileUnavailable } from "../../../resp/connection/retry/retry.ts";
 
@@ -24,8 +25,6 @@ export interface ClaimerPorts extends ClaimingPorts {
    * not known.
    */
   readonly quietSpan: (shard: GroupShard) => object | undefined;
-  /** The node that has a shard. */
-  readonly nodeOf: (shard: GroupShard) => string;
   /** Claimed entries were lost with their connection again and again: fewer are to be claimed at once. */
   readonly onTooMuch: () => void;
   /** Takes back entries that are pending for this consumer, and not tracked; `pending` is how many are listed. */
@@ -42,7 +41,7 @@ export class Claimer {
   readonly #stopping = new AbortController();
   readonly #pending: PendingClaims;
   readonly #rounds: ClaimRounds<GroupShard>;
-  readonly #suspicion = new Suspicion(); // of cuts in a row with a claim in flight
+  readonly #suspicions = new Map<GroupShard, Suspicion>(); // of cuts in a row with a claim in flight
   #claimed = 0;
   #isSettling = false;
   #mayBeQuiet = false; // since the last look for quiet shards
@@ -51,8 +50,8 @@ export class Claimer {
     this.#ports = ports;
     this.#rounds = new ClaimRounds(ports);
     this.#pending = new PendingClaims(ports, {
-      onLost: () => this.#lost(),
-      onAnswered: () => this.#suspicion.clear(),
+      onLost: (shard) => this.#lost(shard),
+      onAnswered: (shard) => void this.#suspicions.delete(shard),
     });
   }
 
@@ -91,37 +90,36 @@ export class Claimer {
   }
 
   async #every(pause: () => number, shards: () => readonly GroupShard[], scan: Scan): Promise<void> {
-    const { server, onFatal } = this.#ports;
+    const { server, nodeOf } = this.#ports;
     const signal = AbortSignal.any([this.#ports.signal, this.#stopping.signal]);
+    const ended = ({ error }: { readonly error?: unknown }) => this.#failed(error, signal);
+    const rounds = new NodeRounds<GroupShard>({ nodeOf, work: (shard) => this.#scan(shard, scan), ended });
     try {
       for (;;) {
         await sleep(server.clock, pause() * (1 + JITTER * (server.clock.random() - 0.5)), signal);
-        await this.#forEach(shards(), scan);
+        rounds.begin(shards());
       }
-    } catch (error) {
-      if (signal.aborted) return; // the end
-      onFatal(
-        error instanceof StreamerError
-          ? error
-          : new StreamerError("PROTOCOL", "Claiming pending messages failed", { cause: error }),
-      );
+    } catch {
+      // The end.
     }
   }
 
-  /** Scans each shard. An unavailable server or a missing group is left for the next scan. */
-  async #forEach(shards: readonly GroupShard[], scan: Scan): Promise<void> {
-    const { signal, onFatal } = this.#ports;
-    for (const shard of shards) {
-      if (!shard.hasGroup || !shard.isRead) continue;
-      try {
-        await scan(shard);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof StreamerError)) throw error;
-        if (isAway(error) || isGroupMissing(error) || isStreamMissing(error)) continue;
-        return onFatal(error);
-      }
+  /** Scans a shard. An unavailable server or a missing group is left for the next scan. */
+  async #scan(shard: GroupShard, scan: Scan): Promise<void> {
+    if (!shard.hasGroup || !shard.isRead) return;
+    try {
+      await scan(shard);
+    } catch (error) {
+      this.#ports.signal.throwIfAborted();
+      if (!isAway(error) && !isGroupMissing(error) && !isStreamMissing(error)) throw error;
     }
+  }
+
+  #failed(error: unknown, signal: AbortSignal): void {
+    if (error === undefined || signal.aborted) return;
+    const known = error instanceof StreamerError;
+    const cause = known ? error : new StreamerError("PROTOCOL", "Claiming pending messages failed", { cause: error });
+    this.#ports.onFatal(cause);
   }
 
   /** Looks at the shards that have become quiet, so that scans may leave them out. */
@@ -184,7 +182,7 @@ export class Claimer {
       if (!shard.isRead) return;
       const some = rows.slice(at, at + Math.min(count(), SCRIPT_IDS));
       at += some.length;
-      await exclusively(() => this.#claim(shard, { from, minIdle, rows: some }));
+      await exclusively(shard, () => this.#claim(shard, { from, minIdle, rows: some }));
     }
   }
 
@@ -210,9 +208,11 @@ export class Claimer {
     queue.serve();
   }
 
-  #lost(): void {
-    this.#suspicion.cut({ alone: false, heard: undefined });
-    if (this.#suspicion.isSuspect) this.#ports.onTooMuch();
+  #lost(shard: GroupShard): void {
+    let suspicion = this.#suspicions.get(shard);
+    if (suspicion === undefined) this.#suspicions.set(shard, suspicion = new Suspicion());
+    suspicion.cut({ alone: false, heard: undefined });
+    if (suspicion.isSuspect) this.#ports.onTooMuch();
   }
 }
 

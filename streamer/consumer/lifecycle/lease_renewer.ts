@@ -7,11 +7,13 @@ import type { Command } from "../../../resp/connection/command.ts";
 import { areScriptsForbidden, isGroupMissing, type KeptState, SCRIPT_IDS, setIdle } from "../../commands/scripts.ts";
 import { xclaimJustId } from "../../commands/xclaim.ts";
 import { type PendingEntry, xpending, type XpendingOptions } from "../../commands/xpending.ts";
+import type { NodeName } from "../../cluster/router.ts";
 import type { GroupMember } from "../../commands/xreadgroup.ts";
 import { FIRST_ID, type MessageId, nextId } from "../../model/id.ts";
 import { isAway, type ServerAccess } from "../server/server.ts";
 import type { GroupSettings } from "../group_options.ts";
 import type { GroupShard } from "../shards/group_shard.ts";
+import { NodeRounds } from "./node_rounds.ts";
 import type { EntryPlace, PendingBatch, PendingEntries } from "../pending/pending_entries.ts";
 import { retryWhileUnavailable } from "../../../resp/connection/retry/retry.ts";
 
@@ -22,12 +24,14 @@ export interface LeaseRenewerPorts {
   readonly member: GroupMember;
   readonly pendingEntries: PendingEntries;
   readonly shards: () => readonly GroupShard[];
+  /** The node that has a shard now. */
+  readonly nodeOf: (shard: GroupShard) => NodeName;
   readonly signal: AbortSignal;
   /** Other consumers have got these entries while they were in flight here. */
   readonly onLost: (shard: GroupShard, ids: readonly MessageId[]) => void;
   /** The group of a shard is missing: without this, entries that were read ahead of it would stay unverified forever. */
   readonly onGroupMissing: (shard: GroupShard, cause: StreamerError) => Promise<void>;
-  /** All leases have been renewed. */
+  /** The leases of a shard have been renewed. */
   readonly onVerified: () => void;
   readonly onFatal: (error: StreamerError) => void;
 }
@@ -37,20 +41,30 @@ interface LeasedEntry extends EntryPlace {
   readonly id: MessageId;
 }
 
+/** This consumer's entries of a shard, as listed in this round. Only if scripts are forbidden. */
+interface OwnEntries {
+  own?: Set<MessageId>;
+}
+
 /** How many times within `autoClaimIdle` the leases are renewed. */
 const ROUNDS = 3;
 
 /** Renews leases. */
 export class LeaseRenewer {
   readonly #ports: LeaseRenewerPorts;
+  readonly #rounds: NodeRounds<GroupShard>;
+  readonly #verified = new Map<GroupShard, PromiseWithResolvers<void>>(); // resolved by the next renewal of the shard
   #timer: Timer | undefined;
-  #round: Promise<void> | undefined;
-  #verified: PromiseWithResolvers<void> | undefined; // resolved by the next round that succeeds
   #scripts = true; // until the server refuses them
-  #own: Set<MessageId> | undefined; // this consumer's entries, if scripts are forbidden
 
   constructor(ports: LeaseRenewerPorts) {
+    const { nodeOf } = ports;
     this.#ports = ports;
+    this.#rounds = new NodeRounds({
+      nodeOf,
+      work: (shard) => this.#renewShard(shard),
+      ended: ({ error, isLate }) => error === undefined ? this.#ended(isLate) : this.#failed(error),
+    });
   }
 
   /** Starts renewing. */
@@ -65,57 +79,53 @@ export class LeaseRenewer {
     return server.clock.now() - batch.ownedAt > settings.autoClaimIdle;
   }
 
-  /** Renews all leases now. */
-  async verify(): Promise<void> {
-    if (this.#round === undefined) {
-      this.#timer?.stop();
-      this.#round = this.#renewAll().finally(() => this.#round = undefined); // asynchronously, also if no command was sent
-    }
-    await this.#round;
+  /** Renews the leases of a shard now. */
+  verify(shard: GroupShard): void {
+    this.#rounds.begin([shard]);
   }
 
-  /** The same; resolves when a round has succeeded, or at the end. */
-  async whenVerified(): Promise<void> {
-    this.#verified ??= Promise.withResolvers<void>();
-    const { promise } = this.#verified;
-    void this.verify();
-    await promise;
+  /** The same; resolves when it has succeeded, or at the end. */
+  async whenVerified(shard: GroupShard): Promise<void> {
+    let verified = this.#verified.get(shard);
+    if (verified === undefined) this.#verified.set(shard, verified = Promise.withResolvers<void>());
+    this.verify(shard);
+    await verified.promise;
   }
 
-  /** Resolves when no round is in progress. */
-  async settle(): Promise<void> {
-    await this.#round;
+  /** Resolves when no lease of a shard is being renewed. */
+  async settled(shard: GroupShard): Promise<void> {
+    await this.#rounds.settled(shard);
   }
 
   /** Stops renewing. */
   close(): void {
     this.#timer?.stop();
-    this.#verified?.resolve();
+    for (const { resolve } of this.#verified.values()) resolve();
   }
 
   #schedule(delay = this.#ports.settings.autoClaimIdle / ROUNDS): void {
     const { server, signal } = this.#ports;
-    if (!signal.aborted) this.#timer = server.clock.after(delay, () => void this.verify());
+    this.#timer?.stop();
+    if (!signal.aborted) this.#timer = server.clock.after(delay, () => this.#renewAll());
   }
 
-  async #renewAll(): Promise<void> {
-    const { server, shards, signal, settings, onVerified, onFatal } = this.#ports;
-    const round = settings.autoClaimIdle / ROUNDS;
-    try {
-      const since = server.clock.now();
-      for (const shard of shards()) if (shard.hasGroup) await this.#renewShard(shard);
-      // If the server was unavailable meanwhile, the first leases are old already.
-      this.#schedule(server.clock.now() - since > round ? 0 : round);
-      this.#verified?.resolve();
-      this.#verified = undefined;
-      onVerified();
-    } catch (error) {
-      const known = error instanceof StreamerError
-        ? error
-        : new StreamerError("PROTOCOL", "Renewing leases failed", { cause: error });
-      if (!signal.aborted && !isAway(error)) onFatal(known);
-      this.#schedule(Math.min(round, server.reconnect.maxDelay));
-    }
+  #renewAll(): void {
+    this.#schedule();
+    this.#rounds.begin(this.#ports.shards().filter(({ hasGroup }) => hasGroup));
+  }
+
+  /** If the server was unavailable meanwhile, the first leases are old already. */
+  #ended(isLate: boolean): void {
+    if (isLate) this.#schedule(0);
+  }
+
+  #failed(error: unknown): void {
+    const { settings, server, signal, onFatal } = this.#ports;
+    const known = error instanceof StreamerError
+      ? error
+      : new StreamerError("PROTOCOL", "Renewing leases failed", { cause: error });
+    if (!signal.aborted && !isAway(error)) onFatal(known);
+    this.#schedule(Math.min(settings.autoClaimIdle / ROUNDS, server.reconnect.maxDelay));
   }
 
   /** Renews the leases of one shard. A missing group does not end the round. */
@@ -126,12 +136,15 @@ export class LeaseRenewer {
       if (!(error instanceof StreamerError) || !isGroupMissing(error)) throw error;
       await this.#ports.onGroupMissing(shard, error);
     }
+    this.#verified.get(shard)?.resolve();
+    this.#verified.delete(shard);
+    this.#ports.onVerified();
   }
 
   async #renew(shard: GroupShard): Promise<void> {
     const { server, pendingEntries, settings } = this.#ports;
     const since = server.clock.now();
-    this.#own = undefined;
+    const listing: OwnEntries = {};
     // Batches of the last half of a round are left for the next one: many of their entries will be done by then.
     const young = settings.autoClaimIdle / ROUNDS / 2;
     const batches = [...pendingEntries.batchesOf(shard)].filter((batch) =>
@@ -140,7 +153,7 @@ export class LeaseRenewer {
     const nowhere = new Map<PendingBatch, LeasedEntry[]>();
     const listed = new Set<PendingBatch>(); // with entries that the server lists
     for (const leased of leasedEntries(batches)) {
-      const states = await this.#ask(shard, leased.map(({ id }) => id));
+      const states = await this.#ask(shard, leased.map(({ id }) => id), listing);
       leased.forEach((one, i) => {
         if (states[i] !== "nowhere") return void listed.add(one.batch);
         const others = nowhere.get(one.batch);
@@ -166,7 +179,11 @@ export class LeaseRenewer {
     if (lost.length > 0) onLost(shard, lost);
   }
 
-  async #ask({ redisKey }: GroupShard, ids: readonly MessageId[]): Promise<readonly KeptState[]> {
+  async #ask(
+    { redisKey }: GroupShard,
+    ids: readonly MessageId[],
+    listing: OwnEntries,
+  ): Promise<readonly KeptState[]> {
     const { member } = this.#ports;
     if (this.#scripts) {
       try {
@@ -176,13 +193,17 @@ export class LeaseRenewer {
         this.#scripts = false;
       }
     }
-    return await this.#askWithoutScripts(redisKey, ids);
+    const own = listing.own ??= await this.#listOwn(redisKey);
+    return await this.#askWithoutScripts(redisKey, ids, own);
   }
 
   /** Asks first and renews then: an entry that another consumer claims in between is taken back from it, and processed twice. */
-  async #askWithoutScripts(redisKey: string, ids: readonly MessageId[]): Promise<readonly KeptState[]> {
+  async #askWithoutScripts(
+    redisKey: string,
+    ids: readonly MessageId[],
+    own: ReadonlySet<MessageId>,
+  ): Promise<readonly KeptState[]> {
     const { member } = this.#ports;
-    const own = this.#own ??= await this.#listOwn(redisKey);
     const kept = ids.filter((id) => own.has(id));
     if (kept.length > 0) await this.#run(xclaimJustId(member, { redisKey, ids: kept, idle: 0 }));
     return await Promise.all(ids.map(async (id): Promise<KeptState> => {

@@ -9,6 +9,7 @@ import { areScriptsForbidden, isGroupMissing } from "../../commands/scripts.ts";
 import { type EntryPage, xclaim, xrangeOne } from "../../commands/xclaim.ts";
 import { type PendingEntry, xpending } from "../../commands/xpending.ts";
 import { xrange } from "../../commands/xrange.ts";
+import type { NodeName } from "../../cluster/router.ts";
 import type { GroupMember } from "../../commands/xreadgroup.ts";
 import { compareIds, FIRST_ID, LAST_ID, type MessageId } from "../../model/id.ts";
 import type { WireName } from "../../model/name.ts";
@@ -36,8 +37,10 @@ export interface ClaimingPorts {
   readonly count: () => number;
   /** Resolves when there is room for more. */
   readonly room: () => Promise<void>;
-  /** Runs while nothing is replayed: a replay would take entries in transit for lost. */
-  readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>;
+  /** The node that has a shard now. */
+  readonly nodeOf: (shard: GroupShard) => NodeName;
+  /** Runs while nothing of the shard is replayed: a replay would take entries in transit for lost. */
+  readonly exclusively: <T>(shard: GroupShard, work: () => Promise<T>) => Promise<T>;
   /** Pending entries are no longer in their stream. */
   readonly onGone: (shard: GroupShard, ids: readonly MessageId[]) => void;
   /** Claiming has failed for good. */
@@ -52,12 +55,12 @@ export interface PendingPorts {
   readonly signal: AbortSignal;
 }
 
-/** Receives how claims end. */
+/** Receives how claims of a shard end. */
 export interface ClaimWatch {
   /** The reply of a claim was lost with its connection. */
-  readonly onLost?: () => void;
+  readonly onLost?: (shard: GroupShard) => void;
   /** The reply of a claim came at the first attempt. */
-  readonly onAnswered?: () => void;
+  readonly onAnswered?: (shard: GroupShard) => void;
 }
 
 /** Which entries are listed. */
@@ -176,7 +179,7 @@ export class PendingClaims {
     const { member } = this.#ports;
     const readAt = rows.map(({ id }) => id);
     const command = claimPending(member, { redisKey: shard.redisKey, from, ids: readAt, minIdle });
-    const { answer, uncertain } = await this.#runOnce(command);
+    const { answer, uncertain } = await this.#runOnce(shard, command);
     const outcomes = answer.states.map(({ state, deliveries }, i): Outcome => {
       return { id: rows[i].id, state: uncertain && state === "nowhere" ? "unknown" : state, deliveries };
     });
@@ -189,7 +192,7 @@ export class PendingClaims {
     const { redisKey } = shard;
     const listed = Promise.all(rows.map(({ id }) => this.#run(this.#pendingOne(redisKey, id))));
     const ids = rows.map(({ id }) => id);
-    const claimed = this.#runOnce({ ...xclaim(member, { redisKey, ids, minIdle }), repeatable: false });
+    const claimed = this.#runOnce(shard, { ...xclaim(member, { redisKey, ids, minIdle }), repeatable: false });
     const [before, { answer, uncertain }] = await Promise.all([listed, claimed]);
     const taken = new Set(Array.from(answer.entries, (at) => answer.frame.textAt(at + 2)));
     const outcomes = await Promise.all(rows.map(async ({ id }, i): Promise<Outcome> => {
@@ -235,7 +238,10 @@ export class PendingClaims {
   }
 
   /** Runs a command whose second run gives another result; `uncertain` if it may have run before, and its reply was lost. */
-  async #runOnce<T>(command: Command<T>): Promise<{ readonly answer: T; readonly uncertain: boolean }> {
+  async #runOnce<T>(
+    shard: GroupShard,
+    command: Command<T>,
+  ): Promise<{ readonly answer: T; readonly uncertain: boolean }> {
     let uncertain = false;
     const { server, signal } = this.#ports;
     const answer = await retryWhileUnavailable(server, signal, async () => {
@@ -245,11 +251,11 @@ export class PendingClaims {
         const isLost = isAway(error) || (error instanceof StreamerError && error.code === "PROTOCOL");
         if (uncertain || !isLost) throw error;
         uncertain = true;
-        this.#watch.onLost?.();
+        this.#watch.onLost?.(shard);
         return await server.run({ ...command, repeatable: true }, { signal });
       }
     });
-    if (!uncertain) this.#watch.onAnswered?.();
+    if (!uncertain) this.#watch.onAnswered?.(shard);
     return { answer, uncertain };
   }
 

@@ -9,6 +9,7 @@ import { type PendingEntry, xpending } from "../../commands/xpending.ts";
 import { FIRST_ID, type MessageId, nextId } from "../../model/id.ts";
 import { isAway } from "../server/server.ts";
 import type { GroupShard } from "../shards/group_shard.ts";
+import { NodeRounds } from "./node_rounds.ts";
 import type { Delivery } from "../pending/intake.ts";
 import type { Ownership } from "./ownership.ts";
 import type { ClaimingPorts } from "./pending_claims.ts";
@@ -61,7 +62,7 @@ export class Reclaimer {
       await room();
       if (!shard.isRead) return;
       const count = Math.min(this.#ports.count(), FETCHED);
-      await exclusively(() => this.#take(shard, wanted.slice(at, at + count)));
+      await exclusively(shard, () => this.#take(shard, wanted.slice(at, at + count)));
       at += count;
     }
   }
@@ -89,23 +90,34 @@ export class Reclaimer {
   }
 
   async #every(interval: number): Promise<void> {
-    const { server, pendingEntries, shards, onFatal } = this.#ports;
+    const { server, shards, nodeOf } = this.#ports;
     const signal = AbortSignal.any([this.#ports.signal, this.#stopping.signal]);
+    const ended = ({ error }: { readonly error?: unknown }) => this.#failed(error, signal);
+    const rounds = new NodeRounds<GroupShard>({ nodeOf, work: (shard) => this.#lookAgain(shard), ended });
     try {
       for (;;) {
         await sleep(server.clock, interval, signal);
-        for (const shard of shards()) {
-          if (!shard.isRead || !shard.isReplayed || !pendingEntries.releases.has(shard)) continue;
-          await this.look(shard, 0).catch((error) => {
-            if (!isAway(error) && !isGroupMissing(error) && !isStreamMissing(error)) throw error;
-          });
-        }
+        rounds.begin(shards());
       }
-    } catch (error) {
-      if (signal.aborted) return; // the end
-      const known = error instanceof StreamerError;
-      onFatal(known ? error : new StreamerError("PROTOCOL", "Reclaiming pending messages failed", { cause: error }));
+    } catch {
+      // The end.
     }
+  }
+
+  async #lookAgain(shard: GroupShard): Promise<void> {
+    if (!shard.isRead || !shard.isReplayed || !this.#ports.pendingEntries.releases.has(shard)) return;
+    try {
+      await this.look(shard, 0);
+    } catch (error) {
+      if (!isAway(error) && !isGroupMissing(error) && !isStreamMissing(error)) throw error;
+    }
+  }
+
+  #failed(error: unknown, signal: AbortSignal): void {
+    if (error === undefined || signal.aborted) return;
+    const known = error instanceof StreamerError;
+    const cause = known ? error : new StreamerError("PROTOCOL", "Reclaiming pending messages failed", { cause: error });
+    this.#ports.onFatal(cause);
   }
 
   async #take(shard: GroupShard, rows: readonly PendingEntry[]): Promise<void> {

@@ -44,7 +44,7 @@ const GRAIN = 5;
 export class RedeliveryQueue {
   readonly #ports: RedeliveryPorts;
   readonly #due = new Map<number, { readonly waiting: EntryPlace[]; readonly timer: Timer }>(); // by the end of their delay
-  readonly #underway = new Set<Promise<void>>();
+  readonly #underway = new Map<Promise<void>, GroupShard>();
 
   constructor(ports: RedeliveryPorts) {
     this.#ports = ports;
@@ -58,7 +58,7 @@ export class RedeliveryQueue {
     const at = Math.ceil((clock.now() + delay) / GRAIN) * GRAIN;
     let bucket = this.#due.get(at);
     if (bucket === undefined) {
-      const timer = clock.after(at - clock.now(), () => this.#track(this.#deliver(at)));
+      const timer = clock.after(at - clock.now(), () => this.#deliver(at));
       this.#due.set(at, bucket = { waiting: [], timer });
     }
     bucket.waiting.push(place);
@@ -66,12 +66,12 @@ export class RedeliveryQueue {
 
   /** The same for a released entry, if it still is this consumer's; its lease is renewed now. */
   regain(place: EntryPlace, delay: number): void {
-    this.#track(this.#regain(place, delay));
+    this.#track(place.batch.shard, this.#regain(place, delay));
   }
 
-  /** Resolves when all commands in flight have been answered. */
-  async settle(): Promise<void> {
-    await Promise.all(this.#underway);
+  /** Resolves when all commands in flight that concern a shard have been answered. */
+  async settle(shard: GroupShard): Promise<void> {
+    await Promise.all([...this.#underway].map(([work, of]) => of === shard ? work : undefined));
   }
 
   /** Delivers nothing again any more. */
@@ -80,15 +80,25 @@ export class RedeliveryQueue {
     this.#due.clear();
   }
 
-  #track(work: Promise<void>): void {
-    this.#underway.add(work);
+  #track(shard: GroupShard, work: Promise<void>): void {
+    this.#underway.set(work, shard);
     work.finally(() => this.#underway.delete(work));
   }
 
-  /** Delivers the entries that are due, some at a time. */
-  async #deliver(at: number): Promise<void> {
-    const waiting = this.#due.get(at)?.waiting ?? [];
+  /** Delivers the entries that are due: those of each shard by themselves, since its server may not answer. */
+  #deliver(at: number): void {
+    const byShard = new Map<GroupShard, EntryPlace[]>();
+    for (const place of this.#due.get(at)?.waiting ?? []) {
+      const others = byShard.get(place.batch.shard);
+      if (others === undefined) byShard.set(place.batch.shard, [place]);
+      else others.push(place);
+    }
     this.#due.delete(at);
+    for (const [shard, waiting] of byShard) this.#track(shard, this.#deliverAll(waiting));
+  }
+
+  /** Delivers entries of a shard, some at a time. */
+  async #deliverAll(waiting: readonly EntryPlace[]): Promise<void> {
     for (let from = 0; from < waiting.length; from += AT_ONCE) {
       if (this.#ports.signal.aborted) return; // they are tracked still, and released
       await Promise.all(waiting.slice(from, from + AT_ONCE).map((one) => this.#try(one)));

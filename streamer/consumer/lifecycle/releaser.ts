@@ -10,14 +10,14 @@ import type { Ownership } from "./ownership.ts";
 export interface ReleaserPorts {
   readonly ownership: Ownership;
   readonly signal: AbortSignal;
-  /** Resolves when no renewal of leases is in flight: it would renew the lease of an entry after its release. */
-  readonly renewed: () => Promise<void>;
+  /** Resolves when no lease of the shard is being renewed: a lease would be renewed after the release of its entry. */
+  readonly renewed: (shard: GroupShard) => Promise<void>;
 }
 
 /** Releases entries. They stay pending for this consumer until another consumer claims them. */
 export class Releaser {
   readonly #ports: ReleaserPorts;
-  readonly #underway = new Set<Promise<void>>();
+  readonly #underway = new Map<Promise<void>, GroupShard>();
   #answered = 0;
 
   constructor(ports: ReleaserPorts) {
@@ -42,26 +42,31 @@ export class Releaser {
     this.#track(shard, byDeliveries(entries));
   }
 
-  /** Resolves when the server has answered all releases: only then may the entries be requested again. */
-  async settle(): Promise<void> {
-    while (this.#underway.size > 0) await Promise.all(this.#underway);
+  /** Resolves when the server has answered all releases of these shards: only then may the entries be requested again. */
+  async settle(shards: readonly GroupShard[]): Promise<void> {
+    const wanted = new Set(shards);
+    for (;;) {
+      const releasing = [...this.#underway].filter(([, shard]) => wanted.has(shard)).map(([one]) => one);
+      if (releasing.length === 0) return;
+      await Promise.all(releasing);
+    }
   }
 
   #track(shard: GroupShard, groups: ReadonlyMap<number | undefined, readonly MessageId[]>): void {
     if ([...groups.values()].every((ids) => ids.length === 0) || this.#ports.signal.aborted) return;
     const releasing = this.#release(shard, groups).catch(() => {}).finally(() => this.#underway.delete(releasing));
-    this.#underway.add(releasing);
+    this.#underway.set(releasing, shard);
   }
 
   async #release(
-    { redisKey }: GroupShard,
+    shard: GroupShard,
     groups: ReadonlyMap<number | undefined, readonly MessageId[]>,
   ): Promise<void> {
     const { ownership, renewed } = this.#ports;
-    await renewed();
+    await renewed(shard);
     for (const [deliveries, ids] of groups) {
       for (let at = 0; at < ids.length; at += SCRIPT_IDS) {
-        const some = { redisKey, ids: ids.slice(at, at + SCRIPT_IDS), idle: RELEASED_IDLE };
+        const some = { redisKey: shard.redisKey, ids: ids.slice(at, at + SCRIPT_IDS), idle: RELEASED_IDLE };
         if (deliveries === undefined) await ownership.setIdle(some);
         else await ownership.release({ ...some, deliveries });
         this.#answered++;

@@ -45,7 +45,7 @@ test("deleted entries in a page, still listed as pending, do not displace the co
     queue: new PrefetchQueue({ onDemand: () => {} }),
     // Checked borders: a replay uses no more than these of an intake and a pipeline.
     intake: { add: (some: readonly Delivery[]) => void delivered.push(...some) } as unknown as Intake,
-    exclusively: (work) => work(),
+    exclusively: (_, work) => work(),
     count: () => 100,
     onSized: () => {},
     onGone: (_, ids) => void gone.push(...ids),
@@ -77,7 +77,7 @@ test("an entry that was acked while the list was in flight is not delivered", as
     queue: new PrefetchQueue({ onDemand: () => {} }),
     // Checked borders: a replay uses no more than these of an intake and a pipeline.
     intake: { add } as unknown as Intake,
-    exclusively: (work) => work(),
+    exclusively: (_, work) => work(),
     count: () => 100,
     onSized: () => {},
     onGone: (_, ids) => void gone.push(...ids),
@@ -116,7 +116,7 @@ test("cut connections to one node make pages of that node smaller, and its own l
     queue: new PrefetchQueue({ onDemand: () => {} }),
     // A checked border: a replay uses no more than this of an intake.
     intake: { add: () => {} } as unknown as Intake,
-    exclusively: (work) => work(),
+    exclusively: (_, work) => work(),
     count: () => 100,
     onSized: () => {},
     onGone: () => {},

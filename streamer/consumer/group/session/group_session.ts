@@ -66,7 +66,7 @@ export class GroupSession implements DeliveryFlow {
   /** Delivers and reads nothing any more. Entries that the program has not got are released; leases of the others are renewed. */
   windDown(error: StreamerError): void {
     this.#endReading(error);
-    this.#releaseUndelivered();
+    this.#releaseUndelivered(this.#state.assignment.known);
   }
 
   /** Delivers nothing any more, and renews no leases. */
@@ -84,14 +84,16 @@ export class GroupSession implements DeliveryFlow {
    */
   async releaseAll(): Promise<void> {
     const { redelivery, releaser } = this.parts;
-    await Promise.all([this.#state.settled(), redelivery.settle()]);
-    this.#releaseUndelivered();
-    await releaser.settle();
+    await Promise.all(this.#state.assignment.known.map(async (shard) => {
+      await Promise.all([this.#state.settled(shard), redelivery.settle(shard)]);
+      this.#releaseUndelivered([shard]);
+      await releaser.settle([shard]);
+    }));
   }
 
-  /** Runs work while nothing is claimed or replayed. */
-  exclusively<T>(work: () => Promise<T>): Promise<T> {
-    return this.#state.exclusively(work);
+  /** Runs work while nothing of these shards is claimed or replayed. */
+  exclusively<T>(shards: readonly GroupShard[], work: () => Promise<T>): Promise<T> {
+    return this.#state.exclusively(shards, work);
   }
 
   /** Acknowledges nothing any more. */
@@ -162,8 +164,8 @@ export class GroupSession implements DeliveryFlow {
     this.standalone?.close(error);
   }
 
-  #releaseUndelivered(): void {
-    for (const shard of this.#state.assignment.known) {
+  #releaseUndelivered(shards: Iterable<GroupShard>): void {
+    for (const shard of shards) {
       this.parts.releaser.releaseUndelivered(shard, this.pendingEntries.dropUndelivered(shard));
     }
   }

@@ -1,5 +1,6 @@
 // Constructs the parts of a session in the order in which they depend on each other.
 
+import type { NodeName } from "../../../cluster/router.ts";
 import { xack } from "../../../commands/xack.ts";
 import type { MessageId } from "../../../model/id.ts";
 import { type Message, messagePlace } from "../../../model/message.ts";
@@ -151,13 +152,14 @@ function leaseParts(state: SessionState, { ownership }: Acknowledging): Leases {
     member,
     pendingEntries,
     shards,
+    nodeOf: nodesOf(state),
     signal: holding,
     onLost: reporter(state, events.lost),
     onGroupMissing: (shard, cause) => groups.lookFor([shard], cause),
     onVerified: onCapacity,
     onFatal: state.owner.onFatal,
   });
-  const releaser = new Releaser({ ownership, signal: state.acking, renewed: () => leaseRenewer.settle() });
+  const releaser = new Releaser({ ownership, signal: state.acking, renewed: (shard) => leaseRenewer.settled(shard) });
   const holdLimit = new HoldLimit({
     clock: server.clock,
     maxHold: settings.maxHold,
@@ -203,7 +205,7 @@ function deliveringParts(
       const capacity = gate.capacity();
       if (capacity === 0 || !leaseRenewer.isStale(batch)) return capacity;
       gate.refuse();
-      leaseRenewer.verify(); // then the gate is opened
+      leaseRenewer.verify(batch.shard); // then the gate is opened
       return 0;
     },
   });
@@ -216,7 +218,7 @@ function redeliveringParts(
   { queue, pace, intake }: Delivering,
 ): Redelivering {
   const { pendingEntries, gate, assignment, reading: signal } = state;
-  const { settings, server, router, member, events } = state.context;
+  const { settings, server, member, events } = state.context;
   const reportGap = reporter(state, events.gap);
   const shared = {
     server,
@@ -230,7 +232,8 @@ function redeliveringParts(
     shards: () => assignment.read,
     count: () => pace.count,
     room: () => pace.room(),
-    exclusively: <T>(work: () => Promise<T>) => state.exclusively(work),
+    nodeOf: nodesOf(state),
+    exclusively: <T>(shard: GroupShard, work: () => Promise<T>) => state.exclusively([shard], work),
     onGone: (shard: GroupShard, ids: readonly MessageId[]) => {
       committer.dismiss(shard, ids);
       reportGap(shard, ids);
@@ -244,7 +247,6 @@ function redeliveringParts(
     ...shared,
     server: { ...server, run: (command, options) => server.run(command, { ...options, signal: state.acking }) },
     quietSpan: (shard) => state.quietSpan(shard),
-    nodeOf: ({ redisKey }) => router.nodeOf(server.slotOf(redisKey)),
     onTooMuch: () => pace.halve(),
     takeBack: (shard, pending) => reclaimer.look(shard, pending),
     onClaimed: events.claimed,
@@ -252,6 +254,11 @@ function redeliveringParts(
   const onCapacity = () => gate.onCapacity();
   const redelivery = new RedeliveryQueue({ ...shared, onLost: reporter(state, events.lost), onCapacity });
   return { replay, reclaimer, claimer, redelivery };
+}
+
+/** The node of each shard. */
+function nodesOf({ context: { router } }: SessionState): (shard: GroupShard) => NodeName {
+  return ({ redisKey }) => router.nodeOf(router.slotOf(redisKey));
 }
 
 /** Reports entries of a shard by an event. They may have been the last ones in flight. */

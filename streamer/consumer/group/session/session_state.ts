@@ -10,6 +10,7 @@ import type { ShardAssignment } from "../../shards/assignment.ts";
 import type { GroupShard } from "../../shards/group_shard.ts";
 import type { GroupContext } from "../context.ts";
 import { Drain } from "./drain.ts";
+import { ShardLocks } from "./shard_locks.ts";
 
 /** The owner of a session. */
 export interface SessionOwner {
@@ -43,7 +44,7 @@ export class SessionState {
   readonly #acking = new AbortController();
   #reader: ShardReader | undefined;
   #standalone: StandaloneReading | undefined;
-  #exclusive: Promise<unknown> = Promise.resolve();
+  readonly #locks = new ShardLocks<GroupShard>();
 
   constructor(context: GroupContext, assignment: ShardAssignment, owner: SessionOwner) {
     const { commit, maxUnacked } = context.settings;
@@ -115,15 +116,13 @@ export class SessionState {
     return this.#reader?.quietSpan(shard);
   }
 
-  /** Runs work in sequence that other work must not interrupt. */
-  exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#exclusive.then(work);
-    this.#exclusive = result.catch(() => {});
-    return result;
+  /** Runs work on shards that other work on any of them must not interrupt. Shards of a node that does not answer hold up no others. */
+  exclusively<T>(shards: readonly GroupShard[], work: () => Promise<T>): Promise<T> {
+    return this.#locks.run(shards, work);
   }
 
-  /** Resolves when the exclusive work that was begun is done. */
-  async settled(): Promise<void> {
-    await this.#exclusive;
+  /** Resolves when the exclusive work on a shard that was begun is done. */
+  async settled(shard: GroupShard): Promise<void> {
+    await this.#locks.settled(shard);
   }
 }
