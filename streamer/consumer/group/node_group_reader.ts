@@ -211,7 +211,7 @@ export class NodeGroupReader {
     }
     if (open.pipeline.ending !== undefined || unit.signal.aborted) return false;
     this.#reads.watched.read(this.#readable());
-    if (!isSilenced) this.#bringInAgain();
+    if (!isSilenced && this.#stalled > 0) this.#bringInAgain();
     return true;
   }
 
@@ -263,10 +263,10 @@ export class NodeGroupReader {
   }
 
   #lost({ cause, open, inFlight, blocking, rounds }: LostReads<GroupShard, number>): void {
-    const { shared: { pace }, isPaused, onLost } = this.#ports;
+    const { shared: { pace, replay }, isPaused, onLost } = this.#ports;
     const unit = this.unit;
+    if (inFlight > 0 || replay.isAsking(open.pipeline)) unit.fence(open);
     if (inFlight > 0) {
-      unit.fence(open);
       this.#stalled = Math.max(1, blocking);
       for (const seat of this.#seats.values()) seat.isReady = seat.isCarried = false;
     }

@@ -76,6 +76,7 @@ export class Replay {
   readonly #progress = new Map<GroupShard, Progress>();
   readonly #changes = new Map<GroupShard, number>(); // a replay that began before the last one is over
   readonly #histories = new WeakMap<OpenConnection["node"], NodeHistory>();
+  readonly #asking = new Map<Pipeline, number>(); // replays with commands in flight
   #replayed = 0;
 
   constructor(ports: ReplayPorts) {
@@ -112,6 +113,14 @@ export class Replay {
     return !way.isOver();
   }
 
+  /**
+   * Whether commands of a replay are in flight on this connection. Some of them change an entry: its count of deliveries, and its idle time.
+   * If the server got them late, an entry would count as delivered once too often, or a released one would seem to be delivered here.
+   */
+  isAsking(pipeline: Pipeline): boolean {
+    return this.#asking.has(pipeline);
+  }
+
   /** A shard was released. If it is assigned again, entries that were delivered and released are delivered, too. */
   leave(shard: GroupShard): void {
     this.#change(shard);
@@ -144,11 +153,10 @@ export class Replay {
 
   /** Delivers entries that a previous session left pending. Each counts as one more delivery, even if connections are lost meanwhile. */
   async #previousSession(shard: GroupShard, progress: Progress, way: Way): Promise<void> {
-    const { exclusively } = this.#ports;
     await this.#lostPage(shard, progress, way);
     for (let isMore = true; isMore;) {
       await way.room();
-      isMore = await exclusively(shard, () => this.#previousPage(shard, progress, way));
+      isMore = await this.#exclusively(shard, way, () => this.#previousPage(shard, progress, way));
     }
   }
 
@@ -211,7 +219,7 @@ export class Replay {
     const { group, consumer } = this.#ports.member;
     const [start, end] = [asked[0].id, asked[asked.length - 1].id];
     const before = new Map(asked.map(({ id, deliveries }) => [id, deliveries]));
-    await this.#ports.exclusively(shard, async () => {
+    await this.#exclusively(shard, way, async () => {
       if (way.isOver()) return;
       const rows = await way.pipeline.call(
         xpending({ redisKey: shard.redisKey, group, consumer, start, end, count: asked.length }),
@@ -226,12 +234,12 @@ export class Replay {
 
   /** Delivers entries that are pending here and unknown: their reply was lost. That counts as no further delivery. */
   async #neverReceived(shard: GroupShard, way: Way): Promise<void> {
-    const { member, exclusively, count } = this.#ports;
+    const { member, count } = this.#ports;
     const { redisKey } = shard;
     for (let start: MessageId | undefined = FIRST_ID; start !== undefined;) {
       await way.room();
       const from: MessageId = start;
-      start = await exclusively(shard, async () => {
+      start = await this.#exclusively(shard, way, async () => {
         if (way.isOver()) return undefined;
         const page = { redisKey, group: member.group, start: from, count: Math.max(count(), LEAST_LISTED) };
         const rows = await way.pipeline.call(xpending({ ...page, consumer: member.consumer }));
@@ -239,6 +247,19 @@ export class Replay {
         return rows.length < page.count ? undefined : nextId(rows[rows.length - 1].id);
       });
     }
+  }
+
+  #exclusively<T>(shard: GroupShard, { pipeline }: Way, work: () => Promise<T>): Promise<T> {
+    return this.#ports.exclusively(shard, async () => {
+      this.#asking.set(pipeline, (this.#asking.get(pipeline) ?? 0) + 1);
+      try {
+        return await work();
+      } finally {
+        const left = (this.#asking.get(pipeline) ?? 1) - 1;
+        if (left > 0) this.#asking.set(pipeline, left);
+        else this.#asking.delete(pipeline);
+      }
+    });
   }
 
   async #bringIn(shard: GroupShard, rows: readonly PendingEntry[], way: Way): Promise<void> {
