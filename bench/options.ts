@@ -86,14 +86,16 @@ export function readOptions(args: readonly string[]): Options | undefined {
   };
 }
 
-function whole(flag: string, text: string | undefined, otherwise: number, least = 1): number {
+/** Parses a number of at least `least`. */
+export function whole(flag: string, text: string | undefined, otherwise: number, least = 1): number {
   if (text === undefined) return otherwise;
   const number = Number(text.replaceAll("_", ""));
   if (Number.isSafeInteger(number) && number >= least) return number;
   throw new Error(`--${flag} must be a whole number of at least ${least}, got ${text}`);
 }
 
-function chosen<T extends string>(flag: string, text: string | undefined, all: readonly T[]): readonly T[] {
+/** Parses a list of some of these names, in their order. */
+export function chosen<T extends string>(flag: string, text: string | undefined, all: readonly T[]): readonly T[] {
   if (text === undefined) return all;
   const names = text.split(",");
   const stranger = names.find((name) => !all.some((known) => known === name));

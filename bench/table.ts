@@ -66,12 +66,13 @@ function label(figure: Figure, name: string): string {
   return name.slice(figure.length + 1).replace("/", ", ").replace(/^limit\b/, "yardstick");
 }
 
-function fixed(value: number | null, digits: number): string {
+/** A number with so many digits; nothing for none. */
+export function fixed(value: number | null, digits: number): string {
   return value === null ? "" : value.toFixed(digits);
 }
 
 /** Aligns the first column to the left and the others to the right. */
-function align(rows: readonly (readonly string[])[]): string {
+export function align(rows: readonly (readonly string[])[]): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows
     .map((row) =>

@@ -31,6 +31,8 @@ export interface Job {
   readonly capture: string;
   /** An empty folder for files. */
   readonly folder: string;
+  /** The port of each shard's node, for clients that know no cluster. */
+  readonly ports?: readonly number[];
 }
 
 /** The line that a process prints. */
@@ -50,6 +52,8 @@ export interface Sample {
   /** Peak resident memory in MiB, and its growth since before the first send. */
   readonly residentMiB?: number;
   readonly growthMiB?: number;
+  /** Connections for reading to the node that has most of them. */
+  readonly connections?: number;
 }
 
 /** Runs the measured part once; `body` resolves to the number of handled messages. */

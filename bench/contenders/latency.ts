@@ -5,11 +5,14 @@ import type { Job, Sample } from "./contend.ts";
 /** Records when the numbered messages of one process leave and arrive. */
 export class Stopwatch {
   readonly #job: Job;
+  readonly #isOrdered: boolean;
   readonly #sent: Float64Array;
   readonly #waits: number[] = [];
 
-  constructor(job: Job) {
+  /** `isOrdered`: whether messages arrive in the order of the sends. Those of different shards do not. */
+  constructor(job: Job, { isOrdered = true }: { readonly isOrdered?: boolean } = {}) {
     this.#job = job;
+    this.#isOrdered = isOrdered;
     this.#sent = new Float64Array(job.messages);
   }
 
@@ -27,14 +30,16 @@ export class Stopwatch {
     return String(index).padEnd(this.#job.payload.length);
   }
 
-  /** Stops the clock of the message with that payload. Messages arrive in the order of the sends. */
+  /** Stops the clock of the message with that payload. Each message arrives once. */
   arrive(payload: string): void {
     const now = performance.now();
     const index = Number(payload);
-    if (index !== this.#waits.length) {
+    if (this.#isOrdered && index !== this.#waits.length) {
       throw new Error(`Message ${this.#waits.length} was awaited and "${payload}" came`);
     }
+    if (!(this.#sent[index] > 0)) throw new Error(`"${payload}" came twice, or was not sent`);
     this.#waits.push((now - this.#sent[index]) * 1_000);
+    this.#sent[index] = 0;
   }
 
   /** Percentiles in microseconds; the first fifth is warm-up. */
