@@ -151,8 +151,8 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
   /**
    * Creates a producer for any stream. It resolves immediately: the connection of the producer opens in the background.
    *
-   * @throws {StreamerError} `INVALID_OPTION` for invalid options. `UNSUPPORTED` for `delivery: "exactly-once"`. `DISCONNECTED`
-   * after `disconnect`.
+   * @throws {StreamerError} `INVALID_OPTION` for invalid options. `UNSUPPORTED` for `delivery: "exactly-once"` without
+   * `singleWriter`. `DISCONNECTED` after `disconnect`.
    *
    * @example
    * ```ts
@@ -175,7 +175,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
    * Creates a producer for one stream. It resolves immediately: the connection of the producer opens in the background.
    *
    * @throws {StreamerError} `INVALID_STREAM_KEY` or `INVALID_OPTION` for invalid arguments. `UNSUPPORTED` for
-   * `delivery: "exactly-once"`. `DISCONNECTED` after `disconnect`.
+   * `delivery: "exactly-once"` without `singleWriter`. `DISCONNECTED` after `disconnect`.
    *
    * @example
    * ```ts

@@ -24,6 +24,8 @@ export interface RaiseOptions {
   /** The name of the new connection's node. */
   readonly node?: string;
   readonly onUnavailable: (cause: unknown) => void;
+  /** Whether to wait for connections that cannot be killed. @default {true} */
+  readonly waits?: boolean;
 }
 
 /** Maximum number of remembered connections. Older ones are assumed to be closed. */
@@ -49,14 +51,14 @@ export class Fence {
 
   /**
    * Kills the lost connections over a new one. Connections that do not exist any more count as killed. If killing is not possible, it
-   * calls `onUnavailable` and waits for {@linkcode FENCE_WAIT} instead. If the new connection ends meanwhile, or the signal aborts, it
+   * calls `onUnavailable`, and waits for {@linkcode FENCE_WAIT} instead if late commands do harm. If the new connection ends meanwhile, or the signal aborts, it
    * rejects, and no connection counts as killed.
    *
    * After a failover a lost connection led to another node. What the old primary still executes is discarded, so nothing waits for that
    * connection. It is killed all the same, since two names may lead to one server.
    */
   async raise(pipeline: Pipeline, options: RaiseOptions): Promise<void> {
-    const { node: here } = options;
+    const { node: here, waits = true } = options;
     const handled = new Set(this.#lost);
     const isHere = ({ node }: Lost) => here === undefined || node === undefined || node === here;
     const answers = await Promise.allSettled(
@@ -66,11 +68,15 @@ export class Fence {
     const refusal = answers.find((answer) => answer.status === "rejected");
     if (refusal !== undefined) {
       options.onUnavailable(refusal.reason);
-      const gone = new AbortController();
-      pipeline.whenEnded().then((cause) => gone.abort(cause));
-      await sleep(options.clock, FENCE_WAIT, AbortSignal.any([options.signal, gone.signal]));
+      if (waits) await this.#wait(pipeline, options);
     }
     this.#lost = this.#lost.filter((lost) => !handled.has(lost));
+  }
+
+  async #wait(pipeline: Pipeline, { clock, signal }: RaiseOptions): Promise<void> {
+    const gone = new AbortController();
+    pipeline.whenEnded().then((cause) => gone.abort(cause));
+    await sleep(clock, FENCE_WAIT, AbortSignal.any([signal, gone.signal]));
   }
 }
 

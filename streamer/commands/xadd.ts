@@ -26,13 +26,13 @@ export type TrimArguments = readonly RespArgument[];
 export interface EntryParts {
   readonly key: string;
   readonly trim: TrimArguments;
-  /** `"*"`, or `<time>-*`. */
+  /** `"*"`, `<time>-*`, or a placeholder. */
   readonly id: string;
   /** The name of the first field, whose value is written by {@linkcode writeEntry}. */
   readonly field: string;
   /** The other fields. */
   readonly headers: HeaderList;
-  /** Whether the time in the id is a placeholder, overwritten before each write. */
+  /** Whether the id, or the time in it, is a placeholder, overwritten before the entry is written. */
   readonly stamped: boolean;
 }
 
@@ -40,8 +40,8 @@ export interface EntryParts {
 export interface EntryTemplate {
   readonly head: Uint8Array;
   readonly tail: Uint8Array;
-  /** The index of the id in `head`, if its time is a placeholder. */
-  readonly stampAt: number | undefined;
+  /** The index of the id in `head`, if it is a placeholder. Otherwise -1. */
+  readonly stampAt: number;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -52,7 +52,7 @@ export function entryTemplate(parts: EntryParts): EntryTemplate {
   const { key, trim, id, field, headers, stamped } = parts;
   const before: RespArgument[] = ["XADD", key, ...trim];
   const encoder = new RespEncoder({ capacity: 256 }).command(before, before.length + 3 + headers.length * 2);
-  const stampAt = stamped ? encoder.length + 3 + digits(id.length) : undefined;
+  const stampAt = stamped ? encoder.length + 3 + digits(id.length) : -1;
   const head = encoder.bulk(id).bulk(field).take().slice();
   if (headers.length === 0) return { head, tail: NOTHING, stampAt };
   const tail = new RespEncoder({ capacity: 256 });

@@ -32,7 +32,8 @@ export type SeqPos = "beginning" | "end" | bigint | MessageId;
 /** The smallest position. Every entry comes after it. */
 export const FIRST_ID: MessageId = "0-0";
 
-const MAX_HALF = 2n ** 64n - 1n;
+/** The largest half of an id. */
+export const MAX_HALF = 2n ** 64n - 1n;
 const SEQUENCE_BITS = 16n;
 const MAX_SEQUENCE_HALF = 0xffffn;
 const NANOSECONDS_A_MILLISECOND = 1_000_000n;

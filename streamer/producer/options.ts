@@ -2,7 +2,7 @@
 
 import { StreamerError } from "../../resp/errors.ts";
 import { checkCodec, type Codec, type HeadersInput } from "../model/codec.ts";
-import { checkNames, checkNumber, checkOneOf, checkSignal, invalidOption } from "../model/options.ts";
+import { checkBoolean, checkNames, checkNumber, checkOneOf, checkSignal, invalidOption } from "../model/options.ts";
 import { makeSharder, type Sharder, type SharderFactory } from "./sharding/sharder.ts";
 
 /**
@@ -25,7 +25,8 @@ export interface ProducerOptions<T = Payload> {
    * - `"at-least-once"` kills the old connection on the server, then sends the messages again, in order. A message can be stored
    *   twice.
    * - `"at-most-once"` rejects the messages with code `AMBIGUOUS` and outcome `"unknown"`.
-   * - `"exactly-once"` is not supported yet. Creating the producer rejects with `UNSUPPORTED`.
+   * - `"exactly-once"` sends the messages again, in order, and each is stored once. It requires `singleWriter`: without it,
+   *   creating the producer rejects with `UNSUPPORTED`.
    *
    * If the connection closes each time the same message is sent alone, this message rejects with `DISCONNECTED` after eight
    * attempts. The server or a proxy may limit the size of a request. The other messages are stored.
@@ -33,6 +34,19 @@ export interface ProducerOptions<T = Payload> {
    * @default {"at-least-once"}
    */
   readonly delivery?: Delivery;
+  /**
+   * Whether this producer and its clones are the only writers of each shard that they write to. Only with `"exactly-once"`.
+   *
+   * The producer chooses the ids of its messages, so that a server stores each of them once. It asks for the end of a shard before the
+   * first message, and after a lost connection for the messages in doubt: the commands XINFO STREAM, or XREVRANGE, and XRANGE must be
+   * allowed. It works with every server since Redis 5.0.
+   *
+   * If another writer adds entries nevertheless, messages in flight can reject with `CONFLICT` and outcome `"not-written"`. If a message
+   * in doubt may have been trimmed, it rejects with `AMBIGUOUS`: keep `maxLength` above the number of messages in flight.
+   *
+   * @default {false}
+   */
+  readonly singleWriter?: boolean;
   /**
    * Milliseconds from the call of `send` until it rejects with code `TIMEOUT`. The message is not sent after that. `null` disables
    * the timeout.
@@ -89,7 +103,8 @@ export interface ProducerOptions<T = Payload> {
 
 /** The options with their defaults filled in. */
 export interface ProducerSettings {
-  readonly delivery: "at-least-once" | "at-most-once";
+  readonly delivery: Delivery;
+  readonly singleWriter: boolean;
   readonly sendTimeout: number;
   readonly highWaterMark: number;
   readonly maxBuffered: number;
@@ -122,7 +137,8 @@ export interface SendOptions {
    * rejects with `UNSUPPORTED`.
    *
    * The server refuses times before that of the last entry. So a message that was stored, and is sent again after a lost
-   * connection, rejects with `AMBIGUOUS`.
+   * connection, rejects with `AMBIGUOUS`. With `singleWriter` it does not: it works with Redis 5.0, and a time before that of the last
+   * message rejects with `INVALID_OPTION`, before it is sent.
    */
   readonly timestamp?: Date | bigint;
   /** A key for the producer's sharder. It is not stored, and ignored without a sharder. */
@@ -150,6 +166,7 @@ const HIGH_WATER_MARK = 2 * 1024 * 1024;
 
 const NAMES = [
   "delivery",
+  "singleWriter",
   "sendTimeout",
   "highWaterMark",
   "maxBuffered",
@@ -169,8 +186,13 @@ export function producerSettings<T>(options: ProducerOptions<T>): ProducerSettin
     "at-most-once",
     "exactly-once",
   ]);
-  if (delivery === "exactly-once") {
-    throw new StreamerError("UNSUPPORTED", `delivery: "exactly-once" is not supported yet`);
+  const singleWriter = checkBoolean("singleWriter", options.singleWriter, false);
+  if (singleWriter && delivery !== "exactly-once") {
+    throw invalidOption("singleWriter", singleWriter, `omitted unless 'delivery' is "exactly-once"`);
+  }
+  if (delivery === "exactly-once" && !singleWriter) {
+    const text = `delivery: "exactly-once" is supported with 'singleWriter' only`;
+    throw new StreamerError("UNSUPPORTED", text);
   }
   const { sendTimeout, maxLength, maxAge } = options;
   if (maxLength !== undefined && maxAge !== undefined) {
@@ -179,6 +201,7 @@ export function producerSettings<T>(options: ProducerOptions<T>): ProducerSettin
   const maxBuffered = checkNumber("maxBuffered", options.maxBuffered, 256 * 1024 * 1024, { min: 1 });
   return {
     delivery,
+    singleWriter,
     sendTimeout: sendTimeout === null ? Infinity : checkNumber("sendTimeout", sendTimeout, 120_000, { min: 1 }),
     highWaterMark: checkNumber("highWaterMark", options.highWaterMark, Math.min(HIGH_WATER_MARK, maxBuffered), {
       min: 1,

@@ -18,6 +18,8 @@ export interface ProducerStats {
   readonly failed: number;
   /** Messages that were queued again after a lost connection or a temporary refusal. */
   readonly resent: number;
+  /** Messages that failed with `CONFLICT`, because another writer was in their stream. Only with `singleWriter`. */
+  readonly conflicts: number;
 }
 
 /**

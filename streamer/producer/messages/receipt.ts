@@ -156,8 +156,6 @@ export interface RecordPlace {
   readonly to: number;
   readonly serial: number;
   readonly acceptedAt: number;
-  /** The index in the chunk at which the time is written before each write. */
-  readonly stampAt: number | undefined;
 }
 
 /** Fields that few records need. They are separate, since every message has a record until it is settled. */
@@ -170,8 +168,6 @@ interface Extra {
   /** Called when the record is settled, to remove listeners. */
   release: (() => void) | undefined;
   idText: MessageId | undefined;
-  /** The index in the chunk at which the time is written. */
-  stampAt: number | undefined;
 }
 
 /** One message, from its call until it is settled. */
@@ -183,8 +179,11 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
   state: number = STATE.queued;
   /** Whether the message was in flight when a connection was lost, so that it may already be stored. */
   doubtful = false;
+  /** NaN until the message is stored, if it has an own timestamp and the producer chooses the ids. */
   idFirst = 0;
   idSecond = 0;
+  /** The index of the id in its chunk, if the producer chooses it or the time in it. Otherwise -1. */
+  stampAt = -1;
   /** The chunk of its bytes. Released when the message is settled. */
   chunk: Chunk | undefined;
   readonly from: number;
@@ -206,7 +205,6 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
     this.to = place.to;
     this.serial = place.serial;
     this.acceptedAt = place.acceptedAt;
-    if (place.stampAt !== undefined) this.#more().stampAt = place.stampAt;
   }
 
   get outcome(): SendOutcome {
@@ -230,15 +228,6 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
 
   set idText(text: MessageId | undefined) {
     this.#more().idText = text;
-  }
-
-  /** @internal The index in its chunk at which the time is written before each write. */
-  get stampAt(): number | undefined {
-    return this.#extra?.stampAt;
-  }
-
-  set stampAt(at: number) {
-    this.#more().stampAt = at;
   }
 
   /** @internal Called once the record is settled, after a failure was counted. */
@@ -322,7 +311,6 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
       abandoned: false,
       release: undefined,
       idText: undefined,
-      stampAt: undefined,
     };
   }
 

@@ -9,6 +9,9 @@ export type Doubtful = Pick<SendRecord, "doubtful">;
 
 const LOST_ANSWER = "The connection was lost before the reply. The message may be stored";
 
+const CONFLICT = "The message was not stored, because another writer has added entries to the stream. " +
+  "With 'singleWriter', a producer must be the only writer of its streams";
+
 /** The outcome of a message that fails now. */
 export function outcomeOf(record: Doubtful): FailedOutcome {
   return record.doubtful ? "unknown" : "not-written";
@@ -31,6 +34,11 @@ export class SharedErrors {
   /** The errors of messages whose replies were lost, and which must not be sent again. */
   static ambiguous(): SharedErrors {
     return new SharedErrors("AMBIGUOUS", LOST_ANSWER);
+  }
+
+  /** The errors of messages whose ids another writer has made impossible. */
+  static conflict(): SharedErrors {
+    return new SharedErrors("CONFLICT", CONFLICT);
   }
 
   /** The error of this message. */

@@ -7,6 +7,8 @@ import type { EntryTemplate } from "../../commands/xadd.ts";
 import type { RespDecoder } from "../../../resp/decoder.ts";
 import type { StreamerError } from "../../../resp/errors.ts";
 import type { TimestampFormat } from "../../model/id.ts";
+import type { IdClock } from "../ids/id_clock.ts";
+import type { RisingTemplate } from "../ids/rising_template.ts";
 import type { ChunkPool } from "./chunk.ts";
 import { RecordQueue, type Settling } from "./record_queue.ts";
 
@@ -37,6 +39,8 @@ export interface Carrier<R extends Placed> {
   probed(target: Target<R>): void;
   /** Whether its server refuses all messages, so that it writes nothing for a while. */
   readonly isPaused: boolean;
+  /** Whether it is connected and may write: its lost connections were killed, if possible. */
+  readonly isUp: boolean;
 }
 
 /** Identifies a target. */
@@ -45,6 +49,17 @@ export interface TargetKey {
   readonly shardId: number;
   readonly redisKey: string;
   readonly slot: number;
+}
+
+/** How the messages of a target are encoded. */
+export interface TargetForm {
+  readonly timestampFormat: TimestampFormat;
+  /** The template of messages without headers and own timestamp. `undefined` if it differs from message to message. */
+  readonly template: EntryTemplate | undefined;
+  /** Chooses the ids, if the producer does so. */
+  readonly ids: IdClock | undefined;
+  /** The same template with the next id in it. */
+  readonly rising: RisingTemplate | undefined;
 }
 
 /** A record with its position in the order of the calls. */
@@ -59,9 +74,10 @@ export class Target<R extends Placed> implements TargetKey {
   readonly redisKey: string;
   /** The slot of the key, computed once. */
   readonly slot: number;
-  /** The template of messages without headers and own timestamp. `undefined` if it differs from message to message. */
-  readonly template: EntryTemplate | undefined;
+  readonly template: TargetForm["template"];
   readonly timestampFormat: TimestampFormat;
+  readonly ids: IdClock | undefined;
+  readonly rising: RisingTemplate | undefined;
   /** The link of its messages, set at the first use. It changes only while no message of the target is in flight. */
   link: Carrier<R> | undefined = undefined;
   /** The node that redirected here with ASK, while the link's node imports the slot. Each command then needs its own ASKING. */
@@ -83,14 +99,18 @@ export class Target<R extends Placed> implements TargetKey {
    * one write, the first of them is refused and the second one stored, and the first one can no longer be stored in order.
    */
   isProbing = false;
+  /** Whether its stream is asked for its end, or for messages in doubt. Meanwhile the backlog stays closed. */
+  isHeld = false;
 
-  constructor(key: TargetKey, timestampFormat: TimestampFormat, template: EntryTemplate | undefined) {
+  constructor(key: TargetKey, { timestampFormat, template, ids, rising }: TargetForm) {
     this.streamKey = key.streamKey;
     this.shardId = key.shardId;
     this.redisKey = key.redisKey;
     this.slot = key.slot;
     this.timestampFormat = timestampFormat;
     this.template = template;
+    this.ids = ids;
+    this.rising = rising;
   }
 
   /** Whether the target has no state, so that it can be dropped and recreated. */
@@ -109,6 +129,8 @@ export class Backlog<R extends Placed> {
   open = false;
   /** The latest reason to wait. */
   cause: unknown;
+  /** Whether a server has refused a message, or the target moves. Otherwise it is only held. */
+  isRefused = false;
   /** Opens the backlog when it expires. */
   timer: Timer | undefined;
 
@@ -127,10 +149,15 @@ export class Backlog<R extends Placed> {
   /** Opens the backlog. Its messages are written in the order of the calls. */
   release(): void {
     this.open = true;
-    if (this.#refused.length === 0) return;
-    const later = new RecordQueue<R>();
-    for (const record of this.drain()) later.push(record);
-    this.later = later;
+    if (this.#refused.length > 0) this.list();
+  }
+
+  /** The messages that are not settled, in the order of the calls. They stay in the backlog. Linear in their number. */
+  list(): R[] {
+    const records = this.drain().filter((record) => !record.settled);
+    this.later = new RecordQueue<R>();
+    for (const record of records) this.later.push(record);
+    return records;
   }
 
   /** Removes all messages and returns them in the order of the calls. */

@@ -4,18 +4,19 @@ import { type RedisError, StreamerError } from "../../../resp/errors.ts";
 import type { Clock, Timer } from "../../../resp/connection/clock.ts";
 import type { ServerErrorClass } from "../../../resp/connection/server_errors.ts";
 import type { Router } from "../../cluster/router.ts";
-import type { TimestampFormat } from "../../model/id.ts";
+import type { MessageId, TimestampFormat } from "../../model/id.ts";
+import { Verifier, type VerifierOwner, type Waiting } from "../ids/verifier.ts";
 import { decide, type SendEvent } from "../messages/delivery_policy.ts";
 import { idSource } from "../messages/id_source.ts";
 import { interrupted } from "../messages/outcome.ts";
 import { type SendRecord, STATE } from "../messages/receipt.ts";
-import { RecordQueue } from "../messages/record_queue.ts";
 import { meaningOf, SharedErrors, undeliverable, unreadable } from "../messages/send_errors.ts";
 import type { SendFailures } from "../messages/send_failures.ts";
 import type { Carrier, Target } from "../messages/target.ts";
 import { Targets } from "../messages/targets.ts";
 import type { ProducerSettings } from "../options.ts";
 import type { ProducerStats } from "../stats.ts";
+import { Accepted, type Failing } from "./accepted.ts";
 import { Budget } from "./budget.ts";
 import { EntryEncoder } from "./entry_encoder.ts";
 import type { LinkOwner } from "./link/ports.ts";
@@ -34,26 +35,27 @@ export interface EngineOptions {
 }
 
 /** One pipeline of messages, shared by a producer and its clones. */
-export class Engine implements LinkOwner {
+export class Engine implements LinkOwner, VerifierOwner {
   readonly settings: ProducerSettings;
   readonly encoder: EntryEncoder;
   readonly targets: Targets<SendRecord>;
   readonly budget: Budget;
   readonly #clock: Clock;
   readonly #routes: Routes;
-  readonly #tick: Tick;
+  readonly #verifier: Verifier;
+  /** The current turn of the event loop. */
+  readonly tick: Tick;
   readonly #refusals: Refusals;
-  readonly #accepted = new RecordQueue<SendRecord>(); // oldest first, for the timeout
+  readonly #accepted: Accepted;
   readonly #ambiguous = SharedErrors.ambiguous();
   #serial = 0;
   #acked = 0;
   #failed = 0;
   #resent = 0;
-  #timer: Timer | undefined;
 
   constructor({ router, settings, messageField, timestampFormat, onFenceUnavailable }: EngineOptions) {
     const { clock } = router;
-    const ids = idSource(timestampFormat);
+    const ids = idSource(settings.singleWriter ? "milliseconds" : timestampFormat);
     const encoder = new EntryEncoder({ field: messageField, settings, timestampFormat, ids });
     const targets = new Targets<SendRecord>((streamKey, shard) => encoder.newTarget(router, streamKey, shard));
     this.settings = settings;
@@ -62,9 +64,12 @@ export class Engine implements LinkOwner {
     this.budget = new Budget(settings);
     this.#clock = clock;
     this.#refusals = new Refusals(router);
+    this.#accepted = new Accepted({ clock, settings, fail: (record, why) => this.#fail(record, why) });
     const { reconnect } = router;
-    this.#routes = new Routes({ router, targets, links: { owner: this, clock, reconnect, ids, onFenceUnavailable } });
-    this.#tick = this.#routes.tick;
+    const links = { owner: this, clock, reconnect, ids, waitsForLost: !settings.singleWriter, onFenceUnavailable };
+    this.#verifier = new Verifier(router, this);
+    this.#routes = new Routes({ router, targets, links, verifier: this.#verifier });
+    this.tick = this.#routes.tick;
   }
 
   get timestampFormat(): TimestampFormat {
@@ -79,12 +84,8 @@ export class Engine implements LinkOwner {
       acked: this.#acked,
       failed: this.#failed,
       resent: this.#resent,
+      conflicts: this.#verifier.conflicts,
     };
-  }
-
-  /** The time of this tick in whole milliseconds. */
-  get now(): number {
-    return this.#tick.now;
   }
 
   get nextSerial(): number {
@@ -102,9 +103,7 @@ export class Engine implements LinkOwner {
     record.target.unsettled++;
     record.scope.unsettled++;
     if (record.chunk !== undefined) record.chunk.unsettled++;
-    this.#accepted.push(record);
-    const { sendTimeout } = this.settings;
-    if (sendTimeout !== Infinity) this.#timer ??= this.#clock.after(sendTimeout, () => this.#expire());
+    this.#accepted.add(record);
     link.add(record);
   }
 
@@ -123,14 +122,15 @@ export class Engine implements LinkOwner {
 
   /** Rejects all unsettled messages of one handle with `DISCONNECTED`. */
   giveUp(failures: SendFailures): void {
-    this.#failAll(new StreamerError("DISCONNECTED", "The producer ended before the message was stored"), failures);
+    this.#accepted.failAll(ended(), (record) => record.scope.handle === failures);
   }
 
   /** Closes all connections and rejects all unsettled messages with `DISCONNECTED`. A second call has no effect. */
   close(): void {
     this.#routes.close();
-    this.#failAll(new StreamerError("DISCONNECTED", "The producer ended before the message was stored"));
-    this.#timer?.stop();
+    this.#verifier.close();
+    this.#accepted.failAll(ended(), () => true);
+    this.#accepted.stop();
     this.#refusals.close();
   }
 
@@ -143,12 +143,13 @@ export class Engine implements LinkOwner {
       this.#settle(record);
       record.resolve();
     }
-    while (this.#accepted.peek()?.settled) this.#accepted.shift();
+    this.#accepted.trim();
   }
 
   refused(record: SendRecord, error: RedisError, kind: ServerErrorClass): void {
     const { target } = record;
-    if (decide(this.settings.delivery, record, kind).action === "reject") {
+    if (kind === "id-too-small" && target.ids !== undefined) this.#verifier.refused(record, error);
+    else if (decide(this.settings.delivery, record, kind).action === "reject") {
       target.isProbing = false;
       this.#reject(record, meaningOf(error, kind, record));
     } else {
@@ -159,7 +160,7 @@ export class Engine implements LinkOwner {
       this.#routes.wait(record, error);
       this.#requeue(record);
     }
-    while (this.#accepted.peek()?.settled) this.#accepted.shift();
+    this.#accepted.trim();
   }
 
   lost(record: SendRecord, event: SendEvent, cause: StreamerError): boolean {
@@ -171,7 +172,30 @@ export class Engine implements LinkOwner {
   }
 
   failed(link: Carrier<SendRecord>, error: StreamerError): void {
-    this.#failAll(error, link);
+    this.#accepted.failAll(error, (record) => record.target.link === link);
+  }
+
+  // Calls of the verifier.
+
+  confirmed(record: SendRecord, id: MessageId): void {
+    record.idText = id;
+    record.target.link?.dropped(record);
+    this.#acked++;
+    this.#settle(record);
+    record.resolve();
+  }
+
+  rejected(record: SendRecord, error: unknown): void {
+    this.#reject(record, error);
+  }
+
+  hold(target: Target<SendRecord>, waiting?: Waiting): void {
+    this.#routes.hold(target, waiting);
+    if (waiting?.record.state === STATE.written) this.#requeue(waiting.record);
+  }
+
+  resume(target: Target<SendRecord>): void {
+    this.#routes.resume(target);
   }
 
   #lossOf(record: SendRecord, event: SendEvent, cause: StreamerError): StreamerError {
@@ -183,7 +207,10 @@ export class Engine implements LinkOwner {
   /** A message was stored after refusals: those refused before it can no longer be stored in order. */
   #recovered(target: Target<SendRecord>): void {
     this.#refusals.recovered(target);
-    for (const { record, cause } of this.#routes.recovered(target)) this.#reject(record, cause);
+    for (const { record, cause } of this.#routes.recovered(target)) {
+      if (target.ids !== undefined && record.doubtful && !record.settled) this.hold(target, { record, cause });
+      else this.#reject(record, cause);
+    }
   }
 
   #requeue(record: SendRecord): void {
@@ -212,37 +239,12 @@ export class Engine implements LinkOwner {
     this.budget.remove(record.to - record.from);
   }
 
-  /** Rejects all messages whose timeout expired, and sets the timer for the next one. */
-  #expire(): void {
-    this.#timer = undefined;
-    const { sendTimeout } = this.settings;
-    const now = this.#clock.now();
-    const late = new SharedErrors("TIMEOUT", `The message was not stored within ${sendTimeout} ms (sendTimeout)`);
-    for (let record = this.#accepted.peek(); record !== undefined; record = this.#accepted.peek()) {
-      const left = record.acceptedAt + sendTimeout - now;
-      if (!record.settled && left > 0) {
-        this.#timer = this.#clock.after(left, () => this.#expire());
-        return;
-      }
-      this.#accepted.shift();
-      const { backlog, link } = record.target;
-      this.#fail(record, "timed-out", late, backlog?.cause ?? link?.lastCause);
-    }
-  }
-
-  /** Fails all messages of a link or of a handle, or all messages. */
-  #failAll({ code, message, cause }: StreamerError, only?: Carrier<SendRecord> | SendFailures): void {
-    const errors = new SharedErrors(code, message);
-    for (const record of this.#accepted.drain()) {
-      const concerned = only === undefined || record.target.link === only || record.scope.handle === only;
-      if (concerned) this.#fail(record, "ended", errors, cause);
-      else if (!record.settled) this.#accepted.push(record);
-    }
-  }
-
-  #fail(record: SendRecord, event: SendEvent, errors: SharedErrors, cause: unknown): void {
-    if (record.settled) return;
+  #fail(record: SendRecord, { event, errors, cause }: Failing): void {
     record.doubtful = decide(this.settings.delivery, record, event).doubtful;
     this.#reject(record, errors.of(record, cause));
   }
+}
+
+function ended(): StreamerError {
+  return new StreamerError("DISCONNECTED", "The producer ended before the message was stored");
 }

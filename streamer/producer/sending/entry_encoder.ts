@@ -1,11 +1,14 @@
 // Encodes the parts of one producer's commands that are not payloads: templates and ids.
 
-import { type EntryTemplate, entryTemplate, type HeaderList } from "../../commands/xadd.ts";
+import { type EntryParts, type EntryTemplate, entryTemplate, type HeaderList } from "../../commands/xadd.ts";
 import { trimArguments } from "../../commands/xtrim.ts";
 import type { Router } from "../../cluster/router.ts";
 import { type TimestampFormat, unitsOf } from "../../model/id.ts";
 import { shardRedisKey } from "../../model/key.ts";
 import { invalidOption } from "../../model/options.ts";
+import { IdClock, idPlaceholder, wideId } from "../ids/id_clock.ts";
+import { pastTimestamp } from "../ids/id_errors.ts";
+import { RisingTemplate } from "../ids/rising_template.ts";
 import type { IdSource } from "../messages/id_source.ts";
 import type { SendRecord } from "../messages/receipt.ts";
 import { Target } from "../messages/target.ts";
@@ -14,7 +17,8 @@ import { NO_HEADERS } from "./entry_fields.ts";
 
 /** The parts of a template that differ from message to message. */
 export interface TemplateParts {
-  readonly id?: string | undefined;
+  /** The own timestamp, in the stream's unit. */
+  readonly time?: bigint | undefined;
   readonly field?: string;
   readonly headers?: HeaderList;
 }
@@ -25,7 +29,7 @@ const NO_PARTS: TemplateParts = Object.freeze({});
 export interface EncoderOptions {
   /** The name of the payload field. */
   readonly field: string;
-  readonly settings: Pick<ProducerSettings, "maxLength" | "maxAge">;
+  readonly settings: Pick<ProducerSettings, "maxLength" | "maxAge" | "singleWriter">;
   readonly timestampFormat: TimestampFormat;
   readonly ids: IdSource;
 }
@@ -49,36 +53,70 @@ export class EntryEncoder {
   newTarget(router: Pick<Router, "slotOf">, streamKey: string, shard: number | undefined): Target<SendRecord> {
     const redisKey = shard === undefined ? streamKey : shardRedisKey(streamKey, shard);
     const key = { streamKey, shardId: shard ?? 0, redisKey, slot: router.slotOf(redisKey) };
-    const template = this.#settings.maxAge === undefined ? this.template(redisKey) : undefined;
-    return new Target(key, this.timestampFormat, template);
+    const { timestampFormat } = this;
+    const { maxAge, singleWriter } = this.#settings;
+    const isFixed = maxAge === undefined;
+    if (!singleWriter) {
+      const template = isFixed ? this.#template(redisKey, NO_PARTS) : undefined;
+      return new Target(key, { timestampFormat, template, ids: undefined, rising: undefined });
+    }
+    const ids = new IdClock(timestampFormat);
+    const rising = isFixed ? new RisingTemplate(ids, this.#parts(redisKey, NO_PARTS)) : undefined;
+    return new Target(key, { timestampFormat, template: undefined, ids, rising });
+  }
+
+  /** The bytes before and after the payload of a message without headers and own timestamp. `wall` is the time of day. */
+  plain(target: Target<SendRecord>, wall: number): EntryTemplate {
+    return target.rising?.next(wall) ?? target.template ?? this.template(target, wall, NO_PARTS);
   }
 
   /**
-   * The bytes before and after the value of an entry's first field, by default the payload field. Without an id, the producer's
-   * id source decides.
+   * The bytes before and after the value of an entry's first field, by default the payload field.
+   *
+   * @throws {StreamerError} `INVALID_OPTION` for an own timestamp before the last one, if the producer chooses the ids.
    */
-  template(key: string, parts: TemplateParts = NO_PARTS): EntryTemplate {
-    const { id, field = this.field, headers = NO_HEADERS } = parts;
+  template(target: Target<SendRecord>, wall: number, parts: TemplateParts): EntryTemplate {
+    const { ids, redisKey } = target;
+    if (ids === undefined) return this.#template(redisKey, parts);
+    return entryTemplate({ ...this.#parts(redisKey, parts), id: nextId(ids, wall, parts.time), stamped: true });
+  }
+
+  #template(key: string, parts: TemplateParts): EntryTemplate {
+    const { encoded, stamped } = this.#ids;
+    const { time } = parts;
+    const id = time === undefined ? { id: encoded, stamped } : { id: `${time}-*`, stamped: false };
+    return entryTemplate({ ...this.#parts(key, parts), ...id });
+  }
+
+  #parts(key: string, parts: TemplateParts): Omit<EntryParts, "id" | "stamped"> {
+    const { field = this.field, headers = NO_HEADERS } = parts;
     const { maxLength, maxAge } = this.#settings;
     const trim = maxLength !== undefined
       ? trimArguments({ maxLength }, false)
       : maxAge !== undefined
       ? trimArguments({ minId: `${this.#ago(maxAge)}-0` }, false)
       : [];
-    const { encoded, stamped } = this.#ids;
-    return entryTemplate({ key, trim, id: id ?? encoded, field, headers, stamped: id === undefined && stamped });
+    return { key, trim, field, headers };
   }
 
-  /** The id of a message with an own timestamp. */
-  id(timestamp: Date | bigint): string {
+  /** The own timestamp of a message, in the stream's unit. */
+  time(timestamp: Date | bigint): bigint {
     if (typeof timestamp !== "bigint" && !(timestamp instanceof Date)) {
       throw invalidOption("timestamp", timestamp, "a Date or a bigint");
     }
-    return `${unitsOf(timestamp, this.timestampFormat, "timestamp")}-*`;
+    return unitsOf(timestamp, this.timestampFormat, "timestamp");
   }
 
   #ago(milliseconds: number): bigint {
     const time = new Date(Math.max(0, Math.floor(Date.now() - milliseconds)));
     return unitsOf(time, this.timestampFormat);
   }
+}
+
+/** The next id of a target, or a placeholder while it cannot be chosen. With an own timestamp it has space to be chosen again. */
+function nextId(ids: IdClock, wall: number, own: bigint | undefined): string {
+  if (!ids.started) return idPlaceholder(own ?? ids.unitsOf(wall));
+  if (own === undefined) ids.advance(wall);
+  else if (!ids.advanceTo(own)) throw pastTimestamp();
+  return own === undefined ? ids.last : wideId(ids.first, ids.second);
 }

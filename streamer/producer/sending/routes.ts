@@ -5,6 +5,7 @@ import { Fence } from "../../../resp/connection/fence.ts";
 import { refusalDelay } from "../../../resp/connection/reconnect/backoff.ts";
 import type { RedisError, StreamerError } from "../../../resp/errors.ts";
 import type { NodeName, Redirect, RouteChange, Router } from "../../cluster/router.ts";
+import type { Verifier, Waiting } from "../ids/verifier.ts";
 import type { SendRecord } from "../messages/receipt.ts";
 import { Backlog, type Carrier, type Target } from "../messages/target.ts";
 import { Link } from "./link/link.ts";
@@ -20,6 +21,8 @@ export interface RoutesOptions {
   readonly links: LinkOptions;
   /** All targets of the producer. */
   readonly targets: Iterable<Target<SendRecord>>;
+  /** Asks about targets whose ids the producer chooses. */
+  readonly verifier: Verifier;
 }
 
 /** The links of one producer, one per node, and its waiting targets. */
@@ -58,7 +61,9 @@ export class Routes implements TargetRoutes {
 
   /** Assigns a target to its link. */
   place(target: Target<SendRecord>): Carrier<SendRecord> {
-    return target.link = this.#linkTo(this.#router.nodeOf(target.slot));
+    target.link = this.#linkTo(this.#router.nodeOf(target.slot));
+    if (target.ids?.started === false) this.#start(target);
+    return target.link;
   }
 
   /** Records the node of a redirect. Returns whether the target moves there immediately. */
@@ -72,7 +77,47 @@ export class Routes implements TargetRoutes {
 
   /** Adds a message to its target's backlog, after a temporary refusal or a lost connection. Later messages wait, too. */
   wait(record: SendRecord, cause: unknown): void {
-    this.#close(record.target).refuse(record, cause);
+    const backlog = this.#close(record.target);
+    backlog.isRefused = true;
+    backlog.refuse(record, cause);
+  }
+
+  /** Holds a target until the verifier has found out about it, and about this message. It asks once no message is in flight. */
+  hold(target: Target<SendRecord>, waiting?: Waiting): void {
+    const backlog = this.#close(target);
+    target.isHeld = true;
+    if (waiting !== undefined) backlog.refuse(waiting.record, waiting.cause);
+  }
+
+  /** The verifier has found out about a target: its messages can be written. */
+  resume(target: Target<SendRecord>): void {
+    target.isHeld = false;
+    if (target.ids?.started === false) return this.#startAgain(target);
+    if (target.next !== undefined || target.refusingSince !== undefined) this.answered(target);
+    else this.#release(target);
+  }
+
+  /** A link is connected: the targets that wait for it are verified. */
+  connected(link: NodeLink): void {
+    for (const target of this.#waiting) if (target.isHeld && target.link === link) this.answered(target);
+  }
+
+  /** Asks for the end of a target's stream, which decides its first id. */
+  #start(target: Target<SendRecord>): void {
+    this.hold(target);
+    this.#options.verifier.ask(target);
+  }
+
+  /** The end of a target's stream could not be found out. Its messages were rejected. It is asked for again for later ones. */
+  #startAgain(target: Target<SendRecord>): void {
+    if (target.unsettled > 0) return this.#start(target);
+    target.backlog?.timer?.stop();
+    this.#waiting.delete(target);
+    target.backlog =
+      target.next =
+      target.link =
+      target.askedBy =
+        undefined;
   }
 
   /** A target's message was stored. Returns the messages refused before it: these can no longer be stored in order. */
@@ -89,12 +134,13 @@ export class Routes implements TargetRoutes {
     const { backlog } = target;
     if (backlog === undefined || target.inFlight > 0) return;
     if (backlog.open) return target.link?.probed(target);
+    if (target.isHeld && target.link?.isUp) this.#options.verifier.ask(target);
     if (target.next !== undefined && target.redirects < AT_ONCE) {
       backlog.timer?.stop();
       backlog.timer = undefined;
       return this.#moveSoon(target);
     }
-    if (backlog.timer !== undefined) return;
+    if (backlog.timer !== undefined || target.isHeld) return;
     if (target.next === undefined && target.link?.isPaused) return this.#release(target); // the link waits for all
     const { clock, reconnect } = this.#router;
     const refusing = clock.now() - (target.refusingSince ?? clock.now());
@@ -106,6 +152,7 @@ export class Routes implements TargetRoutes {
   }
 
   #release(target: Target<SendRecord>): void {
+    if (target.isHeld) return;
     this.#waiting.delete(target);
     target.link?.release(target);
   }
@@ -120,12 +167,24 @@ export class Routes implements TargetRoutes {
         const node = this.#router.nodeOf(target.slot);
         if (node !== link.node) this.#head(target, { node, asking: false });
       }
-      if (target.backlog === undefined) again.push(record);
+      if (target.ids !== undefined) this.hold(target, { record, cause });
+      else if (target.backlog === undefined) again.push(record);
       else this.wait(record, cause);
     }
     link.putBack(again);
+    this.#forgetIdle(link);
     if (this.#asked) this.#sendBack(link);
     for (const target of this.#waiting) if (target.link === link) this.answered(target);
+  }
+
+  /** The ids of idle targets start again at the ends of their streams, since others may have written to them meanwhile. */
+  #forgetIdle(link: NodeLink): void {
+    for (const target of this.#options.targets) {
+      if (target.ids === undefined) return; // so it is for all of them
+      if (target.link !== link || !target.isIdle) continue;
+      target.ids.stop();
+      target.link = target.askedBy = undefined;
+    }
   }
 
   /** A silent link: perhaps its node was replaced. If it is certain, its messages in flight are sent to the other nodes. */
@@ -209,7 +268,7 @@ export class Routes implements TargetRoutes {
       return;
     }
     target.next = next;
-    this.#close(target);
+    this.#close(target).isRefused = true;
     this.answered(target);
   }
 

@@ -8,6 +8,7 @@ export class Tick {
   readonly #run: () => void;
   #scheduled = false;
   #now = 0;
+  #wall = 0;
 
   constructor(clock: Clock, run: () => void) {
     this.#clock = clock;
@@ -18,6 +19,12 @@ export class Tick {
   get now(): number {
     if (!this.#scheduled) this.#schedule();
     return this.#now;
+  }
+
+  /** The time of day of this tick, in milliseconds since 1970. It can be before that of an earlier tick. */
+  get wall(): number {
+    if (!this.#scheduled) this.#schedule();
+    return this.#wall;
   }
 
   /** Whether the task is scheduled. */
@@ -33,6 +40,7 @@ export class Tick {
   #schedule(): void {
     this.#scheduled = true;
     this.#now = Math.floor(this.#clock.now());
+    this.#wall = Date.now();
     queueMicrotask(() => {
       this.#scheduled = false;
       this.#run();

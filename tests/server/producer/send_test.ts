@@ -51,6 +51,7 @@ test("messages are stored in the order of the calls, and their receipts ascend",
     acked: 20_000,
     failed: 0,
     resent: 0,
+    conflicts: 0,
   });
 });
 

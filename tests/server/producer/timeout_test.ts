@@ -74,7 +74,15 @@ test("a message in flight when its time is up rejects with TIMEOUT, unknown; the
   const third = await producer.send("c");
   assertEquals(redis.streams.get("k")?.find(({ id }) => id === third.id)?.payload, "c");
   assertEquals([lost, redis.added.length], [0, 3]);
-  assertEquals({ ...producer.stats() }, { buffered: 0, inFlight: 0, sent: 3, acked: 1, failed: 2, resent: 0 });
+  assertEquals({ ...producer.stats() }, {
+    buffered: 0,
+    inFlight: 0,
+    sent: 3,
+    acked: 1,
+    failed: 2,
+    resent: 0,
+    conflicts: 0,
+  });
 }, { oneServer: OWN });
 
 test(

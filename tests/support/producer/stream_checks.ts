@@ -1,7 +1,7 @@
 // The checks of a producer in fault tests: compares the stream with the sends and with the promises.
 
 import { assert, assertEquals } from "@std/assert";
-import type { Receipt, SendReceipt } from "../../../mod.ts";
+import type { Delivery, Receipt, SendReceipt } from "../../../mod.ts";
 import type { Reply, Server } from "../servers/server.ts";
 
 /** One entry of a stream. */
@@ -55,7 +55,7 @@ export async function endingsOf(sends: readonly (readonly [string, SendReceipt])
 
 /** The messages that a stream may hold. */
 export interface Claims {
-  readonly delivery: "at-least-once" | "at-most-once";
+  readonly delivery: Delivery;
   /** How often the connection was cut. @default {1} */
   readonly cuts?: number;
 }
@@ -63,7 +63,7 @@ export interface Claims {
 /** Holds one key's stream against how its sends, given in the order of the calls, have ended. */
 export function checkStream(entries: readonly Entry[], endings: readonly Ending[], claims: Claims): void {
   const { delivery, cuts = 1 } = claims;
-  const most = delivery === "at-most-once" ? 1 : 1 + cuts;
+  const most = delivery === "at-least-once" ? 1 + cuts : 1;
   const places = new Map<string, number[]>();
   entries.forEach(({ payload }, at) => places.set(payload, [...places.get(payload) ?? [], at]));
   const order = new Map(endings.map(({ payload }, at) => [payload, at]));

@@ -11,7 +11,12 @@ function targets() {
   const all = new Targets<Placed>((streamKey, shard): Target<Placed> => {
     made.push(`${streamKey}/${shard}`);
     const key = { streamKey, shardId: shard ?? 0, redisKey: streamKey, slot: 0 };
-    return new Target<Placed>(key, "milliseconds", undefined);
+    return new Target<Placed>(key, {
+      timestampFormat: "milliseconds",
+      template: undefined,
+      ids: undefined,
+      rising: undefined,
+    });
   });
   return { all, made };
 }

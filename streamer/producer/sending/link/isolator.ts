@@ -8,7 +8,7 @@ import { type Isolation, judgeCut, UNSUSPECTING } from "./isolation.ts";
 /** A message that can be suspected. */
 export interface Suspect {
   readonly settled: boolean;
-  readonly target: { readonly redisKey: string; readonly backlog: object | undefined };
+  readonly target: { readonly redisKey: string; readonly backlog: { readonly isRefused: boolean } | undefined };
 }
 
 /** The state of the PING by which a connection proves that it works. */
@@ -28,7 +28,7 @@ export class Isolator<R extends Suspect> {
     if (this.#isolation.kind === "window") return false;
     for (const suspect of this.#suspects) {
       // A suspect with a backlog was answered with a temporary refusal, or waits for other messages that were.
-      if (!suspect.settled && suspect.target.backlog === undefined) return true;
+      if (!suspect.settled && suspect.target.backlog?.isRefused !== true) return true;
       this.#suspects.delete(suspect);
     }
     this.#isolation = UNSUSPECTING;

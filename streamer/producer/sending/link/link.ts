@@ -119,7 +119,8 @@ export class Link implements NodeLink {
       backlog.later.push(record);
     }
     if (this.#pipeline === undefined) this.#connection.start();
-    this.release(target);
+    if (target.isHeld) this.#routes.answered(target);
+    else this.release(target);
   }
 
   release(target: Target<SendRecord>): void {
@@ -134,6 +135,10 @@ export class Link implements NodeLink {
 
   get isPaused(): boolean {
     return this.#pause.isOn;
+  }
+
+  get isUp(): boolean {
+    return this.#pipeline !== undefined;
   }
 
   putBack(records: readonly SendRecord[]): void {
@@ -228,11 +233,11 @@ export class Link implements NodeLink {
 
   async #up({ pipeline, node }: OpenConnection): Promise<void> {
     const { signal } = this.#closing;
-    const { clock, onFenceUnavailable } = this.#options;
+    const { clock, onFenceUnavailable, waitsForLost: waits } = this.#options;
     try {
       if (this.#fence.needed) {
         const onUnavailable = (cause: unknown) => onFenceUnavailable({ node: node.name, cause });
-        await this.#fence.raise(pipeline, { clock, signal, node: node.name, onUnavailable });
+        await this.#fence.raise(pipeline, { clock, signal, node: node.name, onUnavailable, waits });
       }
       if (this.#isolator.active) await this.#isolator.prove(pipeline, node.gate.losses);
     } catch {
@@ -241,6 +246,7 @@ export class Link implements NodeLink {
     if (pipeline.ending !== undefined || signal.aborted || this.#connection.current?.pipeline !== pipeline) return;
     this.#connection.prepared();
     this.#pipeline = pipeline;
+    this.#routes.connected(this);
     this.pump();
   }
 
@@ -280,7 +286,7 @@ export class Link implements NodeLink {
 
   #write(record: SendRecord, pipeline: Pipeline): void {
     const bytes = record.to - record.from;
-    if (record.stampAt !== undefined && record.chunk !== undefined) {
+    if (record.stampAt >= 0 && record.chunk !== undefined) {
       this.#options.ids.write(record.chunk.bytes, record.stampAt);
     }
     record.state = STATE.written;

@@ -38,6 +38,8 @@ export interface TargetRoutes {
   readonly tick: Tick;
   /** Call this when a target with a backlog may have no message in flight any more. */
   answered(target: Target<SendRecord>): void;
+  /** The link is connected and may write. */
+  connected(link: NodeLink): void;
   /** The connection was lost. These messages were in flight, in this order, and have to be sent again. */
   returned(link: NodeLink, records: readonly SendRecord[], cause: StreamerError): void;
   /** The server has sent nothing for a while, although messages are in flight. */
@@ -52,5 +54,7 @@ export interface LinkOptions {
   readonly clock: Clock;
   readonly reconnect: Required<ReconnectOptions>;
   readonly ids: IdSource;
+  /** Whether lost connections that cannot be killed are waited for, because they may store messages again. */
+  readonly waitsForLost: boolean;
   readonly onFenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
 }
