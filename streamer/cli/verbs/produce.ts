@@ -45,6 +45,7 @@ export const PRODUCE: CommandSpec = {
       value: "HOW",
       help: "After a lost reply: at-least-once (default), at-most-once or exactly-once",
     },
+    { name: "single-writer", help: "Nothing else writes to the stream: exactly-once needs this" },
     MAX_LINE,
   ],
   shared: [CONNECTION, OUTPUT],
@@ -104,6 +105,7 @@ function producerOptions(given: Given): ProducerOptions {
   const sharder = sharderOf(given);
   return {
     ...(delivery === undefined ? {} : { delivery }),
+    ...(given.flag("single-writer") ? { singleWriter: true } : {}),
     ...(sharder === undefined ? {} : { sharder }),
     ...(maxLength === undefined ? {} : { maxLength }),
   };
