@@ -152,3 +152,16 @@ test(
   },
   proxied,
 );
+
+test("a message for which the server closes the connection fails alone, and all others are stored once", async () => {
+  await using limited = await startServer({ args: ["--client-query-buffer-limit", "1mb"] });
+  await using streamer = await connect(limited.url, { reconnect: { initialDelay: 1, maxDelay: 5 } });
+  const producer = await streamer.createProducer(uniqueKey(), { ...SINGLE_WRITER, highWaterMark: 1e8 });
+  const large = "x".repeat(3_000_000);
+  const payloads = Array.from({ length: 60 }, (_, i) => i === 25 ? large : `m${i}`);
+  const endings = await endingsOf(payloads.map((payload) => [payload, producer.send(payload)] as const));
+  const failed = endings[25];
+  assert("error" in failed);
+  assertEquals([Reflect.get(Object(failed.error), "code"), failed.outcome], ["DISCONNECTED", "unknown"]);
+  checkExactlyOnce(await entriesOf(limited, producer.streamKey), endings.filter((ending) => ending !== failed));
+}, own);
