@@ -358,6 +358,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
       onFenceUnavailable: (detail) => this.emit("fence-unavailable", detail),
     });
     const host: ProducerContext = {
+      router: this.#router,
       servers: (signal) => {
         const patiently = this.#access.patiently((command, options) => this.#router.run(command, options));
         const run = <T>(command: Command<T>) => patiently(command, signal === undefined ? {} : { signal });

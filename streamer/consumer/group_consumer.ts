@@ -134,6 +134,11 @@ export class GroupConsumerCore extends AskingConsumer implements CommitConsumer 
     return this.#context.settings.commit.autoCommit;
   }
 
+  /** @internal Acknowledges messages together with the outputs of their handlers. */
+  get outputGate(): GroupSession["outputGate"] {
+    return this.#session.outputGate;
+  }
+
   /** @internal Whether other consumers of the group get messages of the same shards. */
   get sharesShards(): boolean {
     return this.#context.settings.mode === "load-balanced";

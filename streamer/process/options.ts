@@ -1,7 +1,7 @@
 // The options of `process` and the types of handlers and outputs. Options are checked once, at the edge.
 
 import type { Message } from "../model/message.ts";
-import { checkNames, checkNumber, checkSignal, invalidOption } from "../model/options.ts";
+import { checkNames, checkNumber, checkOneOf, checkSignal, invalidOption } from "../model/options.ts";
 import type { Payload, SendOptions } from "../producer/options.ts";
 import type { Producer } from "../producer/producer.ts";
 import { DEFAULT_RETRY_DELAY, type RetryDelay } from "./retry_delay.ts";
@@ -76,6 +76,13 @@ export type ProcessHandler<M extends Message = Message, T = Payload> = (
 export type ProcessOrder = "shard" | "none" | { readonly header: string };
 
 /**
+ * How often `process` stores the outputs of a message. See {@linkcode ProcessOptions.delivery}.
+ *
+ * @category Processing
+ */
+export type ProcessDelivery = "at-least-once" | "exactly-once";
+
+/**
  * The producer that sends what handlers return, as far as `process` uses it.
  *
  * @category Processing
@@ -91,6 +98,18 @@ export type ProcessOutlet<T = Payload> =
  * @category Processing
  */
 export interface ProcessOptions<T = Payload, M extends Message = Message> {
+  /**
+   * How often the outputs of a message are stored.
+   *
+   * - `"at-least-once"`: the producer sends the outputs, then the message is acked. After a crash between the two, the outputs are
+   *   stored again.
+   * - `"exactly-once"`: a script stores the outputs and acks the message in one step of the server, and only if the message is still
+   *   pending. It requires a producer and a consumer of the same streamer, and in a cluster an output stream in the slot of the
+   *   input stream, as `{tag}:in` and `{tag}:out`. The producer's own `delivery` and `sendTimeout` do not matter.
+   *
+   * @default {"at-least-once"}
+   */
+  readonly delivery?: ProcessDelivery;
   /**
    * The most handlers that run at a time. At most twice as many further messages are taken, and wait for their turn.
    * @default {16}
@@ -135,10 +154,16 @@ export interface ProcessCounts {
   readonly handled: number;
   /** Failures. A message that fails twice and then succeeds counts twice here, and once as handled. */
   readonly failed: number;
+  /**
+   * With `delivery: "exactly-once"`, handled messages whose outputs had been stored before: by another consumer, or by a call whose
+   * answer was lost. Their outputs were discarded. They are no part of `handled`.
+   */
+  readonly repeated: number;
 }
 
 /** The options with every default filled in. */
 export interface ProcessSettings {
+  readonly delivery: ProcessDelivery;
   readonly concurrency: number;
   readonly orderBy: ProcessOrder;
   readonly retryDelay: number | RetryDelay;
@@ -147,7 +172,7 @@ export interface ProcessSettings {
   readonly signal: AbortSignal | undefined;
 }
 
-const NAMES = ["concurrency", "orderBy", "retryDelay", "onError", "producer", "signal"];
+const NAMES = ["delivery", "concurrency", "orderBy", "retryDelay", "onError", "producer", "signal"];
 
 /** The options whose defaults depend on the consumer. */
 export interface ProcessDefaults {
@@ -163,6 +188,7 @@ export function processSettings<T, M extends Message>(
   const { onError } = options;
   if (onError !== undefined && typeof onError !== "function") throw invalidOption("onError", onError, "a function");
   return {
+    delivery: checkOneOf("delivery", options.delivery, "at-least-once", ["at-least-once", "exactly-once"]),
     concurrency: checkNumber("concurrency", options.concurrency, 16, { min: 1, integer: true }),
     orderBy: checkOrder(options.orderBy === undefined ? defaults.orderBy : options.orderBy),
     retryDelay: checkRetryDelay(options.retryDelay),

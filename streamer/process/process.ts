@@ -10,6 +10,7 @@ import {
   type ProcessOptions,
   processSettings,
 } from "./options.ts";
+import { checkScripts, storeParts } from "./exactly_once.ts";
 import { ProcessRun } from "./run.ts";
 import type { Payload } from "../producer/options.ts";
 
@@ -83,7 +84,20 @@ export async function processMessages<M extends Message = Message, T = Payload>(
   const parts = checkFor("process messages", () => {
     const acked = checkProcessable(consumer);
     const settings = processSettings(options, { orderBy: acked.sharesShards ? "none" : "shard" });
-    return { consumer: acked, handler: checkHandler(handler), settings };
+    const { delivery, producer } = settings;
+    const store = delivery === "exactly-once" ? storeParts(consumer, producer) : undefined;
+    return { consumer: acked, handler: checkHandler(handler), settings, store };
   });
+  const { signal } = parts.settings;
+  if (parts.store !== undefined && !signal?.aborted) {
+    await checkScripts(parts.store, signal).catch(rethrowUnless(signal));
+  }
   return await new ProcessRun(parts).run();
+}
+
+/** A signal that is aborted while the server is asked ends the run as it does later. */
+function rethrowUnless(signal: AbortSignal | undefined): (error: unknown) => void {
+  return (error) => {
+    if (!signal?.aborted) throw error;
+  };
 }

@@ -1,4 +1,4 @@
-// One run of `process`: reads messages, starts handlers, sends their outputs, acks, commits, and stops gracefully.
+// One run of `process`: reads messages, starts handlers, stores their outputs, acks, commits, and stops gracefully.
 
 import { StreamerError } from "../../resp/errors.ts";
 import type { Message } from "../model/message.ts";
@@ -6,13 +6,16 @@ import type { AckedConsumer } from "./consumer_port.ts";
 import { errorText } from "./error_text.ts";
 import type { Output, ProcessContext, ProcessCounts, ProcessHandler, ProcessSettings } from "./options.ts";
 import { KeyedScheduler, type Task } from "./keyed_scheduler.ts";
-import { sendOutput } from "./output.ts";
-import { ReceiptWatch } from "./receipts.ts";
+import type { Outlet, OutletOwner } from "./outlet.ts";
 import { chooseDelay } from "./retry_delay.ts";
+import { SentOutputs } from "./sent_outputs.ts";
+import type { StoreParts } from "./exactly_once.ts";
+import { StoredOutputs } from "./stored_outputs.ts";
 
 /**
- * Most messages whose handlers have returned and whose receipts are outstanding. With a round trip of 40 ms this allows
- * 100,000 messages a second. If the process crashes, no more than these are sent twice.
+ * Most messages whose handlers have returned and whose outputs are not stored. With a round trip of 40 ms this allows
+ * 100,000 messages a second. If the process crashes, at least once
+ * stores the outputs of no more than these twice.
  */
 const MAX_SETTLING = 4_096;
 
@@ -21,6 +24,8 @@ export interface ProcessParts {
   readonly consumer: AckedConsumer;
   readonly handler: ProcessHandler;
   readonly settings: ProcessSettings;
+  /** What stores outputs exactly once. @default {the producer sends them, at least once} */
+  readonly store?: StoreParts | undefined;
 }
 
 /** Processes messages until the signal is aborted, or the consumer ends or fails. */
@@ -29,7 +34,7 @@ export class ProcessRun {
   readonly #handler: ProcessHandler;
   readonly #settings: ProcessSettings;
   readonly #scheduler: KeyedScheduler;
-  readonly #receipts: ReceiptWatch;
+  readonly #outputs: Outlet;
   readonly #batches: AsyncIterator<Message[]>;
   readonly #aborting = new AbortController();
   readonly #leaving = new AbortController(); // ends the reading
@@ -37,26 +42,25 @@ export class ProcessRun {
   readonly #over = Promise.withResolvers<void>();
   #handled = 0;
   #failed = 0;
+  #repeated = 0;
   readonly #active: Task[] = []; // from the start of their handlers until they are acked or nacked, in no order
   #running = 0; // handlers that have not returned
   #verifying = false; // whether the consumer verifies a postponed message
   #reading = false;
   #exhausted = false; // whether a program's own consumer has no more messages
-  #full = false; // whether the producer has no capacity
+  #full = false; // whether outputs have to wait
   #acked = false; // whether a message was acked since the last commit began
   #committing = false;
   #stopped = false;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor({ consumer, handler, settings }: ProcessParts) {
+  constructor({ consumer, handler, settings, store }: ProcessParts) {
     this.#consumer = consumer;
     this.#handler = handler;
     this.#settings = settings;
     this.#scheduler = new KeyedScheduler(settings.orderBy);
-    this.#receipts = new ReceiptWatch({
-      settled: (task, failure) => failure === undefined ? this.#ack(task) : this.#nackFailed(task, failure.error),
-      pause: () => this.#pump(),
-    });
+    const owner = this.#outletOwner();
+    this.#outputs = store === undefined ? new SentOutputs(settings.producer, owner) : new StoredOutputs(store, owner);
     const { signal } = this.#leaving;
     this.#batches = consumer.batches({ max: settings.concurrency, signal })[Symbol.asyncIterator]();
   }
@@ -81,7 +85,17 @@ export class ProcessRun {
       this.#fails(error);
     }
     if (this.#failure !== undefined) throw this.#failure.error;
-    return { handled: this.#handled, failed: this.#failed };
+    return { handled: this.#handled, failed: this.#failed, repeated: this.#repeated };
+  }
+
+  #outletOwner(): OutletOwner {
+    return {
+      stored: (task) => this.#ack(task),
+      acknowledged: (task, repeated) => this.#acknowledged(task, repeated),
+      failed: (task, error) => this.#nackFailed(task, error),
+      fatal: (task, error) => this.#fatal(task, error),
+      pause: () => this.#pump(),
+    };
   }
 
   /** Starts handlers, as many as can start, then watches receipts, commits and reads. */
@@ -93,10 +107,10 @@ export class ProcessRun {
       if (task.dropped) this.#scheduler.done(task);
       else this.#start(task);
     }
-    this.#receipts.watch();
+    this.#outputs.watch();
     this.#commit();
     this.#read();
-    const busy = this.#reading || this.#committing || this.#running > 0 || this.#receipts.count > 0;
+    const busy = this.#reading || this.#committing || this.#running > 0 || this.#outputs.count > 0;
     const done = this.#stopped || (this.#exhausted && this.#scheduler.waiting === 0);
     if (done && !busy) this.#over.resolve();
   }
@@ -123,20 +137,20 @@ export class ProcessRun {
   }
 
   #canStart(): boolean {
-    const { concurrency, producer } = this.#settings;
+    const { concurrency } = this.#settings;
     if (
       this.#verifying || this.#stopped || this.#full || this.#running >= concurrency ||
-      this.#receipts.count >= MAX_SETTLING
+      this.#outputs.count >= MAX_SETTLING
     ) {
       return false;
     }
-    if (producer === undefined || producer.desiredSize > 0) return true;
+    if (!this.#outputs.isFull) return true;
     this.#full = true;
     const drained = () => {
       this.#full = false;
       this.#pump();
     };
-    producer.ready.then(drained, drained);
+    this.#outputs.ready.then(drained, drained);
     return false;
   }
 
@@ -217,18 +231,15 @@ export class ProcessRun {
     this.#nackFailed(task, error);
   }
 
-  /** The next message of the key may start now: the producer keeps the order in which outputs are sent. */
+  /** The next message of the key may start after this: outputs are stored in the order in which they are taken. */
   #returned(task: Task, output: Output): void {
     this.#running--;
-    try {
-      task.receipts = sendOutput(this.#settings.producer, output);
-    } catch (error) {
-      this.#scheduler.done(task);
-      return this.#nackFailed(task, error);
-    }
     this.#scheduler.done(task);
-    if (task.receipts.length === 0) this.#ack(task);
-    else this.#receipts.add(task);
+    try {
+      this.#outputs.take(task, output);
+    } catch (error) {
+      this.#nackFailed(task, error);
+    }
   }
 
   /** Removes a task from the active ones: the last one takes its place. */
@@ -251,6 +262,19 @@ export class ProcessRun {
       this.#failed++;
       this.#report(error, message);
     }
+  }
+
+  #acknowledged(task: Task, repeated: boolean): void {
+    this.#leave(task);
+    if (repeated) this.#repeated++;
+    else this.#handled++;
+  }
+
+  /** No output can be stored, which is not the fault of this message. */
+  #fatal(task: Task, error: unknown): void {
+    this.#leave(task);
+    this.#fails(error);
+    this.#putBackOne(task.message);
   }
 
   #nackFailed(task: Task, error: unknown): void {
@@ -325,12 +349,14 @@ export class ProcessRun {
 
   /** Has messages delivered again whose handlers have not started. */
   #putBack(): void {
-    for (const message of this.#scheduler.drain()) {
-      try {
-        this.#consumer.putBack(message);
-      } catch (error) { // only of a program's own consumer
-        if (!isEnd(error)) this.#report(error, message);
-      }
+    for (const message of this.#scheduler.drain()) this.#putBackOne(message);
+  }
+
+  #putBackOne(message: Message): void {
+    try {
+      this.#consumer.putBack(message);
+    } catch (error) { // only of a program's own consumer
+      if (!isEnd(error)) this.#report(error, message);
     }
   }
 }

@@ -2,6 +2,7 @@
 
 import { StreamerError } from "../../resp/errors.ts";
 import { checkBoolean, checkNames, checkNumber, checkSignal, invalidOption } from "../model/options.ts";
+import type { Router } from "../cluster/router.ts";
 import { checkStreamKey } from "../model/key.ts";
 import { idOfTime, type TimestampFormat } from "../model/id.ts";
 import { checkFor, OptionError } from "../model/option_error.ts";
@@ -11,6 +12,7 @@ import { SendFailures } from "./messages/send_failures.ts";
 import type { ProducerJson, ProducerStats } from "./stats.ts";
 import { type Payload, type SendOptions, TRIM_LENGTHS } from "./options.ts";
 import type { SendReceipt, SendRecord } from "./messages/receipt.ts";
+import { type PreparedEntry, prepareEntry } from "./sending/prepared_entry.ts";
 import type { Sender } from "./sending/sender.ts";
 import { type TrimServers, trimStream } from "./trimming.ts";
 import { writableOf, type WritableTarget } from "./stream/writable.ts";
@@ -190,12 +192,24 @@ export interface Producer<T = Payload> extends GenericProducer<T> {
 
 /** The part of a streamer that handles use. */
 export interface ProducerContext {
+  /** The streamer's router. */
+  readonly router: Router;
   /** Runs commands other than sends, over the streamer's own connection. The signal aborts the wait. */
   servers(signal: AbortSignal | undefined): TrimServers;
   /** A handle ended. */
   ended(handle: ProducerHandle<unknown>): void;
   /** A handle was cloned. */
   cloned(handle: ProducerHandle<unknown>): void;
+}
+
+/** A producer whose messages are stored by other means than its own connection. */
+export interface PreparedOutlet {
+  /** The router of its streamer. */
+  readonly router: Router;
+  /** The key of the stream, unless a sharder chooses among several. */
+  readonly redisKey: string | undefined;
+  /** Encodes a message. Throws what `send` would reject with. */
+  readonly prepare: (value: unknown, options?: SendOptions) => PreparedEntry;
 }
 
 /** One handle. */
@@ -293,6 +307,20 @@ export class ProducerHandle<T = Payload> implements Producer<T> {
     });
     const cut = { target, exact, sharded: this.#sender.sharded };
     return await trimStream(this.#anchored(), this.#context.servers(options.signal), cut);
+  }
+
+  /** @internal What `process` stores in place of this producer. */
+  get outlet(): PreparedOutlet {
+    const streamKey = this.#anchored();
+    const { sharded } = this.#sender;
+    return {
+      router: this.#context.router,
+      redisKey: sharded ? undefined : streamKey,
+      prepare: (value, options) => {
+        if (this.#ending !== undefined) throw ended();
+        return prepareEntry(this.#sender.source, { streamKey, value, options });
+      },
+    };
   }
 
   stats(): ProducerStats {

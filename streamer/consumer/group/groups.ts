@@ -26,6 +26,8 @@ export interface GroupsPorts {
   readonly signal: AbortSignal;
   /** The group of a shard was lost, and with it the list of its pending entries. */
   readonly onLost: (shard: GroupShard) => void;
+  /** The server says that the group of a shard is missing. If it is, the returned function is called. */
+  readonly orphans: (shard: GroupShard) => () => void;
   /** The group exists again. */
   readonly onReady: (shard: GroupShard) => void;
   readonly onRecreated: (detail: RecreatedDetail) => void;
@@ -121,20 +123,25 @@ export class Groups {
 
   /** The server says that one of these groups is missing. Finds out which, and recreates them in the background. */
   async lookFor(shards: readonly GroupShard[], cause: StreamerError): Promise<void> {
-    const { server, member, signal } = this.#ports;
+    const { server, member, signal, orphans } = this.#ports;
     await Promise.all(shards.map(async (shard) => {
+      const orphan = orphans(shard);
       try {
         const groups = await retryWhileUnavailable(
           server,
           signal,
           () => server.run(xinfoGroups(shard.redisKey), { signal }),
         );
-        if (groups.some(({ name }) => name === member.group)) return;
+        if (groups.some(({ name }) => name === member.group)) {
+          if (shards.length === 1 || cause.message.includes(`'${shard.redisKey}'`)) orphan(); // recreated by another consumer
+          return;
+        }
       } catch (error) {
         if (signal.aborted) return;
         if (classOf(error) !== "forbidden" && !isStreamMissing(error)) return this.#fail(error);
       }
       if (!shard.hasGroup) return;
+      orphan();
       shard.groupLost();
       this.#ports.onLost(shard);
       if (!shard.isRead) return; // a released shard: its messages in flight need no group

@@ -5,7 +5,7 @@ import type { Timer } from "../../../resp/connection/clock.ts";
 import type { Command } from "../../../resp/connection/command.ts";
 import type { MessageId } from "../../model/id.ts";
 import { abortable } from "../../model/abortable.ts";
-import { isAway, type ServerAccess } from "../server/server.ts";
+import { isAway, runUntilAnswered, type ServerAccess } from "../server/server.ts";
 import type { CommitPolicy } from "../group_options.ts";
 import { decideCommit, MAX_UNSENT } from "./commit_policy.ts";
 import type { GroupShard } from "../shards/group_shard.ts";
@@ -75,6 +75,15 @@ export class Committer {
   dismiss(shard: GroupShard, ids: readonly MessageId[]): void {
     this.#dismissed += ids.length;
     this.#track(this.#ports.pendingEntries.dismiss(shard, ids));
+  }
+
+  /** Runs another command that acknowledges, until the server has answered. {@linkcode flush} waits for it, too. */
+  run<T>(command: Command<T>): Promise<T> {
+    const running = runUntilAnswered(command, this.#ports.server, this.#closing.signal);
+    const settled = running.then(() => {}, () => {}); // its caller gets the error
+    this.#sending.add(settled);
+    settled.then(() => this.#sending.delete(settled));
+    return running;
   }
 
   /** Sends nothing any more. */

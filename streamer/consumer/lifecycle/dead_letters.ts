@@ -58,8 +58,8 @@ export class DeadLetters {
   deadLetter(message: Message, place: EntryPlace, info: DeadLetterInfo): void {
     const { pendingEntries } = this.#ports;
     const { batch, index } = place;
-    const released = pendingEntries.deadLetterReleased(batch, index);
-    if (!released && !pendingEntries.deadLetter(batch, index)) return;
+    const released = pendingEntries.settleReleased(batch, index);
+    if (!released && !pendingEntries.settle(batch, index)) return;
     const writing = released ? this.#deadLetterIfOurs(message, place, info) : this.#deadLetter(message, place, info);
     this.#writing.add(writing);
     writing.finally(() => {

@@ -2,7 +2,7 @@
 
 /**
  * `queued`: read ahead. `inFlight`: delivered to the program, and not acknowledged. `nacked`: waits to be delivered again.
- * `deadLettering`: being dead-lettered. `released`: delivered to the program, and released since. `acked`: an
+ * `settling`: being dead-lettered, or acknowledged together with its outputs. `released`: delivered to the program, and released since. `acked`: an
  * acknowledgement is to be sent. `sending`: the acknowledgement is being sent. `done`: nothing is left to do.
  *
  * The first four need a lease on the server.
@@ -11,7 +11,7 @@ export const ENTRY_STATE = Object.freeze({
   queued: 0,
   inFlight: 1,
   nacked: 2,
-  deadLettering: 3,
+  settling: 3,
   released: 4,
   acked: 5,
   sending: 6,

@@ -29,6 +29,7 @@ export class PendingBatch {
   #deliveredAt: Float32Array | undefined; // milliseconds since `#readAt`: exact to less than a millisecond for hours
   #ownedAt: number;
   #groupLost = false;
+  #orphaned = false;
   #failures: Map<number, string> | undefined; // few entries fail
   #places: Map<MessageId, number> | undefined;
   #first: PendingBatchBound | undefined;
@@ -69,6 +70,19 @@ export class PendingBatch {
     this.#groupLost = true;
   }
 
+  /**
+   * Whether the server has said that the group of these entries is missing. It is certain then that they are pending nowhere, and
+   * that no consumer gets them any more.
+   */
+  get isOrphaned(): boolean {
+    return this.#orphaned;
+  }
+
+  /** Notes that the server has said so. */
+  markOrphaned(): void {
+    this.#orphaned = true;
+  }
+
   /** Notes the text of the error with which a handler of `process` has failed. */
   noteFailure(index: number, text: string): void {
     this.#failures ??= new Map();
@@ -104,7 +118,7 @@ export class PendingBatch {
 
   /** Whether the lease of an entry is to be renewed. */
   needsLease(index: number): boolean {
-    return this.states[index] <= ENTRY_STATE.deadLettering;
+    return this.states[index] <= ENTRY_STATE.settling;
   }
 
   /** The entries that are in flight, in order. */

@@ -1,11 +1,13 @@
 // The entries that were delivered to a consumer in a group, from their arrival to the confirmed acknowledgement.
 
 import { compareIds, type MessageId } from "../../model/id.ts";
+import type { Message } from "../../model/message.ts";
 import type { GroupShard } from "../shards/group_shard.ts";
 import type { AckBatch } from "./ack_batch.ts";
 import { DeliveryTimes } from "./delivery_times.ts";
 import { ENTRY_STATE, isTracked } from "./entry_state.ts";
 import { EntryTable } from "./entry_table.ts";
+import { GatedInput, type GatedInputOwner } from "./gated_input.ts";
 import { OutgoingAcks } from "./outgoing_acks.ts";
 import type { EntryPlace, PendingBatch } from "./pending_batch.ts";
 import { Releases } from "./releases.ts";
@@ -58,9 +60,9 @@ export class PendingEntries {
     return this.#table.count(ENTRY_STATE.nacked);
   }
 
-  /** Entries that are in flight, nacked, or being dead-lettered. */
+  /** Entries that are in flight, nacked, or being settled one by one. */
   get unacked(): number {
-    return this.inFlight + this.nacked + this.#table.count(ENTRY_STATE.deadLettering);
+    return this.inFlight + this.nacked + this.#table.count(ENTRY_STATE.settling);
   }
 
   /** Acknowledgements to send. */
@@ -126,12 +128,12 @@ export class PendingEntries {
     return this.#acks.isUntracked(shard, id);
   }
 
-  /** Whether an entry is acked or dead-lettered, and the server has not confirmed that. */
+  /** Whether an entry is acked or settled, and the server has not confirmed that. */
   isSettled(shard: GroupShard, id: MessageId): boolean {
     const place = this.find(shard, id);
     if (place === undefined) return this.isAcking(shard, id);
     const state = place.batch.states[place.index];
-    return state === ENTRY_STATE.acked || state === ENTRY_STATE.sending || state === ENTRY_STATE.deadLettering;
+    return state === ENTRY_STATE.acked || state === ENTRY_STATE.sending || state === ENTRY_STATE.settling;
   }
 
   /** A check of ids of a shard: whether an entry must not be delivered here now, as it is settled, or a handler works on it. */
@@ -216,20 +218,35 @@ export class PendingEntries {
     return true;
   }
 
-  /** Begins to dead-letter an entry; {@linkcode acknowledged} or {@linkcode finish} ends that. */
-  deadLetter(batch: PendingBatch, index: number): boolean {
+  /**
+   * Begins to settle an entry by a command of its own; {@linkcode acknowledged}, {@linkcode finish} or {@linkcode unsettle} ends
+   * that.
+   */
+  settle(batch: PendingBatch, index: number): boolean {
     if (!isUnsettled(batch.states[index])) return false;
     this.#noteSettled(batch, index);
-    this.#table.move(batch, index, ENTRY_STATE.deadLettering);
+    this.#table.move(batch, index, ENTRY_STATE.settling);
     return true;
   }
 
   /** The same for a released entry, which is tracked again. */
-  deadLetterReleased(batch: PendingBatch, index: number): boolean {
-    if (!this.#trackAgain(batch, index, ENTRY_STATE.deadLettering)) return false;
+  settleReleased(batch: PendingBatch, index: number): boolean {
+    if (!this.#trackAgain(batch, index, ENTRY_STATE.settling)) return false;
     this.#noteSettled(batch, index);
     batch.markOwned(-Infinity);
     return true;
+  }
+
+  /** An entry could not be settled: it is in flight again. */
+  unsettle(batch: PendingBatch, index: number): boolean {
+    if (batch.states[index] !== ENTRY_STATE.settling) return false;
+    this.#table.move(batch, index, ENTRY_STATE.inFlight);
+    return true;
+  }
+
+  /** Settles the entry of a message together with its outputs. `undefined` for a message that is pending nowhere. */
+  gated(message: Message, owner: GatedInputOwner): GatedInput | undefined {
+    return GatedInput.begin(message, this, owner);
   }
 
   /** Releases an entry in flight: it is tracked no longer, and remembered until something becomes of it. */
@@ -243,13 +260,19 @@ export class PendingEntries {
     const state = batch.states[index];
     const delivered = state === ENTRY_STATE.inFlight && !batch.isPostponed(index);
     if (delivered) this.#table.release(batch, index);
-    else if (state < ENTRY_STATE.deadLettering) this.finish(batch, index);
+    else if (state < ENTRY_STATE.settling) this.finish(batch, index);
     return delivered;
   }
 
   /** The group of a shard was lost: the server lists none of its entries any more. */
   loseGroup(shard: GroupShard): void {
     for (const batch of this.batchesOf(shard)) batch.markGroupLost();
+  }
+
+  /** The server says that the group of a shard is missing: the returned function notes that for the entries tracked now. */
+  orphans(shard: GroupShard): () => void {
+    const batches = [...this.batchesOf(shard)];
+    return () => batches.forEach((batch) => batch.markOrphaned());
   }
 
   /** A released entry is delivered here once more; false if it was settled meanwhile. */
@@ -266,7 +289,7 @@ export class PendingEntries {
     const place = this.find(shard, id);
     if (place === undefined) return;
     const state = place.batch.states[place.index];
-    if (state !== ENTRY_STATE.sending && state !== ENTRY_STATE.deadLettering) this.finish(place.batch, place.index);
+    if (state !== ENTRY_STATE.sending && state !== ENTRY_STATE.settling) this.finish(place.batch, place.index);
   }
 
   /** Forgets the entries of a shard that the program has not got, and returns those that the server lists. */
@@ -300,7 +323,7 @@ export class PendingEntries {
     this.#table.finish(batch, index);
   }
 
-  /** The server has acknowledged a dead-lettered entry. */
+  /** The server has acknowledged an entry that was settled. */
   acknowledged(batch: PendingBatch, index: number): void {
     this.#acks.confirmOne();
     this.finish(batch, index);
@@ -349,7 +372,7 @@ export class PendingEntries {
   }
 }
 
-/** Whether an entry can be acknowledged or dead-lettered. */
+/** Whether an entry can be acknowledged or settled. */
 function isUnsettled(state: number): boolean {
   return state === ENTRY_STATE.inFlight || state === ENTRY_STATE.queued || state === ENTRY_STATE.nacked;
 }

@@ -3,7 +3,8 @@
 import type { Command } from "../../../resp/connection/command.ts";
 import type { RunOptions } from "../../../resp/connection/lane.ts";
 import type { OpenConnection } from "../../../resp/connection/node.ts";
-import { type Pace, passesInTime, patienceLeft } from "../../../resp/connection/retry/retry.ts";
+import { sleep } from "../../../resp/connection/clock.ts";
+import { type Pace, passesInTime, patienceLeft, retryWhileUnavailable } from "../../../resp/connection/retry/retry.ts";
 import { classify } from "../../../resp/connection/server_errors.ts";
 import { RefusedReplyError, StreamerError } from "../../../resp/errors.ts";
 import type { NodeName } from "../../cluster/router.ts";
@@ -50,6 +51,21 @@ export function impatient(ports: ServerAccess, timeout: number): ServerAccess {
 export function isAway(error: unknown): boolean {
   if (error instanceof RefusedReplyError) return false; // it would be refused again
   return error instanceof StreamerError && (error.code === "DISCONNECTED" || error.code === "BUFFER_FULL");
+}
+
+/**
+ * Runs a repeatable command until the server has answered: while it refuses temporarily, and while it cannot be reached. Rejects with
+ * a final refusal, or the signal's reason.
+ */
+export async function runUntilAnswered<T>(command: Command<T>, server: ServerAccess, signal: AbortSignal): Promise<T> {
+  for (;;) {
+    try {
+      return await retryWhileUnavailable(server, signal, () => server.run(command, { signal }));
+    } catch (error) {
+      if (!isAway(error) || signal.aborted) throw error;
+      await sleep(server.clock, server.reconnect.maxDelay, signal); // the server may be back later
+    }
+  }
 }
 
 /** Codes of errors that reject `createConsumer`. Any other fatal error rejects the first `next()`. */

@@ -1,6 +1,12 @@
 // Encodes the parts of one producer's commands that are not payloads: templates and ids.
 
-import { type EntryParts, type EntryTemplate, entryTemplate, type HeaderList } from "../../commands/xadd.ts";
+import {
+  type EntryParts,
+  type EntryTemplate,
+  entryTemplate,
+  type HeaderList,
+  type TrimArguments,
+} from "../../commands/xadd.ts";
 import { trimArguments } from "../../commands/xtrim.ts";
 import type { Router } from "../../cluster/router.ts";
 import { type TimestampFormat, unitsOf } from "../../model/id.ts";
@@ -90,13 +96,14 @@ export class EntryEncoder {
 
   #parts(key: string, parts: TemplateParts): Omit<EntryParts, "id" | "stamped"> {
     const { field = this.field, headers = NO_HEADERS } = parts;
+    return { key, trim: this.trim(), field, headers };
+  }
+
+  /** The arguments that trim the stream with each write. */
+  trim(): TrimArguments {
     const { maxLength, maxAge } = this.#settings;
-    const trim = maxLength !== undefined
-      ? trimArguments({ maxLength }, false)
-      : maxAge !== undefined
-      ? trimArguments({ minId: `${this.#ago(maxAge)}-0` }, false)
-      : [];
-    return { key, trim, field, headers };
+    if (maxLength !== undefined) return trimArguments({ maxLength }, false);
+    return maxAge === undefined ? [] : trimArguments({ minId: `${this.#ago(maxAge)}-0` }, false);
   }
 
   /** The own timestamp of a message, in the stream's unit. */

@@ -63,7 +63,7 @@ test("messages that `process` has not started are not deliveries, and no limit d
   const consumer = await streamer.createConsumer(key, { ...options, maxDeliveries: 1, deadLetter: "dead" });
   const stop = new AbortController();
   const counts = await process(consumer, () => stop.abort(), { signal: stop.signal });
-  assertEquals(counts, { handled: 1, failed: 0 });
+  assertEquals(counts, { handled: 1, failed: 0, repeated: 0 });
   const rest: [string, number][] = [];
   while (rest.length < 9) {
     const { id, deliveries } = await consumer.next();
@@ -93,7 +93,7 @@ test("messages handled after the consumer has ended are not counted as handled: 
   await started.promise;
   await consumer.end();
   gate.resolve();
-  assertEquals(await running, { handled: 0, failed: 1 });
+  assertEquals(await running, { handled: 0, failed: 1, repeated: 0 });
   assertEquals(await pendingIds(server, key), ids);
 });
 

@@ -34,7 +34,7 @@ for (const autoCommit of ["rolling", "disabled"] as const) {
       const end = consumer.end({ drain: long });
       await server.command("PING");
       gate.resolve();
-      assertEquals(await running, { handled: most, failed: 0 });
+      assertEquals(await running, { handled: most, failed: 0, repeated: 0 });
       await end;
       assertEquals(started, ids.slice(0, most));
       const rows = await pendingRows(server, key, group);
@@ -64,7 +64,7 @@ test("outputs of running handlers are stored and their messages acked during the
   const end = consumer.end({ drain: long });
   gate.resolve();
   await end;
-  assertEquals(await running, { handled: 3, failed: 0 });
+  assertEquals(await running, { handled: 3, failed: 0, repeated: 0 });
   assertEquals((await idsInRange(server, output)).length, 3);
   assertEquals((await pendingIds(server, key, group, "me")).length, (await pendingRows(server, key, group)).length);
 });
@@ -83,7 +83,7 @@ test("a handler that fails during the drain gives its message to others at once,
   await until(() => started === 2);
   const end = consumer.end({ drain: long });
   gate.resolve();
-  assertEquals(await running, { handled: 1, failed: 1 });
+  assertEquals(await running, { handled: 1, failed: 1, repeated: 0 });
   await end;
   const other = await streamer.createConsumer(key, {
     ...options,
@@ -106,7 +106,7 @@ test("a handler whose message maxHold has released is waited for, and acked", as
   const end = consumer.end({ drain: long });
   await addMany(server, key, 1);
   gate.resolve();
-  assertEquals(await running, { handled: 1, failed: 0 });
+  assertEquals(await running, { handled: 1, failed: 0, repeated: 0 });
   await end;
   assertEquals((await pendingRows(server, key, group)).filter(({ deliveries }) => deliveries > 0), []);
 });
@@ -127,7 +127,7 @@ test("at the limit of the drain handlers that still run are not acked, and count
   gates[0].resolve();
   await end;
   gates[1].resolve();
-  assertEquals(await running, { handled: 1, failed: 1 });
+  assertEquals(await running, { handled: 1, failed: 1, repeated: 0 });
   assertEquals(errors.map((error) => (error as { code: string }).code), ["CONSUMER_ENDED"]); // as: the library's error
   assertEquals(await pendingIds(server, key, group), ids.slice(1));
 });
@@ -145,7 +145,7 @@ test("handlers that end the consumer themselves start no others", async () => {
   }, { orderBy: "none", concurrency: 2 });
   await end;
   assertEquals(started, ["0", "1", "2"]);
-  assertEquals(counts, { handled: 3, failed: 0 });
+  assertEquals(counts, { handled: 3, failed: 0, repeated: 0 });
   const rows = await pendingRows(server, key, group);
   assertEquals([rows.length, rows.every(({ deliveries }) => deliveries === 0)], [27, true]);
 });

@@ -131,7 +131,7 @@ test("process writes its outputs with a codec of fields", async () => {
     if (value.n === "3") return { payload: { twice: 6, unit: "kg" }, headers }; // unit is given twice
     return { payload: { twice: Number(value.n) * 2, unit: value.unit }, headers: { of: value.n } };
   }, { producer, signal: done.signal, concurrency: 1 });
-  assertEquals(counts, { handled: 9, failed: 1 });
+  assertEquals(counts, { handled: 9, failed: 1, repeated: 0 });
   const expected = [0, 1, 2, 4, 5, 6, 7, 8, 9].map((n) => ["twice", `${n * 2}`, "unit", "kg", "of", `${n}`]);
   assertEquals(await fieldsIn(to), expected);
 });

@@ -255,7 +255,7 @@ test("process continues with a consumer that was moved: a failure is reported an
       retryDelay: 1,
       onError: (error, message) => errors.push([String(error), message.text()]),
     });
-    assertEquals(counts, { handled: 27, failed: 3 });
+    assertEquals(counts, { handled: 27, failed: 3, repeated: 0 });
     assertEquals(seen, texts(30));
     assertEquals(errors, [5, 15, 25].map((at) => ["Error: no", `${at}`]));
   }

@@ -54,7 +54,7 @@ test("a message that fails until the limit carries the text of its last error, e
   const [[payload, headers]] = await untilDead(streamer, deadLetter, 1);
   await untilPending(server, key, group, 0);
   stop.abort();
-  assertEquals(await running, { handled: 2, failed: 3 });
+  assertEquals(await running, { handled: 2, failed: 3, repeated: 0 });
   assertEquals(payload, "1");
   const { "x-dead-letter-error": text, ...others } = headers;
   assert(text.startsWith("delivery 3\\x0aéé") && text.endsWith("é…") && text.length === 512, text);
@@ -80,7 +80,7 @@ test("a message that onError terminates carries the text of the error that onErr
   });
   const [[, headers]] = await untilDead(streamer, deadLetter, 1);
   stop.abort();
-  assertEquals(await running, { handled: 0, failed: 1 });
+  assertEquals(await running, { handled: 0, failed: 1, repeated: 0 });
   assertEquals([headers["x-dead-letter-reason"], headers["x-dead-letter-error"]], ["rejected", "bad card"]);
 });
 
@@ -95,7 +95,7 @@ test("an output that cannot be stored is an error like one of the handler", asyn
   const running = process(consumer, () => "out", { producer, signal: stop.signal });
   const [[, headers]] = await untilDead(streamer, deadLetter, 1);
   stop.abort();
-  assertEquals(await running, { handled: 0, failed: 1 });
+  assertEquals(await running, { handled: 0, failed: 1, repeated: 0 });
   assert(headers["x-dead-letter-error"].startsWith("WRONGTYPE"), headers["x-dead-letter-error"]);
 });
 
@@ -115,7 +115,7 @@ test("a message that passes the limit later, in the same consumer, carries the t
     signal: stop.signal,
     onError: () => stop.abort(),
   });
-  assertEquals(counts, { handled: 0, failed: 1 });
+  assertEquals(counts, { handled: 0, failed: 1, repeated: 0 });
   // The program takes the next delivery and does not settle it. It is released, and redelivered once too often.
   assertEquals((await consumer.next()).deliveries, 2);
   const [[, headers]] = await untilDead(streamer, deadLetter, 1);

@@ -63,7 +63,7 @@ test("messages that wait for their turn are not released, and each is handled on
   }
   await untilPending(server, key, group, 0);
   stop.abort();
-  assertEquals(await running, { handled: 3, failed: 0 });
+  assertEquals(await running, { handled: 3, failed: 0, repeated: 0 });
   assertEquals(handlers.started, [["0", 1], ["1", 1], ["2", 1]]);
 });
 
@@ -84,7 +84,7 @@ test("a message is not taken back while its handler runs, and its ack counts", a
   for (const text of ["0", "other"]) handlers.end(text);
   await untilPending(server, key, group, 0);
   stop.abort();
-  assertEquals(await running, { handled: 2, failed: 0 });
+  assertEquals(await running, { handled: 2, failed: 0, repeated: 0 });
   assertEquals(consumer.stats().claimed, 0);
 });
 
@@ -103,7 +103,7 @@ test("a message whose handler fails after it was released is redelivered, one de
   handlers.end("0");
   await untilPending(server, key, group, 0);
   stop.abort();
-  assertEquals(await running, { handled: 1, failed: 1 });
+  assertEquals(await running, { handled: 1, failed: 1, repeated: 0 });
   assertEquals([handlers.started, lost], [[["0", 1], ["0", 2]], []]);
 });
 
@@ -121,7 +121,7 @@ test("a message that another consumer claimed during its handler is lost when th
   handlers.fail("0");
   assertEquals((await lost).detail, { streamKey: key, shardId: 0, group, ids });
   stop.abort();
-  assertEquals(await running, { handled: 0, failed: 1 });
+  assertEquals(await running, { handled: 0, failed: 1, repeated: 0 });
   assertEquals((await pendingRows(server, key, group)).map(({ consumer }) => consumer), ["other"]);
 });
 
@@ -144,7 +144,7 @@ test("an idle message of another consumer is not claimed while its handler runs 
   for (const text of ["0", "mark"]) handlers.end(text);
   await untilPending(server, key, group, 0);
   stop.abort();
-  assertEquals(await running, { handled: 2, failed: 0 });
+  assertEquals(await running, { handled: 2, failed: 0, repeated: 0 });
 });
 
 test("a message that was lost while it waited for its turn is neither handled nor reported as lost", async () => {
@@ -163,7 +163,7 @@ test("a message that was lost while it waited for its turn is neither handled no
   for (const text of ["0", "2"]) handlers.end(text);
   await until(() => consumer.stats().acked === 2);
   stop.abort();
-  assertEquals(await running, { handled: 2, failed: 0 });
+  assertEquals(await running, { handled: 2, failed: 0, repeated: 0 });
   assertEquals([handlers.started, lost], [[["0", 1], ["2", 1]], []]);
   assertEquals((await pendingRows(server, key, group)).map(({ id, consumer }) => [id, consumer]), [[ids[1], "thief"]]);
 });

@@ -53,7 +53,7 @@ for (const autoCommit of ["rolling", "disabled"] as const) {
     const running = process(consumer, (message) => message.bytes(), { producer, signal: stop.signal });
     await until(() => producer.stats().acked === 3_000);
     stop.abort();
-    assertEquals(await running, { handled: 3_000, failed: 0 });
+    assertEquals(await running, { handled: 3_000, failed: 0, repeated: 0 });
     assertEquals(await payloads(output), Array.from({ length: 3_000 }, (_, i) => String(i)));
     assertEquals(await pending(input, "relay"), 0);
   });
@@ -80,7 +80,7 @@ test("a message whose handler throws is redelivered, one delivery later, while o
   });
   await until(() => producer.stats().acked === 100);
   stop.abort();
-  assertEquals(await running, { handled: 100, failed: 20 });
+  assertEquals(await running, { handled: 100, failed: 20, repeated: 0 });
   assertEquals(deliveries.sort(), [...Array(10).fill(1), ...Array(10).fill(2), ...Array(10).fill(3)]);
   assertEquals(errors.length, 20);
   assertEquals((await payloads(output)).map(Number).sort((a, b) => a - b), Array.from({ length: 100 }, (_, i) => i));
@@ -122,7 +122,7 @@ test("on the signal running handlers finish, acks are committed, and the rest is
   }, { concurrency: 4, orderBy: "none", signal: stop.signal });
   await until(() => stop.signal.aborted);
   gate.resolve();
-  assertEquals(await running, { handled: 4, failed: 0 });
+  assertEquals(await running, { handled: 4, failed: 0, repeated: 0 });
   await consumer.end();
   await using later = await streamer.createConsumer(input, {
     mode: "resumable",

@@ -39,7 +39,7 @@ test("values become fields, with the headers of the output", async () => {
     const payload = { number: Number(message.text()), text: message.text() };
     return [{ payload, headers: { from: message.id } }, undefined];
   }, { producer, signal: stop.signal });
-  assertEquals(counts, { handled: 2, failed: 0 });
+  assertEquals(counts, { handled: 2, failed: 0, repeated: 0 });
   assertEquals(
     (await fieldsIn(output) as string[][]).map((fields) => fields.slice(0, 4)),
     [["number", "0", "text", "0"], ["number", "1", "text", "1"]],
@@ -63,7 +63,7 @@ test("a value that the schema refuses is a failure of its message, and its other
     signal: stop.signal,
     onError: (error) => void errors.push(error),
   });
-  assertEquals(counts, { handled: 1, failed: 1 });
+  assertEquals(counts, { handled: 1, failed: 1, repeated: 0 });
   assertEquals(errors.map((error) => error instanceof StreamerError && [error.code, error.outcome]), [
     ["INVALID_OPTION", "not-written"],
   ]);

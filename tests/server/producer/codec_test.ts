@@ -137,7 +137,7 @@ test("outputs of handlers go through the producer's codec as { payload }", async
     if (++handled === 3) queueMicrotask(() => done.abort());
     return { payload: Number(message.text()) };
   }, { producer, signal: done.signal, onError: (error) => void failures.push(error) });
-  assertEquals(counts, { handled: 2, failed: 1 });
+  assertEquals(counts, { handled: 2, failed: 1, repeated: 0 });
   assertEquals(failures.map((error) => (error as StreamerError).code), ["INVALID_OPTION"]);
   assertEquals(((await payloads(to)) as string[]).map((payload) => payload.charCodeAt(0)), [2, 4]);
 });

@@ -103,7 +103,7 @@ test("fail with process: an invalid payload is nacked, and becomes a dead letter
   });
   assertEquals((await dead).detail.id, badId);
   done.abort();
-  assertEquals(await running, { handled: 2, failed: 2 });
+  assertEquals(await running, { handled: 2, failed: 2, repeated: 0 });
   assertEquals(seen, [0, 2]);
 });
 

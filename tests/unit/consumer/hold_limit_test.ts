@@ -67,7 +67,7 @@ test("entries that a silence has left unconfirmed are not released before their 
 test("an entry that was released and is delivered again is counted like any other", () => {
   const verbs: Record<string, (pendingEntries: PendingEntries, batch: PendingBatch) => boolean> = {
     nacked: (pendingEntries, batch) => pendingEntries.nackReleased(batch, 0),
-    deadLettering: (pendingEntries, batch) => pendingEntries.deadLetterReleased(batch, 0),
+    settling: (pendingEntries, batch) => pendingEntries.settleReleased(batch, 0),
     acked: (pendingEntries, batch) => pendingEntries.ackAny({ batch, index: 0 }),
   };
   for (const [to, revive] of Object.entries(verbs)) {

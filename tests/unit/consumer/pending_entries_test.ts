@@ -170,7 +170,7 @@ test("an entry that is released or nacked is no longer in flight, and can be ack
   for (let i = 0; i < 4; i++) pendingEntries.take(batch, i, 5);
   assert(pendingEntries.nack(batch, 0));
   pendingEntries.release(batch, 1, 5);
-  assert(pendingEntries.deadLetter(batch, 2));
+  assert(pendingEntries.settle(batch, 2));
   assertEquals(counts(pendingEntries), [1, 1, 0, 0, 0]);
   assertEquals(pendingEntries.nack(batch, 0), false, "twice");
   assert(pendingEntries.ack(batch, 0));

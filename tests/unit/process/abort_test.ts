@@ -8,7 +8,11 @@ import { test } from "../../support/runner.ts";
 
 test("a signal that is already aborted takes no message", async () => {
   const consumer = new FakeConsumer().put(message("a"));
-  assertEquals(await process(consumer, () => {}, { signal: AbortSignal.abort() }), { handled: 0, failed: 0 });
+  assertEquals(await process(consumer, () => {}, { signal: AbortSignal.abort() }), {
+    handled: 0,
+    failed: 0,
+    repeated: 0,
+  });
   assertEquals([consumer.taken, consumer.left], [0, ["a"]]);
 });
 
@@ -19,7 +23,7 @@ test("an abort while it waits for messages takes none", async () => {
   await until(() => consumer.asked);
   controller.abort();
   consumer.put(message("a"));
-  assertEquals(await done, { handled: 0, failed: 0 });
+  assertEquals(await done, { handled: 0, failed: 0, repeated: 0 });
   assertEquals([consumer.taken, consumer.asked], [0, false]);
 });
 
@@ -31,7 +35,7 @@ test("messages that arrive with the abort are released at once, unhandled", asyn
   await until(() => consumer.asked);
   consumer.put(...messages(3));
   controller.abort();
-  assertEquals(await done, { handled: 0, failed: 0 });
+  assertEquals(await done, { handled: 0, failed: 0, repeated: 0 });
   assertEquals([calls, consumer.nacked], [0, ["0 back", "1 back", "2 back"]]);
 });
 
@@ -51,7 +55,7 @@ test("messages that arrive long after the abort are awaited and released", async
   await quiet();
   assertEquals(over, false);
   answer.resolve({ value: messages(2), done: false });
-  assertEquals(await done, { handled: 0, failed: 0 });
+  assertEquals(await done, { handled: 0, failed: 0, repeated: 0 });
   assertEquals(consumer.nacked, ["0 back", "1 back"]);
 });
 
@@ -73,7 +77,7 @@ test("an abort during handlers aborts their signals, and they finish, send and a
   handlers.finish("b0", "out");
   await quiet();
   handlers.throw("a0", new Error("aborted"));
-  assertEquals(await done, { handled: 1, failed: 1 });
+  assertEquals(await done, { handled: 1, failed: 1, repeated: 0 });
   assertEquals(producer.payloads, ["out"]);
   assertEquals([consumer.acked, consumer.nacked], [["b0"], ["a1 back", "a2 back", "b1 back", "a0 1000"]]);
   assertEquals(consumer.commits.at(-1), 1);
@@ -87,7 +91,7 @@ test("a handler may abort its own run", async () => {
       controller.abort();
       return asynchronous ? Promise.resolve() : undefined;
     }, { signal: controller.signal });
-    assertEquals(await done, { handled: 1, failed: 0 });
+    assertEquals(await done, { handled: 1, failed: 0, repeated: 0 });
     assertEquals([consumer.acked, consumer.nacked], [["0"], ["1 back", "2 back"]]);
   }
 });
@@ -103,7 +107,7 @@ test("an abort while receipts are outstanding waits for them", async () => {
   assertEquals(consumer.commits, []);
   producer.sent[0].receipt.ack();
   producer.sent[1].receipt.fail(new Error("lost"), "unknown");
-  assertEquals(await done, { handled: 1, failed: 1 });
+  assertEquals(await done, { handled: 1, failed: 1, repeated: 0 });
   assertEquals([consumer.acked, consumer.nacked, consumer.commits], [["a"], ["b 1000"], [1]]);
 });
 
@@ -117,7 +121,7 @@ test("an abort while the producer is at its high-water mark ends it", async () =
   consumer.put(message("a"));
   await quiet();
   controller.abort();
-  assertEquals(await done, { handled: 0, failed: 0 });
+  assertEquals(await done, { handled: 0, failed: 0, repeated: 0 });
   assertEquals(consumer.nacked, ["a back"]);
   producer.drain();
   await quiet();

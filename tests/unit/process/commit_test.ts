@@ -29,7 +29,7 @@ test("with autoCommit disabled it commits one at a time, all acks until then, an
   await quiet();
   assertEquals(consumer.commits, [1, 51]);
   controller.abort();
-  assertEquals(await done, { handled: 51, failed: 0 });
+  assertEquals(await done, { handled: 51, failed: 0, repeated: 0 });
   assertEquals(consumer.commits, [1, 51, 51]);
 });
 
@@ -48,7 +48,7 @@ test("with autoCommit rolling it flushes acks only at the end, and waits for tha
   await quiet();
   assertEquals(over, false);
   held.resolve();
-  assertEquals(await done, { handled: 50, failed: 0 });
+  assertEquals(await done, { handled: 50, failed: 0, repeated: 0 });
   assertEquals(consumer.commits, [50]);
 });
 
@@ -65,7 +65,7 @@ test("an abort during a commit waits for it, and commits later acks", async () =
   await quiet();
   assertEquals(consumer.commits, [1]);
   held.resolve();
-  assertEquals(await done, { handled: 2, failed: 0 });
+  assertEquals(await done, { handled: 2, failed: 0, repeated: 0 });
   assertEquals(consumer.commits, [1, 2]);
 });
 

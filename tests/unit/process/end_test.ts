@@ -35,7 +35,7 @@ test("when the consumer ends running handlers finish, and it resolves", async ()
   consumer.end();
   await quiet();
   handlers.finish("0");
-  assertEquals(await done, { handled: 1, failed: 0 });
+  assertEquals(await done, { handled: 1, failed: 0, repeated: 0 });
   assertEquals(handlers.started, ["0"]);
   assertEquals(errors, []); // messages that were not started stay pending, without an error
 });
@@ -52,7 +52,7 @@ test("messages acked after the consumer's end have failed, and a refused final c
   consumer.committing.catch(() => {});
   consumer.end();
   handlers.finish("a");
-  assertEquals(await done, { handled: 0, failed: 1 });
+  assertEquals(await done, { handled: 0, failed: 1, repeated: 0 });
   assertEquals(errors, [ended]);
 });
 

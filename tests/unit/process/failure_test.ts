@@ -23,7 +23,7 @@ test("a handler that throws nacks its message with the delay, and later ones of 
   const done = process(consumer, handle, { retryDelay: 70, onError });
   await until(() => consumer.acked.length === 2);
   consumer.end();
-  assertEquals(await done, { handled: 2, failed: 2 });
+  assertEquals(await done, { handled: 2, failed: 2, repeated: 0 });
   assertEquals([consumer.acked, consumer.nacked], [["0", "3"], ["1 70", "2 70"]]);
   assertEquals(told, [{ error: now, text: "1" }, { error: later, text: "2" }]);
 });
@@ -38,7 +38,7 @@ test("a receipt that fails nacks its message, and no other", async () => {
   producer.sent.forEach(({ receipt }, at) => at === 3 ? receipt.fail(refused) : receipt.ack());
   await until(() => consumer.acked.length + consumer.nacked.length === 5);
   consumer.end();
-  assertEquals(await done, { handled: 4, failed: 1 });
+  assertEquals(await done, { handled: 4, failed: 1, repeated: 0 });
   assertEquals([consumer.acked, consumer.nacked], [["0", "2", "3", "4"], ["1 1000"]]);
   assertEquals(told, [{ error: refused, text: "1" }]);
 });
@@ -53,7 +53,7 @@ test("when all receipts fail each message is nacked once, in order, with any num
   await until(() => consumer.nacked.length === 20);
   await quiet();
   consumer.end();
-  assertEquals(await done, { handled: 0, failed: 20 });
+  assertEquals(await done, { handled: 0, failed: 20, repeated: 0 });
   assertEquals(consumer.nacked, messages(20).map((one) => `${one.text()} 1000`));
   assertEquals(told.length, 20);
 });
@@ -72,7 +72,7 @@ test("receipts that are settled out of order, or only abandoned, delay no others
   producer.sent[1].receipt.ack();
   await until(() => consumer.acked.length === 3);
   consumer.end();
-  assertEquals(await done, { handled: 3, failed: 1 });
+  assertEquals(await done, { handled: 3, failed: 1, repeated: 0 });
 });
 
 test("an onError that throws or rejects is ignored", async () => {
@@ -89,7 +89,7 @@ test("an onError that throws or rejects is ignored", async () => {
   await until(() => consumer.nacked.length === 3);
   await quiet();
   consumer.end();
-  assertEquals(await done, { handled: 0, failed: 3 });
+  assertEquals(await done, { handled: 0, failed: 3, repeated: 0 });
   assertEquals(calls, 3);
 });
 
@@ -113,7 +113,7 @@ test("an ack or nack that is refused is reported, and the others continue", asyn
   handlers.finish("c");
   await until(() => consumer.acked.length === 1);
   consumer.end();
-  assertEquals(await done, { handled: 1, failed: 2 });
+  assertEquals(await done, { handled: 1, failed: 2, repeated: 0 });
   assertEquals(told, [
     { error: noAck, text: "a" },
     { error: noNack, text: "b" },

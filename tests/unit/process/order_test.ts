@@ -24,7 +24,7 @@ test("each shard is handled one at a time, in order, while others continue at th
   }
   await until(() => consumer.acked.length === 6);
   consumer.end();
-  assertEquals(await done, { handled: 6, failed: 0 });
+  assertEquals(await done, { handled: 6, failed: 0, repeated: 0 });
 });
 
 test("shards of the same number of two streams do not wait for one another", async () => {
@@ -61,7 +61,7 @@ test("each value of a header is handled one at a time, over all shards, and thos
   for (const text of ["y", "x", "b0"]) handlers.finish(text);
   await until(() => consumer.acked.length === 6);
   consumer.end();
-  assertEquals(await done, { handled: 6, failed: 0 });
+  assertEquals(await done, { handled: 6, failed: 0, repeated: 0 });
 });
 
 test("without an order as many handlers run as are allowed, and never more", async () => {
@@ -73,7 +73,7 @@ test("without an order as many handlers run as are allowed, and never more", asy
     handlers.finish(handlers.running[handlers.running.length - 1]);
   }
   consumer.end();
-  assertEquals(await done, { handled: 50, failed: 0 });
+  assertEquals(await done, { handled: 50, failed: 0, repeated: 0 });
   assertEquals(handlers.most, 7);
   assertEquals(consumer.max, 7);
 });
@@ -88,7 +88,7 @@ test("without an order nothing is taken while all handlers run", async () => {
   assertEquals(consumer.taken, 5);
   signal.abort();
   for (const text of handlers.running) handlers.finish(text);
-  assertEquals(await done, { handled: 5, failed: 0 });
+  assertEquals(await done, { handled: 5, failed: 0, repeated: 0 });
 });
 
 test("after a slow shard at most twice the concurrency is taken, and other shards are found among these", async () => {
@@ -106,7 +106,7 @@ test("after a slow shard at most twice the concurrency is taken, and other shard
   assertEquals(consumer.taken - handlers.started.length, waiting);
   signal.abort();
   handlers.finish("slow0");
-  assertEquals(await done, { handled: 2, failed: 0 });
+  assertEquals(await done, { handled: 2, failed: 0, repeated: 0 });
   assertEquals(consumer.nacked.length, waiting);
 });
 
@@ -123,7 +123,7 @@ test("the next of a shard starts when the one before has returned, and no more t
   for (const { receipt } of producer.sent) receipt.ack();
   await until(() => consumer.acked.length === 5_000);
   consumer.end();
-  assertEquals(await done, { handled: 5_000, failed: 0 });
+  assertEquals(await done, { handled: 5_000, failed: 0, repeated: 0 });
 });
 
 test("with any order, outputs are in the order of the handlers of a line", async () => {
@@ -140,7 +140,7 @@ test("with any order, outputs are in the order of the handlers of a line", async
     const done = process(consumer, handle, { producer, orderBy });
     await until(() => consumer.acked.length === 4);
     consumer.end();
-    assertEquals(await done, { handled: 4, failed: 0 });
+    assertEquals(await done, { handled: 4, failed: 0, repeated: 0 });
     assertEquals(producer.payloads, ["0", "1", "2", "3"]);
   }
 });

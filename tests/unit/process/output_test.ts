@@ -16,7 +16,7 @@ async function failureOf(returned: unknown, options: ProcessOptions = {}): Promi
   const done = process(consumer, handle, { ...options, onError });
   await until(() => consumer.acked.length + consumer.nacked.length === 2);
   consumer.end();
-  assertEquals(await done, { handled: 1, failed: 1 });
+  assertEquals(await done, { handled: 1, failed: 1, repeated: 0 });
   assertEquals([consumer.acked, consumer.nacked], [["good"], ["bad 1000"]]);
   assertEquals(told.map(({ text }) => text), ["bad"]);
   return told[0].error;

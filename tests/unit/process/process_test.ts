@@ -13,7 +13,7 @@ async function outputOf(output: Output | Promise<Output>): Promise<FakeProducer>
   const done = process(consumer, () => output, { producer });
   await until(() => consumer.acked.length === 1);
   consumer.end();
-  assertEquals(await done, { handled: 1, failed: 0 });
+  assertEquals(await done, { handled: 1, failed: 0, repeated: 0 });
   return producer;
 }
 
@@ -23,7 +23,7 @@ test("every message is handled, acked and counted, and the consumer's end ends t
   const done = process(consumer, (one: Message) => void seen.push(one.text()));
   await until(() => consumer.acked.length === 1_000);
   consumer.end();
-  assertEquals(await done, { handled: 1_000, failed: 0 });
+  assertEquals(await done, { handled: 1_000, failed: 0, repeated: 0 });
   const all = messages(1_000).map((one) => one.text());
   assertEquals(seen, all);
   assertEquals(consumer.acked, all);
@@ -40,7 +40,7 @@ test("outputs of a handler are sent in order, and their message is acked when th
   for (const { receipt } of producer.sent) receipt.ack();
   await until(() => consumer.acked.length === 40);
   consumer.end();
-  assertEquals(await done, { handled: 40, failed: 0 });
+  assertEquals(await done, { handled: 40, failed: 0, repeated: 0 });
   assertEquals(producer.payloads, messages(40, "out ").map((one) => one.text()));
 });
 
@@ -57,7 +57,7 @@ test("a message with several outputs is acked only when the last of them is stor
   producer.sent[1].receipt.ack();
   await until(() => consumer.acked.length === 1);
   consumer.end();
-  assertEquals(await done, { handled: 1, failed: 0 });
+  assertEquals(await done, { handled: 1, failed: 0, repeated: 0 });
 });
 
 test("a message is not acked while its handler has not returned", async () => {
@@ -70,7 +70,7 @@ test("a message is not acked while its handler has not returned", async () => {
   handlers.finish("a");
   await until(() => consumer.acked.length === 1);
   consumer.end();
-  assertEquals(await done, { handled: 1, failed: 0 });
+  assertEquals(await done, { handled: 1, failed: 0, repeated: 0 });
 });
 
 test("an output can be text, bytes, a message of its own, an array of them, or nothing, now or later", async () => {
@@ -102,7 +102,7 @@ test("of receipts that are settled in order, few are listened to", async () => {
   for (const { receipt } of producer.sent) receipt.ack();
   await until(() => consumer.acked.length === 160);
   consumer.end();
-  assertEquals(await done, { handled: 160, failed: 0 });
+  assertEquals(await done, { handled: 160, failed: 0, repeated: 0 });
   const heard = producer.sent.reduce((sum, { receipt }) => sum + receipt.heard, 0);
   assert(heard <= 10, `${heard} were listened to`);
 });
@@ -122,7 +122,7 @@ test("messages that are sent one by one are acked although earlier receipts are 
   producer.sent[0].receipt.ack();
   await until(() => consumer.acked.length === 130);
   consumer.end();
-  assertEquals(await done, { handled: 130, failed: 0 });
+  assertEquals(await done, { handled: 130, failed: 0, repeated: 0 });
   const heard = producer.sent.reduce((sum, { receipt }) => sum + receipt.heard, 0);
   assert(heard <= 6, `${heard} were listened to`);
 });
@@ -147,5 +147,5 @@ test("no handler starts while the producer is at its high-water mark, and they c
   handlers.finish("3");
   await until(() => consumer.acked.length === 4);
   consumer.end();
-  assertEquals(await done, { handled: 4, failed: 0 });
+  assertEquals(await done, { handled: 4, failed: 0, repeated: 0 });
 });

@@ -63,7 +63,7 @@ test("a consumer with batches, ack and nack is enough, and all messages are hand
     seen.push(one.text());
     if (one.text() === "a1") throw new Error("no");
   };
-  assertEquals(await process(consumer, handle, { retryDelay: 7 }), { handled: 4, failed: 1 });
+  assertEquals(await process(consumer, handle, { retryDelay: 7 }), { handled: 4, failed: 1, repeated: 0 });
   assertEquals(seen.filter((text) => text.startsWith("a")), ["a0", "a1", "a2"]);
   assertEquals(calls.toSorted(), ["ack a0", "ack a2", "ack b0", "ack b1", "nack a1 7"]);
 });
@@ -77,7 +77,7 @@ test("each shard is handled in order by default, as the mode is not known", asyn
   handlers.finish("a0");
   await until(() => handlers.running.includes("a1"));
   for (const text of handlers.running) handlers.finish(text);
-  assertEquals(await done, { handled: 3, failed: 0 });
+  assertEquals(await done, { handled: 3, failed: 0, repeated: 0 });
 });
 
 test("on the signal, messages that have not started are nacked without a delay", async () => {
@@ -89,7 +89,7 @@ test("on the signal, messages that have not started are nacked without a delay",
   await until(() => handlers.running.length === 1 && batches.waiting);
   stop.abort();
   handlers.finish("0");
-  assertEquals(await done, { handled: 1, failed: 0 });
+  assertEquals(await done, { handled: 1, failed: 0, repeated: 0 });
   assertEquals(calls, ["nack 1 0", "nack 2 0", "ack 0"]);
 });
 
@@ -109,7 +109,7 @@ test("the signal reaches batches, so that a generator can stop waiting", async (
   const done = process(consumer, () => {}, { signal: stop.signal });
   await until(() => isWaiting);
   stop.abort();
-  assertEquals([await done, calls], [{ handled: 1, failed: 0 }, ["ack a0"]]);
+  assertEquals([await done, calls], [{ handled: 1, failed: 0, repeated: 0 }, ["ack a0"]]);
 });
 
 test("a generator that waits for ever does not hold up the end, and messages that come late are nacked", async () => {
@@ -125,7 +125,7 @@ test("a generator that waits for ever does not hold up the end, and messages tha
   const done = process(consumerOf(batches(), calls), () => {}, { signal: stop.signal });
   await until(() => isWaiting);
   stop.abort();
-  assertEquals(await done, { handled: 1, failed: 0 });
+  assertEquals(await done, { handled: 1, failed: 0, repeated: 0 });
   late.resolve(messages(1, "b"));
   await until(() => calls.length === 2);
   assertEquals(calls, ["ack a0", "nack b0 0"]);
@@ -150,7 +150,7 @@ test("a nack that throws on the signal is reported, and the others follow", asyn
   await until(() => handlers.running.length === 1 && batches.waiting);
   stop.abort();
   handlers.finish("0");
-  assertEquals(await done, { handled: 1, failed: 0 });
+  assertEquals(await done, { handled: 1, failed: 0, repeated: 0 });
   assertEquals(calls, ["nack 1", "nack 2", "ack 0"]);
   assertEquals(errors, [[refused, "1"], [refused, "2"]]);
 });
@@ -175,7 +175,7 @@ test("a commit method is called after acks, once at a time, and before process r
   held.resolve();
   await until(() => calls.filter((call) => call === "commit").length === 2);
   stop.abort();
-  assertEquals(await done, { handled: 21, failed: 0 });
+  assertEquals(await done, { handled: 21, failed: 0, repeated: 0 });
   assertEquals(calls.at(-1), "commit");
 });
 
@@ -229,6 +229,6 @@ test("a producer with only the members of its type is enough", async () => {
     },
   };
   const done = process(consumerOf(batchesOf(messages(2))), (one) => `out ${one.text()}`, { producer });
-  assertEquals(await done, { handled: 2, failed: 0 });
+  assertEquals(await done, { handled: 2, failed: 0, repeated: 0 });
   assertEquals(sent, ["out 0", "out 1"]);
 });

@@ -98,7 +98,7 @@ async function run(seed: number, orderBy: ProcessOrder): Promise<void> {
     else await new Promise((resolve) => setTimeout(resolve, 0));
   }
   const counts = await ended;
-  assertEquals(counts, { handled: consumer.acked.length, failed: failures.length });
+  assertEquals(counts, { handled: consumer.acked.length, failed: failures.length, repeated: 0 });
   for (const error of failures) assert(["lost", "thrown"].includes((error as Error).message), String(error));
   assertSettled(consumer, producer, failures.length);
   for (const text of consumer.acked) {

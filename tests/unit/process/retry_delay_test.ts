@@ -26,7 +26,7 @@ async function failAll(count: number, options: ProcessOptions) {
   await until(() => consumer.nacked.length === count);
   await quiet();
   consumer.end();
-  assertEquals(await done, { handled: 0, failed: count });
+  assertEquals(await done, { handled: 0, failed: count, repeated: 0 });
   return { nacked: consumer.nacked, errors, failure };
 }
 

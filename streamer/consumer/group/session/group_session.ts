@@ -9,6 +9,7 @@ import type { ShardAssignment } from "../../shards/assignment.ts";
 import type { GroupShard } from "../../shards/group_shard.ts";
 import type { GroupContext } from "../context.ts";
 import { beginGroup, withRemedy } from "../groups.ts";
+import { OutputGate } from "../output_gate.ts";
 import type { Drain } from "./drain.ts";
 import { type SessionParts, sessionParts } from "./session_parts.ts";
 import { type SessionOwner, SessionState } from "./session_state.ts";
@@ -16,12 +17,15 @@ import { type SessionOwner, SessionState } from "./session_state.ts";
 /** A session. Its verbs concern all parts; the parts themselves are there for what concerns one of them. */
 export class GroupSession implements DeliveryFlow {
   readonly parts: SessionParts;
+  /** Acknowledges messages together with the outputs of their handlers. */
+  readonly outputGate: OutputGate;
   readonly #state: SessionState;
   #awaiting = false; // whether missing streams are looked for
 
   constructor(context: GroupContext, assignment: ShardAssignment, owner: SessionOwner) {
     this.#state = new SessionState(context, assignment, owner);
     this.parts = sessionParts(this.#state);
+    this.outputGate = new OutputGate(this.#state, this.parts);
     this.#state.gate.connect(this);
   }
 

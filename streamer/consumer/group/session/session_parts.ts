@@ -141,6 +141,7 @@ function leaseParts(state: SessionState, { ownership }: Acknowledging): Leases {
       pendingEntries.loseGroup(shard);
       gate.onCapacity(); // the leases of these entries do not have to be verified any more
     },
+    orphans: (shard) => pendingEntries.orphans(shard),
     onReady: (shard) => state.joined(shard),
     onRecreated: events.groupRecreated,
     onReset: events.streamReset,
