@@ -8,7 +8,6 @@ import { fileURLToPath } from "node:url";
 import type { Server } from "../servers/server.ts";
 import { runtime } from "../runner.ts";
 
-const program = fileURLToPath(new URL("../programs/group_child.ts", import.meta.url));
 const flags = {
   deno: ["run", "-A", "--no-check"],
   bun: ["run"],
@@ -25,6 +24,13 @@ export interface Line {
   readonly [name: string]: unknown;
 }
 
+/** Options of a child: its program, and what it is given. */
+export interface ChildOptions {
+  /** A file of `tests/support/programs`. @default {"group_child"} */
+  readonly program?: string;
+  readonly [name: string]: unknown;
+}
+
 /** A consumer in a process of its own. */
 export class Child implements AsyncDisposable {
   /** All lines it has printed. */
@@ -36,9 +42,11 @@ export class Child implements AsyncDisposable {
   #errors = "";
   #wake = Promise.withResolvers<void>();
 
-  constructor(server: Server, key: string, name: string, options: object = {}) {
+  constructor(server: Pick<Server, "url">, key: string, name: string, options: ChildOptions = {}) {
     this.name = name;
-    const args = [...flags, program, server.url, key, name, JSON.stringify(options)];
+    const { program = "group_child", ...rest } = options;
+    const path = fileURLToPath(new URL(`../programs/${program}.ts`, import.meta.url));
+    const args = [...flags, path, server.url, key, name, JSON.stringify(rest)];
     this.#process = spawn(execPath, args, { stdio: ["pipe", "pipe", "pipe"] });
     const { stdout, stderr } = this.#process;
     if (stdout === null || stderr === null) throw new Error("A child has no output");
@@ -58,7 +66,12 @@ export class Child implements AsyncDisposable {
   }
 
   /** Starts one; it has joined its group when this resolves. */
-  static async start(server: Server, key: string, name: string, options: object = {}): Promise<Child> {
+  static async start(
+    server: Pick<Server, "url">,
+    key: string,
+    name: string,
+    options: ChildOptions = {},
+  ): Promise<Child> {
     const child = new Child(server, key, name, options);
     await child.says("ready");
     return child;

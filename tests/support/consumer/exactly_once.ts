@@ -15,7 +15,7 @@ export async function fixedGroup(
   count: number,
   options: FixedGroup = {},
 ): Promise<{ input: string; output: string; consumer: AckConsumer }> {
-  const [input, output] = [uniqueKey("in"), uniqueKey("out")];
+  const { input, output } = taggedKeys();
   const added = Array.from({ length: count }, (_, i) => ["XADD", input, "*", "msg", `${i}`]);
   await server.commands([["XGROUP", "CREATE", input, "g", "0", "MKSTREAM"], ...added]);
   const consumer = await streamer.createConsumer(input, {
@@ -25,6 +25,12 @@ export async function fixedGroup(
     ...options,
   });
   return { input, output, consumer };
+}
+
+/** Keys of two streams in one slot. */
+export function taggedKeys(): { input: string; output: string } {
+  const tag = uniqueKey("tag");
+  return { input: `{${tag}}:in`, output: `{${tag}}:out` };
 }
 
 /** The payloads of a stream, in their order. */
