@@ -163,6 +163,7 @@ export type {
   ProcessCounts,
   ProcessHandler,
   ProcessOptions,
+  ProcessDelivery,
   ProcessOrder,
   ProcessOutlet,
 } from "./streamer/process/options.ts";

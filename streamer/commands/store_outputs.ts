@@ -20,7 +20,7 @@ import { compareIds, type MessageId } from "../model/id.ts";
 // or 0, the number of arguments of XADD, these arguments.
 const STORE_OUTPUTS = `
 local call, group, at = redis.pcall, ARGV[1], 5
-local pending, results, acks, added, may, stored, any = {}, {}, {}, {}, {}, {}, false
+local pending, results, acks, added, may, stored, any, count = {}, {}, {}, {}, {}, {}, false, 0
 for _ = 1, tonumber(ARGV[4]) do
   local rows = call('XPENDING', ARGV[at], group, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[2])
   local ids = {}
@@ -31,61 +31,72 @@ end
 local passing = {OOM = 1, READONLY = 1, MISCONF = 1, NOREPLICAS = 1, MASTERDOWN = 1, LOADING = 1}
 local function add(key, place, from, to)
   local id = call('XADD', key, unpack(ARGV, from, to))
-  if place == 0 or type(id) ~= 'table' or not string.find(id.err, 'equal or smaller') then return id end
+  if place == '0' or type(id) ~= 'table' or not string.find(id.err, 'equal or smaller') then return id end
   local arguments = {unpack(ARGV, from, to)}
   local info = call('XINFO', 'STREAM', key)
   if info.err then return id end
   for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then arguments[place] = string.match(info[i + 1], '^%d+') .. '-*' end
+    if info[i] == 'last-generated-id' then arguments[tonumber(place)] = string.match(info[i + 1], '^%d+') .. '-*' end
   end
   return call('XADD', key, unpack(arguments))
 end
 while ARGV[at] do
-  local key, id, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-  local name = id .. ' ' .. key
-  local ids, failure, there = {}, nil, false
+  local key, id, outputs = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local failure, there, first, place_of = nil, false, 0, stored[key]
+  if not place_of then
+    place_of, acks[key], added[key] = {}, {}, {}
+    stored[key] = place_of
+  end
+  local own = added[key]
+  local before = #own
   at = at + 3
   if ARGV[3] == '1' then
     there = true
-  elseif not stored[name] then
+  elseif not place_of[id] then
     there = pending[key] and pending[key][id]
     if not there then
       local rows = call('XPENDING', key, group, id, id, 1)
       if rows.err then failure = rows else there = rows[1] end
     end
   end
-  for _ = 1, count do
-    local target, place, size = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-    if there and not failure and count > 1 and not may[target] then
-      local deleted = call('XDEL', target, '0-0')
-      if type(deleted) == 'table' then failure = deleted else may[target] = true end
-    end
+  for _ = 1, outputs do
+    local target, size = ARGV[at], tonumber(ARGV[at + 2])
     if there and not failure then
-      local new = add(target, place, at + 3, at + 2 + size)
-      if type(new) == 'table' then failure = new else ids[#ids + 1] = {target, new} end
+      if outputs > 1 and not may[target] then
+        local deleted = call('XDEL', target, '0-0')
+        if type(deleted) == 'table' then failure = deleted else may[target] = true end
+      end
+      if not failure then
+        local new = add(target, ARGV[at + 1], at + 3, at + 2 + size)
+        if type(new) == 'table' then failure = new else own[#own + 1], own[#own + 2] = target, new end
+      end
     end
     at = at + 3 + size
   end
+  count = count + 1
   if failure then
-    if not any and #ids == 0 and passing[string.match(failure.err, '^-?(%u+)')] then return failure end
-    for _, one in ipairs(ids) do call('XDEL', one[1], one[2]) end
-    results[#results + 1] = failure.err
+    if not any and #own == before and passing[string.match(failure.err, '^-?(%u+)')] then return failure end
+    for i = #own, before + 1, -2 do
+      call('XDEL', own[i - 1], own[i])
+      own[i], own[i - 1] = nil, nil
+    end
+    results[count] = failure.err
   elseif there then
-    any = any or #ids > 0
-    if not acks[key] then acks[key], added[key] = {}, {} end
-    table.insert(acks[key], id)
-    for _, one in ipairs(ids) do table.insert(added[key], one) end
-    results[#results + 1] = 1
-    stored[name] = #results
+    any = any or #own > before
+    local ids = acks[key]
+    ids[#ids + 1] = id
+    results[count] = 1
+    place_of[id] = count
   else
-    results[#results + 1] = 0
+    results[count] = 0
   end
 end
 for key, ids in pairs(acks) do
-  local acked = call('XACK', key, group, unpack(ids))
+  local acked = #ids > 0 and call('XACK', key, group, unpack(ids))
   if type(acked) == 'table' then
-    for _, one in ipairs(added[key]) do call('XDEL', one[1], one[2]) end
-    for _, id in ipairs(ids) do results[stored[id .. ' ' .. key]] = acked.err end
+    local own = added[key]
+    for i = 1, #own, 2 do call('XDEL', own[i], own[i + 1]) end
+    for _, id in ipairs(ids) do results[stored[key][id]] = acked.err end
   end
 end
 return results`;

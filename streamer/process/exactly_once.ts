@@ -90,7 +90,7 @@ export function noScripts(cause: unknown): StreamerError {
 export function otherSlots(input: string, output: string): StreamerError {
   return new StreamerError(
     "UNSUPPORTED",
-    `process with delivery: "exactly-once" requires input and output in one slot of the cluster: ${input} and ${output} are ` +
+    `process with delivery: "exactly-once" requires input and output in one slot of the cluster. ${input} and ${output} are ` +
       "in different ones. Give both keys the same hash tag, as in {tag}:in and {tag}:out",
   );
 }

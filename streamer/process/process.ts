@@ -26,6 +26,11 @@ import type { Payload } from "../producer/options.ts";
  * again. With `autoCommit: "disabled"`, `process` commits after acks, one commit at a time. A consumer that was moved by `seek`
  * or `rewind` reads without its group. If one of its messages fails, `onError` is called, and the message is not redelivered.
  *
+ * **Exactly once.** With `delivery: "exactly-once"`, a script stores the outputs of a message and acks it in one step, if the message
+ * is still pending. If another consumer, or a call whose answer was lost, has stored its outputs before, they are discarded, and the
+ * message counts as `repeated`. If an output is refused, none of the message is stored. Temporary refusals of the server are retried
+ * without a limit, until the consumer ends.
+ *
  * **Dead letters.** A message that reaches the `maxDeliveries` of the consumer goes to its `deadLetter` stream. The header
  * `x-dead-letter-error` then has the text of the last error that `process` got for that message: control characters are
  * escaped, and it is cut at 512 characters. The header is missing if another consumer has failed last, or an earlier run of
@@ -53,6 +58,8 @@ import type { Payload } from "../producer/options.ts";
  * Source: none. It replaces the loop around `next`, `send` and `ack` in sea-streamer's relays and processors.
  *
  * @throws {StreamerError} `INVALID_OPTION`, also for a consumer whose messages are not acknowledged by `ack`.
+ * @throws {StreamerError} `UNSUPPORTED` for exactly once with streams in different slots of a cluster, a producer of another streamer, or
+ * a server that refuses scripts.
  * @throws {StreamerError} `NOT_ANCHORED` for a producer without a stream of its own.
  * @throws The error of a consumer that fails, or of a commit.
  *

@@ -5,35 +5,33 @@ import { RedisError, RefusedReplyError } from "../../resp/errors.ts";
 import { StoreBatch, type StoreCall, type StoreResult } from "../commands/store_outputs.ts";
 import type { OutputGate } from "../consumer/group/output_gate.ts";
 import type { GatedInput } from "../consumer/pending/gated_input.ts";
+import type { Task } from "./keyed_scheduler.ts";
 import type { PreparedEntry } from "../producer/sending/prepared_entry.ts";
 import { isScriptRefused } from "./exactly_once.ts";
 
 /** An input that is stored with its outputs. */
 export interface StoreTask {
+  readonly task: Task;
   readonly input: GatedInput;
-  readonly outputs: readonly PreparedEntry[];
-  /** The server has answered. */
-  readonly settled: (repeated: boolean) => void;
-  /** Nothing was stored, and the input is still pending; or the server has not answered. */
-  readonly failed: (error: unknown) => void;
 }
 
 /** What a lane needs, and its listeners. */
 export interface StoreLanePorts {
   readonly gate: Pick<OutputGate, "group" | "consumer" | "run" | "groupMissing">;
+  /** The outputs of an input are stored, or were before. */
+  readonly settled: (one: StoreTask, repeated: boolean) => void;
+  /** Nothing was stored, and the input is still pending; or the server has not answered. */
+  readonly failed: (one: StoreTask, error: unknown) => void;
   /** So many fewer bytes wait. */
   readonly onSent: (bytes: number) => void;
   /** Some tasks have settled, and no more do in this turn. */
   readonly pause: () => void;
 }
 
-/** A task of a batch: what is left of it once its outputs are encoded. */
-type Waiting = Omit<StoreTask, "outputs">;
-
 /** A batch that is full. */
 interface FullBatch {
   readonly call: StoreCall;
-  readonly tasks: readonly Waiting[];
+  readonly tasks: readonly StoreTask[];
   readonly ungated: boolean;
   readonly bytes: number;
 }
@@ -43,7 +41,7 @@ export class StoreLane {
   readonly #ports: StoreLanePorts;
   readonly #full: FullBatch[] = []; // in their order; the bytes that wait are limited, so they are few
   #batch = new StoreBatch();
-  #tasks: Waiting[] = [];
+  #tasks: StoreTask[] = [];
   #ungated = false; // whether the open batch stores outputs of orphaned inputs
   #running = false;
 
@@ -52,14 +50,15 @@ export class StoreLane {
   }
 
   /** Adds an input, and returns the bytes that wait with it. `undefined` if it has too many outputs for one call. */
-  add({ input, outputs, settled, failed }: StoreTask): number | undefined {
+  add(one: StoreTask, outputs: readonly PreparedEntry[]): number | undefined {
+    const { input } = one;
     if (this.#batch.size > 0 && this.#ungated !== input.isOrphaned) this.#close();
     this.#ungated = input.isOrphaned;
     const { redisKey, id } = input;
     const before = this.#batch.bytes;
     if (!this.#batch.add({ redisKey, id, outputs })) return undefined;
     const bytes = this.#batch.bytes - before;
-    this.#tasks.push({ input, settled, failed });
+    this.#tasks.push(one);
     if (this.#batch.isFull) this.#close();
     if (!this.#running) {
       this.#running = true;
@@ -87,22 +86,22 @@ export class StoreLane {
     this.#running = false;
   }
 
-  async #store(call: StoreCall, tasks: readonly Waiting[], ungated: boolean): Promise<void> {
-    const { gate } = this.#ports;
+  async #store(call: StoreCall, tasks: readonly StoreTask[], ungated: boolean): Promise<void> {
+    const { gate, settled, failed } = this.#ports;
     let results: readonly StoreResult[];
     try {
       results = await gate.run(call.command({ group: gate.group, consumer: gate.consumer, ungated }));
     } catch (error) {
-      if (tasks.length === 1 || !mayBeOneOf(error)) return tasks.forEach((task) => task.failed(error));
+      if (tasks.length === 1 || !mayBeOneOf(error)) return tasks.forEach((task) => failed(task, error));
       const half = tasks.length >> 1;
       await this.#store(call.part(0, half), tasks.slice(0, half), ungated);
       return await this.#store(call.part(half, tasks.length), tasks.slice(half), ungated);
     }
     const orphaned: number[] = [];
     results.forEach((result, i) => {
-      if (result === "stored" || result === "repeated") return tasks[i].settled(result === "repeated");
+      if (result === "stored" || result === "repeated") return settled(tasks[i], result === "repeated");
       const error = new RedisError(result.refusal, { command: "XADD" });
-      if (ungated || classOf(error) !== "group-missing") return tasks[i].failed(error);
+      if (ungated || classOf(error) !== "group-missing") return failed(tasks[i], error);
       orphaned.push(i);
       gate.groupMissing(tasks[i].input, result.refusal);
     });

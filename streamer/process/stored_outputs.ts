@@ -10,7 +10,7 @@ import type { Task } from "./keyed_scheduler.ts";
 import type { Output } from "./options.ts";
 import type { Outlet, OutletOwner } from "./outlet.ts";
 import { prepareOutput } from "./output.ts";
-import { StoreLane } from "./store_lane.ts";
+import { StoreLane, type StoreTask } from "./store_lane.ts";
 
 /** Bytes that wait, from which on no handler starts. */
 const MOST_WAITING = 16 * 1024 * 1024;
@@ -51,26 +51,9 @@ export class StoredOutputs implements Outlet {
     if (input === undefined) return this.#owner.fatal(task, leftGroup());
     const slot = gate.router.slotOf(input.redisKey);
     const elsewhere = outputs.find(({ redisKey }) => gate.router.slotOf(redisKey) !== slot);
-    const stop = (error: unknown) => {
-      input.giveUp();
-      this.#owner.fatal(task, error);
-    };
-    if (elsewhere !== undefined) return stop(otherSlots(input.redisKey, elsewhere.redisKey));
-    const bytes = this.#laneOf(slot).add({
-      input,
-      outputs,
-      settled: (repeated) => {
-        this.#count--;
-        this.#owner.acknowledged(task, repeated);
-        input.acknowledged();
-      },
-      failed: (error) => {
-        this.#count--;
-        if (isScriptRefused(error)) return stop(noScripts(error));
-        input.giveUp();
-        this.#owner.failed(task, meaningOf(error));
-      },
-    });
+    const one = { task, input };
+    if (elsewhere !== undefined) return this.#stop(one, otherSlots(input.redisKey, elsewhere.redisKey));
+    const bytes = this.#laneOf(slot).add(one, outputs);
     if (bytes === undefined) {
       input.giveUp();
       throw tooMany("outputs of one message, with less than 1,000,000 fields and keys", outputs.length);
@@ -84,11 +67,35 @@ export class StoredOutputs implements Outlet {
   #laneOf(slot: number): StoreLane {
     let lane = this.#lanes.get(slot);
     if (lane === undefined) {
-      const onSent = (bytes: number) => this.#sent(bytes);
-      lane = new StoreLane({ gate: this.#parts.gate, onSent, pause: this.#owner.pause });
+      lane = new StoreLane({
+        gate: this.#parts.gate,
+        settled: (one, repeated) => this.#settled(one, repeated),
+        failed: (one, error) => this.#failed(one, error),
+        onSent: (bytes) => this.#sent(bytes),
+        pause: this.#owner.pause,
+      });
       this.#lanes.set(slot, lane);
     }
     return lane;
+  }
+
+  #settled({ task, input }: StoreTask, repeated: boolean): void {
+    this.#count--;
+    this.#owner.acknowledged(task, repeated);
+    input.acknowledged();
+  }
+
+  #failed(one: StoreTask, error: unknown): void {
+    this.#count--;
+    if (isScriptRefused(error)) return this.#stop(one, noScripts(error));
+    one.input.giveUp();
+    this.#owner.failed(one.task, meaningOf(error));
+  }
+
+  /** No output can be stored, which is not the fault of this message. */
+  #stop({ task, input }: StoreTask, error: unknown): void {
+    input.giveUp();
+    this.#owner.fatal(task, error);
   }
 
   #sent(bytes: number): void {

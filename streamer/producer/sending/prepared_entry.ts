@@ -8,7 +8,7 @@ import { NanosecondClock, UNSTAMPED } from "../messages/nanosecond_clock.ts";
 import { isPayload, type SendOptions } from "../options.ts";
 import { chooseShard, type Sharder } from "../sharding/sharder.ts";
 import type { EntryEncoder } from "./entry_encoder.ts";
-import { EncodedFields, encodeValue, entryFields, NO_HEADERS, sendHeaders } from "./entry_fields.ts";
+import { EncodedFields, encodeValue, type EntryFields, entryFields, NO_HEADERS, sendHeaders } from "./entry_fields.ts";
 
 /** An entry that a producer would store. */
 export interface PreparedEntry {
@@ -38,15 +38,17 @@ const clock = new NanosecondClock();
  */
 export function prepareEntry(
   { codec, sharder, encoder }: EntrySource,
-  { streamKey, value, options = {} }: {
+  { streamKey, value, options }: {
     readonly streamKey: string;
     readonly value: unknown;
     readonly options?: SendOptions | undefined;
   },
 ): PreparedEntry {
+  const isPlain = options === undefined && codec === undefined && sharder === undefined && isPayload(value);
+  if (isPlain) return entryOf(streamKey, encoder, { field: encoder.field, value, headers: NO_HEADERS });
   const content: unknown = codec === undefined ? value : encodeValue(codec, value);
-  checkNames("options of send", options, NAMES);
-  const { timestamp, headers, key } = options;
+  checkNames("options of send", options ?? {}, NAMES);
+  const { timestamp, headers, key } = options ?? {};
   if (key !== undefined && typeof key !== "string") throw invalidOption("key", key, "a string");
   const given = headers === undefined ? NO_HEADERS : sendHeaders(headers, encoder.field);
   if (!isPayload(content) && !(content instanceof EncodedFields)) {
@@ -56,12 +58,20 @@ export function prepareEntry(
   const redisKey = sharder === undefined
     ? streamKey
     : shardRedisKey(streamKey, chooseShard(sharder, { streamKey, payload: fields.payload, key }));
+  return entryOf(redisKey, encoder, fields, timestamp === undefined ? undefined : `${encoder.time(timestamp)}-*`);
+}
+
+function entryOf(
+  redisKey: string,
+  encoder: EntrySource["encoder"],
+  { field, value, headers }: Pick<EntryFields, "field" | "value" | "headers">,
+  id?: string,
+): PreparedEntry {
   const args: RespArgument[] = [...encoder.trim()];
-  const chosen = timestamp === undefined && encoder.timestampFormat === "nanoseconds";
+  const chosen = id === undefined && encoder.timestampFormat === "nanoseconds";
   const raises = chosen ? args.length : undefined;
-  args.push(timestamp !== undefined ? `${encoder.time(timestamp)}-*` : chosen ? `${stamp()}-*` : "*");
-  args.push(fields.field, fields.value);
-  for (const [name, header] of fields.headers) args.push(name, header);
+  args.push(id ?? (chosen ? `${stamp()}-*` : "*"), field, value);
+  for (const [name, header] of headers) args.push(name, header);
   return { redisKey, args, raises };
 }
 
