@@ -19,7 +19,7 @@ const { output, slowEvery, slow, ...options } = JSON.parse(text) as {
   readonly keepAlive: boolean;
 };
 
-const streamer = await connect(url, { reconnect: { initialDelay: 1, maxDelay: 50 }, timeout: 20_000 });
+const streamer = await connect(url, { reconnect: { initialDelay: 1, maxDelay: 50 }, timeout: 20_000, wait: true });
 const consumer = await streamer.createConsumer(key, {
   mode: "load-balanced",
   group: "g",
