@@ -312,13 +312,13 @@ export class ProducerHandle<T = Payload> implements Producer<T> {
   /** @internal What `process` stores in place of this producer. */
   get outlet(): PreparedOutlet {
     const streamKey = this.#anchored();
-    const { sharded } = this.#sender;
+    const { settings: { codec, sharder }, encoder } = this.#sender.engine;
     return {
       router: this.#context.router,
-      redisKey: sharded ? undefined : streamKey,
+      redisKey: sharder === undefined ? streamKey : undefined,
       prepare: (value, options) => {
         if (this.#ending !== undefined) throw ended();
-        return prepareEntry(this.#sender.source, { streamKey, value, options });
+        return prepareEntry({ codec, sharder, encoder }, { streamKey, value, options });
       },
     };
   }

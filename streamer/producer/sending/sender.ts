@@ -16,7 +16,6 @@ import { SendRecord } from "../messages/receipt.ts";
 import { chooseShard, type Sharder } from "../sharding/sharder.ts";
 import { Target } from "../messages/target.ts";
 import { EncodedFields, encodeValue, entryFields, NO_HEADERS, sendHeaders } from "./entry_fields.ts";
-import type { EntrySource } from "./prepared_entry.ts";
 
 /** The target of receipts of messages that were not accepted. */
 const SEND_NAMES: readonly (keyof SendOptions)[] = ["timestamp", "key", "headers", "signal"];
@@ -57,11 +56,6 @@ export class Sender {
   /** Whether a codec encodes the values. */
   get encodes(): boolean {
     return this.#codec !== undefined;
-  }
-
-  /** What decides how a value is stored. */
-  get source(): EntrySource {
-    return { codec: this.#codec, sharder: this.#sharder, encoder: this.engine.encoder };
   }
 
   /** Adds a handle. */
