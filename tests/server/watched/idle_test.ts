@@ -4,6 +4,7 @@
 import { assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import type { AckConsumer, ConnectOptions, RedisStreamer } from "../../../mod.ts";
 import { nativeDial } from "../../../resp/transport/dial.ts";
+import { slotOfKey } from "../../../streamer/cluster/topology/slot.ts";
 import { connectWith } from "../../../streamer/connect.ts";
 import { eventsOf } from "../../support/consumer/grouping.ts";
 import { Monitor, take } from "../../support/consumer/reading.ts";
@@ -105,6 +106,15 @@ async function atOnce(key: string, commands: Word[][]): Promise<void> {
   await cluster.command("EVAL", body.replaceAll("'KEY'", "KEYS[1]"), 1, key);
 }
 
+/** Another consumer of the group gets a new entry, and leaves it an hour ago. */
+function leave(key: string, id: string): Promise<void> {
+  return atOnce(key, [
+    ["XADD", "KEY", id, "msg", "x"],
+    ["XREADGROUP", "GROUP", group, "gone", "STREAMS", "KEY", ">"],
+    ["XCLAIM", "KEY", group, "gone", 0, id, "IDLE", 3_600_000, "JUSTID"],
+  ]);
+}
+
 /** How often each of these keys was scanned. */
 const scansOf = (monitors: readonly Monitor[], keys: readonly string[]) =>
   keys.map((key) => monitors.reduce((sum, monitor) => sum + monitor.count("XPENDING", key), 0));
@@ -122,17 +132,36 @@ test("entries that another consumer reads and leaves are claimed at the next sca
   let waiting = next;
   for (const key of [keys[3], keys[7]]) {
     const begun = performance.now();
-    await atOnce(key, [
-      ["XADD", "KEY", "9999999999999-1", "msg", `left of ${key}`],
-      ["XREADGROUP", "GROUP", group, "gone", "STREAMS", "KEY", ">"],
-      ["XCLAIM", "KEY", group, "gone", 0, "9999999999999-1", "IDLE", 3_600_000, "JUSTID"],
-    ]);
-    assertEquals((await waiting).text(), `left of ${key}`);
+    await leave(key, "9999999999999-1");
+    assertEquals((await waiting).id, "9999999999999-1");
     assertLessOrEqual(performance.now() - begun, 1_500, "an interval, and the time of a slow machine");
     waiting = consumer.next();
   }
   waiting.catch(() => {}); // the consumer ends
   assertEquals(claimed.map(({ from, shardId }) => [from, shardId]), [["gone", 3], ["gone", 7]]);
+});
+
+test("entries of a shard that is quiet are claimed after its slot has moved, too", async () => {
+  await using streamer = await connectWith({ dial: nativeDial(), clock: fastClock(1) }, cluster.url);
+  const { keys, consumer, next } = await claimingConsumer(streamer, uniqueKey(), 100);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  let waiting = next;
+  for (const [turn, key] of [keys[1], keys[1], keys[4]].entries()) { // to another node, and on to a third one
+    const slot = slotOfKey(key);
+    const at = cluster.nodes.indexOf(await cluster.ownerOf(slot));
+    await cluster.moveSlot(slot, cluster.nodes[(at + 1) % 3]);
+    await new Promise((resolve) => setTimeout(resolve, 1_000)); // it is quiet there
+    const id = `9999999999999-${turn + 1}`;
+    const begun = performance.now();
+    await leave(key, id);
+    assertEquals((await waiting).id, id);
+    assertLessOrEqual(performance.now() - begun, 1_500);
+    consumer.ack(await waiting);
+    await consumer.commit();
+    waiting = consumer.next();
+  }
+  waiting.catch(() => {});
+  assertEquals(consumer.stats().claimed, 3);
 });
 
 test("entries that are pending without a push are noticed once their shard has its turn, and then claimed by the next scan", async () => {
