@@ -139,7 +139,7 @@ export interface StoreOptions {
 export type StoreResult = "stored" | "repeated" | { readonly refusal: string };
 
 /** An input that was added to a batch. */
-interface Encoded {
+export interface EncodedInput {
   readonly redisKey: string;
   readonly id: MessageId;
   readonly keys: readonly string[];
@@ -151,7 +151,7 @@ interface Encoded {
 /** Inputs of one server, or of one slot, with their outputs: encoded, so that the bytes of outputs are copied when they are added. */
 export class StoreBatch {
   readonly #encoder: RespEncoder = new RespEncoder({ capacity: 4096 });
-  readonly #inputs: Encoded[] = [];
+  readonly #inputs: EncodedInput[] = [];
 
   /** How many inputs it has. */
   get size(): number {
@@ -194,56 +194,56 @@ export class StoreBatch {
 
 /** Inputs that are sent together, or in parts. */
 export class StoreCall {
-  readonly #inputs: readonly Encoded[];
-  readonly #bytes: Uint8Array;
+  readonly inputs: readonly EncodedInput[];
+  /** The arguments of all inputs of the batch. */
+  readonly bytes: Uint8Array;
 
-  constructor(inputs: readonly Encoded[], bytes: Uint8Array) {
-    this.#inputs = inputs;
-    this.#bytes = bytes;
+  constructor(inputs: readonly EncodedInput[], bytes: Uint8Array) {
+    this.inputs = inputs;
+    this.bytes = bytes;
   }
 
   /** How many inputs it has. */
   get size(): number {
-    return this.#inputs.length;
+    return this.inputs.length;
   }
 
   /** All keys, the first input's first. */
   get keys(): readonly string[] {
-    return [...new Set(this.#inputs.flatMap(({ keys }) => keys))];
+    return [...new Set(this.inputs.flatMap(({ keys }) => keys))];
   }
 
   /** Some of its inputs; `to` is exclusive. */
   part(from: number, to: number): StoreCall {
-    return new StoreCall(this.#inputs.slice(from, to), this.#bytes);
+    return new StoreCall(this.inputs.slice(from, to), this.bytes);
   }
+}
 
-  /** The command. It can be repeated: an input whose outputs were stored is not pending any more. */
-  command({ group, consumer, ungated }: StoreOptions): Command<StoreResult[]> {
-    const { keys } = this;
-    const inputs = this.#inputs;
-    const [first] = inputs;
-    const listings = ungated ? [] : listingsOf(inputs);
-    const head: RespArgument[] = ["EVAL", STORE_OUTPUTS, keys.length, ...keys, group, consumer];
-    head.push(ungated ? 1 : 0, listings.length / 4, ...listings);
-    const count = inputs.reduce((sum, input) => sum + input.count, head.length);
-    const encoder = new RespEncoder({ capacity: STORE_OUTPUTS.length + 512 + last(inputs).to - first.from });
-    const encoded = encoder.command(head, count).append(this.#bytes.subarray(first.from, last(inputs).to)).take();
-    return {
-      args: ["EVAL", first.redisKey],
-      encoded,
-      key: first.redisKey,
-      keys,
-      repeatable: true,
-      limits: rowsReply(inputs.length, 0),
-      read(decoder) {
-        const value = decoder.value();
-        if (!Array.isArray(value) || value.length !== inputs.length) {
-          throw wrongShape("EVAL", "a result for each input");
-        }
-        return value.map(resultOf);
-      },
-    };
-  }
+/** Stores the outputs of inputs. It can be repeated: an input whose outputs were stored is not pending any more. */
+export function storeOutputs(
+  { inputs, bytes, keys }: StoreCall,
+  { group, consumer, ungated }: StoreOptions,
+): Command<StoreResult[]> {
+  const [first] = inputs;
+  const listings = ungated ? [] : listingsOf(inputs);
+  const head: RespArgument[] = ["EVAL", STORE_OUTPUTS, keys.length, ...keys, group, consumer];
+  head.push(ungated ? 1 : 0, listings.length / 4, ...listings);
+  const count = inputs.reduce((sum, input) => sum + input.count, head.length);
+  const encoder = new RespEncoder({ capacity: STORE_OUTPUTS.length + 512 + last(inputs).to - first.from });
+  const encoded = encoder.command(head, count).append(bytes.subarray(first.from, last(inputs).to)).take();
+  return {
+    args: ["EVAL", first.redisKey],
+    encoded,
+    key: first.redisKey,
+    keys,
+    repeatable: true,
+    limits: rowsReply(inputs.length, 0),
+    read(decoder) {
+      const value = decoder.value();
+      if (!Array.isArray(value) || value.length !== inputs.length) throw wrongShape("EVAL", "a result for each input");
+      return value.map(resultOf);
+    },
+  };
 }
 
 function last<T>(list: readonly T[]): T {
@@ -251,7 +251,7 @@ function last<T>(list: readonly T[]): T {
 }
 
 /** The arguments of the listings: the range of ids of each key that has several inputs. Twice as many are listed, as some are missing. */
-function listingsOf(inputs: readonly Encoded[]): RespArgument[] {
+function listingsOf(inputs: readonly EncodedInput[]): RespArgument[] {
   const ranges = new Map<string, { first: MessageId; last: MessageId; count: number }>();
   for (const { redisKey, id } of inputs) {
     const range = ranges.get(redisKey);

@@ -2,7 +2,7 @@
 
 import { classOf } from "../../resp/connection/server_errors.ts";
 import { RedisError, RefusedReplyError } from "../../resp/errors.ts";
-import { StoreBatch, type StoreCall, type StoreResult } from "../commands/store_outputs.ts";
+import { StoreBatch, type StoreCall, storeOutputs, type StoreResult } from "../commands/store_outputs.ts";
 import type { OutputGate } from "../consumer/group/output_gate.ts";
 import type { GatedInput } from "../consumer/pending/gated_input.ts";
 import type { Task } from "./keyed_scheduler.ts";
@@ -90,7 +90,7 @@ export class StoreLane {
     const { gate, settled, failed } = this.#ports;
     let results: readonly StoreResult[];
     try {
-      results = await gate.run(call.command({ group: gate.group, consumer: gate.consumer, ungated }));
+      results = await gate.run(storeOutputs(call, { group: gate.group, consumer: gate.consumer, ungated }));
     } catch (error) {
       if (tasks.length === 1 || !mayBeOneOf(error)) return tasks.forEach((task) => failed(task, error));
       const half = tasks.length >> 1;

@@ -265,6 +265,28 @@ test("a group that is deleted is recreated, and what was in hand then is stored"
   assertEquals(await running, { handled: 21, failed: 0, repeated: 0 });
 });
 
+test("a group that another client has recreated before this consumer notices loses no output", async () => {
+  await using streamer = await connect(server.url);
+  const { input, output, consumer, producer } = await open(streamer, 20);
+  const begun = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const stop = new AbortController();
+  let started = 0;
+  const running = process(consumer, async (message) => {
+    if (++started === 20) begun.resolve();
+    await release.promise;
+    return message.text();
+  }, { delivery: "exactly-once", producer, concurrency: 21, signal: stop.signal });
+  await begun.promise;
+  await new Promise((resolve) => setTimeout(resolve, 100)); // until a read is blocked, which the server ends with NOGROUP
+  await server.commands([["XGROUP", "DESTROY", input, "g"], ["XGROUP", "CREATE", input, "g", "$"]]);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  release.resolve();
+  await until(async () => (await stored(server, output)).length === 20);
+  stop.abort();
+  assertEquals(await running, { handled: 20, failed: 0, repeated: 0 });
+});
+
 test("trimming options of the producer apply to its outputs", async () => {
   await using streamer = await connect(server.url);
   const { input, output, consumer } = await fixedGroup(server, streamer, 2_000);

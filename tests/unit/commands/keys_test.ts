@@ -31,6 +31,7 @@ import { modeByHello, modeByInfo } from "../../../streamer/commands/server_mode.
 import { sentinelEpoch } from "../../../streamer/commands/sentinel_epoch.ts";
 import { sentinelPeers } from "../../../streamer/commands/sentinel_peers.ts";
 import { sentinelPrimary } from "../../../streamer/commands/sentinel_primary.ts";
+import { StoreBatch, type StoreCall, storeOutputs, tryStoring } from "../../../streamer/commands/store_outputs.ts";
 import { serverTime } from "../../../streamer/commands/time.ts";
 import { xack } from "../../../streamer/commands/xack.ts";
 import { xaddAt } from "../../../streamer/commands/xadd_at.ts";
@@ -85,7 +86,9 @@ const COMMANDS: Record<string, Command<unknown>> = {
   sentinelPrimary: sentinelPrimary("primary"),
   serverTime: serverTime(),
   setIdle: setIdle(member, { redisKey: KEY, ids: ["1-0"], idle: 0 }),
+  storeOutputs: storeOutputs(storeCall(), { ...member, ungated: false }),
   trimAcknowledged: trimAcknowledged(KEY, { exact: true, groups: [] }),
+  tryStoring: tryStoring(KEY, member),
   typeOfKey: typeOfKey(KEY),
   watch: watch(KEY),
   xack: xack(KEY, "workers", new TextEncoder().encode("$3\r\n1-0\r\n"), 1),
@@ -117,6 +120,14 @@ const COMMANDS: Record<string, Command<unknown>> = {
   xrevrangeLastId: await firstRun((run) => lastEntryOfStream(KEY, run)),
   xtrim: xtrim(KEY, { maxLength: 1 }, true),
 };
+
+/** Two inputs and an output of the first one. */
+function storeCall(): StoreCall {
+  const batch = new StoreBatch();
+  batch.add({ redisKey: KEY, id: "1-0", outputs: [{ redisKey: OTHER, args: ["*", "msg", "x"], raises: undefined }] });
+  batch.add({ redisKey: KEY, id: "2-0", outputs: [] });
+  return batch.close();
+}
 
 /** The first command that an operation runs. */
 async function firstRun(ask: (run: <T>(command: Command<T>) => Promise<T>) => Promise<unknown>) {
@@ -177,9 +188,9 @@ for (const [name, command] of Object.entries(COMMANDS)) {
   });
 }
 
-test("only reads, and counts of keys, have several keys", () => {
+test("only reads, counts of keys, and outputs with their inputs have several keys", () => {
   const several = Object.entries(COMMANDS).filter(([, { keys = [] }]) => keys.length > 1);
-  assertEquals(several.map(([name]) => name), ["countKeys", "xread", "xreadgroup"]);
+  assertEquals(several.map(([name]) => name), ["countKeys", "storeOutputs", "xread", "xreadgroup"]);
 });
 
 test("every function that builds a command is in the table of this test", async () => {
