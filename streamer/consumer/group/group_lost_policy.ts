@@ -11,6 +11,8 @@ export interface LostGroup {
   readonly position: MessageId;
   /** The highest id that its stream is known to have reached. */
   readonly reached: MessageId;
+  /** The end of its stream when all entries had been delivered, if the loss was noticed only by a later entry. @default {none} */
+  readonly drainedTo?: MessageId | undefined;
   /** Whether its stream was found missing meanwhile. */
   readonly wasMissing: boolean;
   readonly end: StreamEnd;
@@ -28,7 +30,11 @@ export function judgeLost(lost: LostGroup, onGroupLost: OnGroupLost, onStreamRes
     return { kind: "fail" };
   }
   if (onGroupLost === "earliest") return { kind: "create", position: FIRST_ID, isReset };
-  if (onGroupLost === "latest") return { kind: "create", position: lost.end.id, isReset };
+  if (onGroupLost === "latest") {
+    // Entries that were added since are newer than the group, or as new as its loss: they are not skipped.
+    const position = isReset ? lost.end.id : lost.drainedTo ?? lost.end.id;
+    return { kind: "create", position, isReset };
+  }
   if (!isReset) return { kind: "create", position: lost.position, isReset };
   return { kind: "create", position: onStreamReset === "latest" ? lost.end.id : FIRST_ID, isReset };
 }

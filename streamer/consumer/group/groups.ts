@@ -162,7 +162,7 @@ export class Groups {
         const missing = end.exists === false;
         wasMissing ||= missing;
         const verdict = judgeLost(
-          { position: shard.position, reached: shard.streamReached, wasMissing, end },
+          { position: shard.position, reached: shard.streamReached, drainedTo: shard.drainedTo, wasMissing, end },
           settings.onGroupLost,
           settings.onStreamReset,
         );

@@ -4,19 +4,21 @@
 import { sleep } from "../../../resp/connection/clock.ts";
 import { wrongShape } from "../../../resp/connection/command.ts";
 import type { OpenConnection } from "../../../resp/connection/node.ts";
-import { classOf, concernsOneSlot } from "../../../resp/connection/server_errors.ts";
+import { classOf, concernsOneSlot, isPassing } from "../../../resp/connection/server_errors.ts";
 import type { RespDecoder } from "../../../resp/decoder.ts";
 import { ProtocolError, RedisError, RefusedReplyError, StreamerError } from "../../../resp/errors.ts";
 import type { Router } from "../../cluster/router.ts";
 import { isGroupMissing } from "../../commands/scripts.ts";
+import { xinfoGroups } from "../../commands/xgroup.ts";
 import { checkPage, findPage } from "../../commands/xread.ts";
 import { type GroupMember, xreadgroup } from "../../commands/xreadgroup.ts";
+import type { MessageId } from "../../model/id.ts";
 import type { PrefetchQueue } from "../delivery/prefetch_queue.ts";
 import type { GroupSettings } from "../group_options.ts";
 import type { Intake } from "../pending/intake.ts";
 import type { Place, Placement } from "../server/placement.ts";
 import { isFatal, type ServerAccess } from "../server/server.ts";
-import { type LostReads, type Read, UnitReads } from "../server/unit_reads.ts";
+import { type LostReads, type Preceding, type Read, UnitReads } from "../server/unit_reads.ts";
 import type { GroupShard } from "../shards/group_shard.ts";
 import type { Groups } from "./groups.ts";
 import type { ReadAheadController } from "./read_ahead.ts";
@@ -78,6 +80,8 @@ export class NodeGroupReader {
   readonly #ports: NodeGroupReaderPorts;
   readonly #reads: UnitReads<GroupShard, number>;
   readonly #noAck: boolean;
+  readonly #armedAt = new Map<GroupShard, MessageId>(); // where the group was when the shard was armed last
+  #notesEnds: boolean; // whether shards are armed by a command that returns the positions of their groups
   readonly #seats = new Map<GroupShard, Seat>();
   #prepared: OpenConnection | undefined; // the latest connection whose preparation has begun
   #stalled = 0; // reads in flight at the last cut that may block on the server one after the other
@@ -87,6 +91,7 @@ export class NodeGroupReader {
     const noAck = settings.commit.autoCommit === "immediate";
     this.#ports = ports;
     this.#noAck = noAck;
+    this.#notesEnds = settings.onGroupLost === "latest";
     const how = { arms: true, overlaps: true };
     this.#reads = new UnitReads<GroupShard, number>({ router, server, place, placement, onFatal, ...how }, {
       prepare: (open) => this.#prepare(open),
@@ -95,6 +100,7 @@ export class NodeGroupReader {
       heartbeat: () => {},
       command: ({ shards, count, block }) =>
         xreadgroup(member, { redisKeys: shards.map(({ redisKey }) => redisKey), count, block, noAck }),
+      arming: (shard) => this.#arming(shard),
       arrived: (decoder, read) => this.#arrived(decoder, read),
       refused: (error, read) => this.#readRefused(error, read),
       lost: (reads) => this.#lost(reads),
@@ -121,6 +127,7 @@ export class NodeGroupReader {
   /** Reads this shard no more. */
   dismiss(shard: GroupShard): void {
     this.#seats.delete(shard);
+    this.#armedAt.delete(shard);
     this.#reads.watched.uncover(shard);
   }
 
@@ -168,6 +175,33 @@ export class NodeGroupReader {
   /** Closes the connection. Twice is harmless. */
   close(reason: StreamerError): void {
     this.#reads.close(reason);
+  }
+
+  /**
+   * The server does not push that a group is deleted. If the group is to be recreated at the end of its stream, that must be the end at
+   * that time, and not after the entry that reveals the loss. So the position of the group is noted whenever the shard is armed.
+   */
+  #arming(shard: GroupShard): Preceding | undefined {
+    if (!this.#notesEnds) return undefined;
+    const command = xinfoGroups(shard.redisKey);
+    const { group } = this.#ports.shared.member;
+    return {
+      command,
+      answered: (decoder) => {
+        const position = command.read(decoder).find(({ name }) => name === group)?.lastDeliveredId;
+        if (position !== undefined) this.#armedAt.set(shard, position);
+      },
+      refused: (error) => {
+        const kind = classOf(error);
+        if (kind !== "stream-missing" && !isPassing(kind)) this.#notesEnds = false;
+      },
+    };
+  }
+
+  /** Notes the ends of streams of which all entries have been delivered. */
+  #noteEnds({ shards }: GroupRead, full: ReadonlySet<GroupShard>): void {
+    if (!this.#notesEnds) return;
+    for (const shard of shards) shard.drained(full.has(shard) ? undefined : this.#armedAt.get(shard));
   }
 
   /** Shards whose new entries may be read. */
@@ -305,9 +339,10 @@ export class NodeGroupReader {
       pace.settled();
     }
     checkPage(lent, found);
+    for (const { shard, lastId } of arrived) shard.advance(lastId);
+    this.#noteEnds(read, full);
     if (total > 0) {
       const frame = decoder.detach();
-      for (const { shard, lastId } of arrived) shard.advance(lastId);
       const bytesOf = (entries: Int32Array) => Math.ceil(frame.byteLength * entries.length / total);
       const deliveries = arrived.map(({ shard, entries }) => ({ shard, frame, entries, bytes: bytesOf(entries) }));
       intake.add(deliveries, { acknowledged: this.#noAck, readAt: read.note, round: round.name });

@@ -80,6 +80,8 @@ export interface ReadHandler {
 /** A command that is written right before a read, and is no read itself. */
 export interface Preceding {
   readonly command: Command<unknown>;
+  /** The decoder is at the reply. An exception counts as a violation of the protocol. @default {nothing} */
+  readonly answered?: (decoder: RespDecoder) => void;
   /** The server refused the command. @default {nothing} */
   readonly refused?: (error: RedisError) => void;
 }
@@ -392,10 +394,8 @@ export class ReadUnit {
   }
 }
 
-function precede(pipeline: Pipeline, { command, refused }: Preceding): void {
-  const { limits } = command;
-  const reply = (decoder: RespDecoder) => {
-    if (refused !== undefined && isErrorReply(decoder)) refused(readError(decoder, command));
-  };
-  pipeline.enqueue(command, { limits, reply, lost: () => {} });
+function precede(pipeline: Pipeline, { command, answered, refused }: Preceding): void {
+  const reply = (decoder: RespDecoder) =>
+    isErrorReply(decoder) ? refused?.(readError(decoder, command)) : answered?.(decoder);
+  pipeline.enqueue(command, { limits: command.limits, reply, lost: () => {} });
 }

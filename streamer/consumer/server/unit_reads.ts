@@ -8,10 +8,12 @@ import type { Router } from "../../cluster/router.ts";
 import type { StreamShard } from "../../model/key.ts";
 import type { Place, Placement } from "./placement.ts";
 import { ReadRound } from "./read_round.ts";
-import { heartbeatOf, type LostConnection, ReadUnit } from "./read_unit.ts";
+import { heartbeatOf, type LostConnection, type Preceding, ReadUnit } from "./read_unit.ts";
 import type { Look, LookOptions } from "./ready_shards.ts";
 import type { ServerAccess } from "./server.ts";
 import { WatchedReads } from "./watched_reads.ts";
+
+export type { Preceding };
 
 /** What the reads of a unit need. */
 export interface UnitReadsPorts extends LookOptions {
@@ -67,6 +69,8 @@ export interface UnitReadsOwner<S, N> {
   heartbeat(): void;
   /** The command of a read. */
   command(read: Read<S, N>): Command<unknown>;
+  /** The command that arms a shard before its read, if the read does not. @default {XLEN} */
+  arming?(shard: S): Preceding | undefined;
   /** The decoder is at the page of a read. An exception counts as a violation of the protocol. */
   arrived(decoder: RespDecoder, read: Read<S, N>): void;
   /** The server refused a read. */
@@ -106,6 +110,7 @@ export class UnitReads<S extends StreamShard & { readonly redisKey: string }, N>
       released: () => owner.released(),
       heartbeat: () => owner.heartbeat(),
       untracked: (cause: StreamerError) => owner.untracked(cause),
+      arming: (shard: S) => owner.arming?.(shard),
     };
     const watched = this.watched = new WatchedReads<S>({
       router,

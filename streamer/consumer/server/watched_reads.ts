@@ -29,7 +29,7 @@ export interface WatchedReadsPorts extends LookOptions {
 }
 
 /** Reads the shards. */
-export interface WatchedReadsOwner {
+export interface WatchedReadsOwner<S> {
   /** Shards may be ready. */
   ready(): void;
   /** Shards that were held back may be read again, or prepared for that. */
@@ -38,12 +38,14 @@ export interface WatchedReadsOwner {
   heartbeat(): void;
   /** The server does not push changes to this connection. */
   untracked(cause: StreamerError): void;
+  /** The command that arms a shard, which only reads. @default {XLEN} */
+  arming?(shard: S): Preceding | undefined;
 }
 
 /** The shards of one unit. */
 export class WatchedReads<S extends StreamShard & { readonly redisKey: string }> {
   readonly #ports: WatchedReadsPorts;
-  readonly #owner: WatchedReadsOwner;
+  readonly #owner: WatchedReadsOwner<S>;
   readonly #closing = new AbortController();
   readonly #ready: ReadyShards<S>;
   readonly #held: HeldShards<S>;
@@ -54,7 +56,7 @@ export class WatchedReads<S extends StreamShard & { readonly redisKey: string }>
   #hasBrought = false; // whether that round has brought entries
   #isNotifying = false;
 
-  constructor(ports: WatchedReadsPorts, owner: WatchedReadsOwner) {
+  constructor(ports: WatchedReadsPorts, owner: WatchedReadsOwner<S>) {
     const { router: { clock, waits }, reconnect, isPolled } = ports;
     this.#ports = ports;
     this.#owner = owner;
@@ -146,7 +148,15 @@ export class WatchedReads<S extends StreamShard & { readonly redisKey: string }>
       const kind = classOf(error); // if the refusal is about the key, the read is refused, too
       if (kind === "forbidden" || kind === "unavailable") this.#owner.untracked(error);
     };
-    return unarmed.map(({ redisKey }) => ({ command: xlen(redisKey), refused }));
+    return unarmed.map((shard) => {
+      const own = this.#owner.arming?.(shard);
+      if (own === undefined) return { command: xlen(shard.redisKey), refused };
+      const notArmed = (error: RedisError) => {
+        own.refused?.(error);
+        this.#ready.changed([shard.redisKey]); // so that it is read and armed again
+      };
+      return { ...own, refused: notArmed };
+    });
   }
 
   /** A look was answered. `full`: the shards with as many entries as were requested. */

@@ -19,6 +19,7 @@ export class GroupShard implements ReadShard {
   #phase: GroupPhase = "released:replaying";
   #position: MessageId = FIRST_ID;
   #reached: MessageId = FIRST_ID;
+  #drainedTo: MessageId | undefined;
   #moved = false; // whether this consumer moved the group, so that its position says nothing about the length of the stream
   readonly #releasedEntries = new Set<MessageId>();
 
@@ -54,6 +55,14 @@ export class GroupShard implements ReadShard {
   /** The id after which the group reads next. If the group is lost, it is recreated there. */
   get position(): MessageId {
     return this.#position;
+  }
+
+  /**
+   * The end of the stream as of the last read, if the group had delivered all entries by then: entries that are added later are above it.
+   * `undefined` if that is not known.
+   */
+  get drainedTo(): MessageId | undefined {
+    return this.#drainedTo;
   }
 
   /** The highest id that was delivered here. If the group is moved back, lower ids can be pending here already. */
@@ -101,6 +110,7 @@ export class GroupShard implements ReadShard {
   groupRecreated(position: MessageId, { isReset }: { readonly isReset: boolean }): void {
     this.#change("groupRecreated");
     this.#position = position;
+    this.#drainedTo = undefined;
     if (!isReset) return;
     this.#reached = FIRST_ID;
     this.#moved = false;
@@ -122,9 +132,16 @@ export class GroupShard implements ReadShard {
     this.#position = position;
   }
 
+  /** A read has shown that the group had delivered all entries, and had come to this id; or that there are more (`undefined`). */
+  drained(position: MessageId | undefined): void {
+    const isBehind = position !== undefined && compareIds(position, this.#position) < 0;
+    this.#drainedTo = isBehind ? this.#position : position;
+  }
+
   /** This consumer has moved the group. */
   moveTo(position: MessageId): void {
     this.#position = position;
+    this.#drainedTo = undefined;
     this.#moved = true;
   }
 

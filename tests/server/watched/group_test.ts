@@ -148,6 +148,57 @@ test("a group that is destroyed is recreated, and the other shards are read mean
   assertEquals([recreated.map(({ shardId }) => shardId), resets.map(({ shardId }) => shardId)], [[3, 5], [5]]);
 });
 
+for (const mode of ["resumable", "load-balanced"] as const) {
+  test(`a ${mode} group that is recreated at the end of its stream gets the entry that has revealed its loss`, async () => {
+    const stream = new ManyShards(server, 8);
+    await stream.add(2);
+    await using streamer = await connectAs(stream.streamKey, server.url);
+    const recreated = eventsOf(streamer, "group-recreated");
+    const latest = { mode, ...shared, onGroupLost: "latest", shardDiscoveryInterval: null } as const;
+    const consumers = [await streamer.createConsumer(stream.streamKey, { ...latest, consumerId: "one" })];
+    if (mode === "load-balanced") {
+      consumers.push(await streamer.createConsumer(stream.streamKey, { ...latest, consumerId: "two" }));
+    }
+    const gots = consumers.map(acking);
+    const count = () => gots.reduce((sum, got) => sum + got.count, 0);
+    await until(() => count() === 16);
+    for (let round = 1; round <= 3; round++) {
+      await nothingPending(stream);
+      await server.command("XGROUP", "DESTROY", stream.keys[3], group);
+      await stream.add(2, [3]);
+      await until(() => count() === 16 + 2 * round);
+    }
+    await stream.add(1);
+    await until(() => count() === stream.count);
+    const times = together(gots);
+    assertEquals([times.size, [...times.values()].every((count) => count === 1)], [stream.count, true]);
+    assert(recreated.length >= 3 && recreated.every(({ shardId }) => shardId === 3));
+  });
+}
+
+test("if XINFO GROUPS is not allowed, the entry that reveals a loss may be skipped, and later ones are read as they come", async () => {
+  await server.command("ACL", "SETUSER", "blind", "on", ">secret", "~*", "&*", "+@all", "-xinfo|groups");
+  const stream = new ManyShards(server, 8);
+  await stream.add(2);
+  await using streamer = await connectAs(stream.streamKey, server.url.replace("redis://", "redis://blind:secret@"));
+  const untracked = eventsOf(streamer, "tracking-unavailable");
+  const recreated = eventsOf(streamer, "group-recreated");
+  const got = acking(await streamer.createConsumer(stream.streamKey, { ...resumable, onGroupLost: "latest" }));
+  await got.until(16);
+  await nothingPending(stream);
+  for (let shard = 0; shard < 8; shard++) {
+    await stream.add(1, [shard]);
+    await got.until(17 + shard);
+  }
+  await nothingPending(stream);
+  await server.command("XGROUP", "DESTROY", stream.keys[3], group);
+  await stream.add(1, [3]);
+  await until(() => recreated.length === 1);
+  await stream.add(1, [3, 4]);
+  await until(() => got.payloads[3].includes("3:4") && got.payloads[4].includes("4:3"));
+  assertEquals(untracked, []);
+});
+
 test("a group that is lost while its shard is quiet is noticed by the renewal of leases, and read again", async () => {
   const stream = new ManyShards(server, 8);
   await stream.add(2);

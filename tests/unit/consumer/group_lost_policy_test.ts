@@ -41,6 +41,14 @@ test("the other policies use the ends that they name", () => {
   }
 });
 
+test("`latest` does not skip entries that were added after all had been delivered, unless the stream is a new one", () => {
+  const lost = { position: "4-0", drainedTo: "5-1", reached: "5-1", wasMissing: false, end: end("7-3") };
+  assertEquals(judge(lost, "latest"), { kind: "create", position: "5-1", isReset: false });
+  assertEquals(judge(lost, "resume"), { kind: "create", position: "4-0", isReset: false });
+  assertEquals(judge({ ...lost, wasMissing: true }, "latest"), { kind: "create", position: "7-3", isReset: true });
+  assertEquals(judge({ ...lost, end: end("2-0") }, "latest"), { kind: "create", position: "2-0", isReset: true });
+});
+
 test("for a recreated stream `resume` follows onStreamReset", () => {
   const lost = { position: "5-1", reached: "5-1", wasMissing: false, end: end("2-0") };
   assertEquals(judge(lost, "resume", "latest"), { kind: "create", position: "2-0", isReset: true });
