@@ -105,8 +105,8 @@ return results`;
 export const STORE_INPUTS = 500;
 /** Bytes of arguments from which on a call takes no further input. */
 export const STORE_BYTES = 1024 * 1024;
-/** Most arguments of one XADD: scripts can pass about 8,000 at once. */
-export const STORE_ARGUMENTS = 7_000;
+/** Most fields of one output: scripts can pass about 8,000 arguments at once. */
+export const STORE_FIELDS = 3_500;
 /** Most arguments of one input: servers read no command of more than 1,048,576. */
 const MOST_ARGUMENTS = 1_000_000;
 /** From so many inputs of one key on, its pending entries are listed. */

@@ -2,7 +2,7 @@
 
 import { classOf } from "../../resp/connection/server_errors.ts";
 import { StreamerError } from "../../resp/errors.ts";
-import { STORE_ARGUMENTS } from "../commands/store_outputs.ts";
+import { STORE_FIELDS } from "../commands/store_outputs.ts";
 import { OptionError } from "../model/option_error.ts";
 import type { PreparedEntry } from "../producer/sending/prepared_entry.ts";
 import { isScriptRefused, leftGroup, noScripts, otherSlots, type StoreParts } from "./exactly_once.ts";
@@ -108,7 +108,7 @@ export class StoredOutputs implements Outlet {
 
 function checkSizes(outputs: readonly PreparedEntry[]): void {
   for (const { args } of outputs) {
-    if (args.length > STORE_ARGUMENTS) throw tooMany(`at most ${STORE_ARGUMENTS / 2} fields`, args.length >> 1);
+    if (args.length > STORE_FIELDS * 2 + 4) throw tooMany(`at most ${STORE_FIELDS} fields`, args.length >> 1); // 4: id and trim
   }
 }
 

@@ -322,6 +322,29 @@ test("large outputs, and more than one call takes, are stored in order", async (
   assertEquals(texts, Array.from({ length: 1_200 }, (_, i) => String(i)));
 });
 
+test("an output of 3,500 fields is stored, and one of more fails alone", async () => {
+  await using streamer = await connect(server.url);
+  const { input, output, consumer } = await fixedGroup(server, streamer, 3);
+  const producer = await streamer.createProducer(output, { maxLength: 1_000 });
+  const errors: string[] = [];
+  const stop = new AbortController();
+  const running = process(consumer, (message) => {
+    const headers = Array.from({ length: message.text() === "1" ? 3_501 : 3_499 }, (_, i) => [`h${i}`, ""] as const);
+    return [{ payload: message.text(), headers }, "short"];
+  }, {
+    delivery: "exactly-once",
+    producer,
+    signal: stop.signal,
+    retryDelay: 60_000,
+    onError: (error) => void errors.push(String(error)),
+  });
+  await untilHandled(server, input, { left: 1 });
+  stop.abort();
+  assertEquals(await running, { handled: 2, failed: 1, repeated: 0 });
+  assert(errors.length === 1 && errors[0].includes("at most 3500 fields"), errors.join());
+  assertEquals(await stored(server, output), ["0", "short", "2", "short"]);
+});
+
 test("what cannot be exactly once is refused before a handler runs", async () => {
   await using streamer = await connect(server.url);
   await using other = await connect(server.url);
