@@ -30,6 +30,7 @@ import { checkNames, checkNumber } from "./model/options.ts";
 import { printAs } from "./model/printing.ts";
 import { checkConnected, PatientAccess } from "./patience.ts";
 import { Engine } from "./producer/sending/engine.ts";
+import { checkNumbered } from "./producer/ids/idempotency.ts";
 import { type ProducerOptions, producerSettings } from "./producer/options.ts";
 import { type GenericProducer, type Producer, type ProducerContext, ProducerHandle } from "./producer/producer.ts";
 import { Sender } from "./producer/sending/sender.ts";
@@ -152,7 +153,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
    * Creates a producer for any stream. It resolves immediately: the connection of the producer opens in the background.
    *
    * @throws {StreamerError} `INVALID_OPTION` for invalid options. `UNSUPPORTED` for `delivery: "exactly-once"` without
-   * `singleWriter`. `DISCONNECTED` after `disconnect`.
+   * `singleWriter`, unless the server is Redis 8.6 or later. `DISCONNECTED` after `disconnect`.
    *
    * @example
    * ```ts
@@ -350,6 +351,9 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     this.#checkConnected();
     options.signal?.throwIfAborted();
     const { timestampFormat, messageField } = this.#settings;
+    if (settings.delivery === "exactly-once" && !settings.singleWriter) {
+      checkFor("create the producer", () => checkNumbered(this.#router, timestampFormat));
+    }
     const engine = new Engine({
       router: this.#router,
       settings,

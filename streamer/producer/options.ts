@@ -1,8 +1,8 @@
 // The options of producers and their defaults. They are checked once, when a producer is created.
 
-import { StreamerError } from "../../resp/errors.ts";
 import { checkCodec, type Codec, type HeadersInput } from "../model/codec.ts";
 import { checkBoolean, checkNames, checkNumber, checkOneOf, checkSignal, invalidOption } from "../model/options.ts";
+import { checkProducerId } from "./ids/idempotency.ts";
 import { makeSharder, type Sharder, type SharderFactory } from "./sharding/sharder.ts";
 
 /**
@@ -25,8 +25,8 @@ export interface ProducerOptions<T = Payload> {
    * - `"at-least-once"` kills the old connection on the server, then sends the messages again, in order. A message can be stored
    *   twice.
    * - `"at-most-once"` rejects the messages with code `AMBIGUOUS` and outcome `"unknown"`.
-   * - `"exactly-once"` sends the messages again, in order, and each is stored once. It requires `singleWriter`: without it,
-   *   creating the producer rejects with `UNSUPPORTED`.
+   * - `"exactly-once"` sends the messages again, in order, and each is stored once. With `singleWriter` this works on every server.
+   *   Without it, the server must be Redis 8.6 or later, otherwise creating the producer rejects with `UNSUPPORTED`.
    *
    * If the connection closes each time the same message is sent alone, this message rejects with `DISCONNECTED` after eight
    * attempts. The server or a proxy may limit the size of a request. The other messages are stored.
@@ -47,6 +47,13 @@ export interface ProducerOptions<T = Payload> {
    * @default {false}
    */
   readonly singleWriter?: boolean;
+  /**
+   * The name under which a server remembers the messages of this producer: 1 to 128 printable ASCII characters. Only with
+   * `"exactly-once"`, without `singleWriter`. It makes `idempotencyKey` possible.
+   *
+   * @default {random}
+   */
+  readonly producerId?: string;
   /**
    * Milliseconds from the call of `send` until it rejects with code `TIMEOUT`. The message is not sent after that. `null` disables
    * the timeout.
@@ -105,6 +112,7 @@ export interface ProducerOptions<T = Payload> {
 export interface ProducerSettings {
   readonly delivery: Delivery;
   readonly singleWriter: boolean;
+  readonly producerId: string | undefined;
   readonly sendTimeout: number;
   readonly highWaterMark: number;
   readonly maxBuffered: number;
@@ -141,6 +149,11 @@ export interface SendOptions {
    * message rejects with `INVALID_OPTION`, before it is sent.
    */
   readonly timestamp?: Date | bigint;
+  /**
+   * Identifies the message for the server: 1 to 256 bytes of UTF-8. A message with the same key and the same `producerId` is stored once,
+   * from whatever process, as long as the server remembers it. Its receipt has the id of the first one. Requires `producerId`.
+   */
+  readonly idempotencyKey?: string;
   /** A key for the producer's sharder. It is not stored, and ignored without a sharder. */
   readonly key?: string;
   /**
@@ -167,6 +180,7 @@ const HIGH_WATER_MARK = 2 * 1024 * 1024;
 const NAMES = [
   "delivery",
   "singleWriter",
+  "producerId",
   "sendTimeout",
   "highWaterMark",
   "maxBuffered",
@@ -190,9 +204,13 @@ export function producerSettings<T>(options: ProducerOptions<T>): ProducerSettin
   if (singleWriter && delivery !== "exactly-once") {
     throw invalidOption("singleWriter", singleWriter, `omitted unless 'delivery' is "exactly-once"`);
   }
-  if (delivery === "exactly-once" && !singleWriter) {
-    const text = `delivery: "exactly-once" is supported with 'singleWriter' only`;
-    throw new StreamerError("UNSUPPORTED", text);
+  const producerId = checkProducerId(options.producerId);
+  if (producerId !== undefined && (singleWriter || delivery !== "exactly-once")) {
+    throw invalidOption(
+      "producerId",
+      producerId,
+      `omitted unless 'delivery' is "exactly-once", without 'singleWriter'`,
+    );
   }
   const { sendTimeout, maxLength, maxAge } = options;
   if (maxLength !== undefined && maxAge !== undefined) {
@@ -202,6 +220,7 @@ export function producerSettings<T>(options: ProducerOptions<T>): ProducerSettin
   return {
     delivery,
     singleWriter,
+    producerId,
     sendTimeout: sendTimeout === null ? Infinity : checkNumber("sendTimeout", sendTimeout, 120_000, { min: 1 }),
     highWaterMark: checkNumber("highWaterMark", options.highWaterMark, Math.min(HIGH_WATER_MARK, maxBuffered), {
       min: 1,

@@ -1,6 +1,7 @@
 // The source of the ids of entries without an own timestamp: the server, or this machine's clock. An id that changes with each
 // write is encoded as a placeholder, which is overwritten before the write.
 
+import type { Clock } from "../../../resp/connection/clock.ts";
 import type { TimestampFormat } from "../../model/id.ts";
 import { NanosecondClock, UNSTAMPED } from "./nanosecond_clock.ts";
 
@@ -10,8 +11,11 @@ export interface IdSource {
   readonly encoded: string;
   /** Whether {@linkcode write} must be called before each write of the entry. */
   readonly stamped: boolean;
-  /** Overwrites the placeholder at index `at` with the id, or with the part of it that changes. */
-  write(bytes: Uint8Array, at: number): void;
+  /**
+   * Overwrites the placeholder at index `at` with the id, or with the part of it that changes, or notes the time of the first write of
+   * the message.
+   */
+  write(bytes: Uint8Array, at: number, message: { idFirst: number }): void;
 }
 
 const SERVER_IDS: IdSource = Object.freeze({ encoded: "*", stamped: false, write: () => {} });
@@ -25,6 +29,17 @@ class NanosecondIds implements IdSource {
   write(bytes: Uint8Array, at: number): void {
     this.#clock.stamp(bytes, at);
   }
+}
+
+/** The server's own ids. Notes in the message when it is first written, in milliseconds of the clock. */
+export function timedIds(clock: Pick<Clock, "now">): IdSource {
+  return {
+    encoded: SERVER_IDS.encoded,
+    stamped: true,
+    write(_bytes, _at, message) {
+      if (message.idFirst === 0) message.idFirst = clock.now();
+    },
+  };
 }
 
 /** The id source of one producer: the server for milliseconds, this machine's clock at each write for nanoseconds. */

@@ -179,7 +179,10 @@ export class SendRecord implements SendReceipt, Waiter, CompactId {
   state: number = STATE.queued;
   /** Whether the message was in flight when a connection was lost, so that it may already be stored. */
   doubtful = false;
-  /** NaN until the message is stored, if it has an own timestamp and the producer chooses the ids. */
+  /**
+   * Until the message is stored: NaN, if it has an own timestamp and the producer chooses the ids. The time of the first write, if the
+   * server remembers the numbers of messages.
+   */
   idFirst = 0;
   idSecond = 0;
   /** The index of the id in its chunk, if the producer chooses it or the time in it. Otherwise -1. */

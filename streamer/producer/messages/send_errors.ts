@@ -5,12 +5,14 @@ import type { ServerErrorClass } from "../../../resp/connection/server_errors.ts
 import type { SendRecord } from "./receipt.ts";
 
 /** The part of a message that determines its outcome. */
-export type Doubtful = Pick<SendRecord, "doubtful">;
+export type Doubtful = Pick<SendRecord, "doubtful"> & { readonly target?: Pick<SendRecord["target"], "window"> };
 
 const LOST_ANSWER = "The connection was lost before the reply. The message may be stored";
 
 const CONFLICT = "The message was not stored, because another writer has added entries to the stream. " +
   "With 'singleWriter', a producer must be the only writer of its streams";
+
+const FORGOTTEN = "The message may be stored. It was in doubt for longer than the server remembers it";
 
 /** The outcome of a message that fails now. */
 export function outcomeOf(record: Doubtful): FailedOutcome {
@@ -39,6 +41,11 @@ export class SharedErrors {
   /** The errors of messages whose ids another writer has made impossible. */
   static conflict(): SharedErrors {
     return new SharedErrors("CONFLICT", CONFLICT);
+  }
+
+  /** The errors of messages in doubt whose numbers the server may have forgotten. */
+  static forgotten(): SharedErrors {
+    return new SharedErrors("AMBIGUOUS", FORGOTTEN);
   }
 
   /** The error of this message. */
@@ -76,9 +83,8 @@ export function meaningOf(error: RedisError, kind: ServerErrorClass, record: Dou
     return new StreamerError("AMBIGUOUS", LOST_ANSWER, { cause: error, outcome: "unknown" });
   }
   if (kind !== "invalid-id") return error;
-  return new StreamerError(
-    "UNSUPPORTED",
-    "A send with 'timestamp' requires Redis 7.0 or later",
-    { cause: error, outcome: outcomeOf(record) },
-  );
+  const text = record.target?.window === undefined
+    ? "A send with 'timestamp' requires Redis 7.0 or later"
+    : `delivery: "exactly-once" requires Redis 8.6 or later, or 'singleWriter'`;
+  return new StreamerError("UNSUPPORTED", text, { cause: error, outcome: outcomeOf(record) });
 }

@@ -8,6 +8,8 @@ import type { RespDecoder } from "../../../resp/decoder.ts";
 import type { StreamerError } from "../../../resp/errors.ts";
 import type { TimestampFormat } from "../../model/id.ts";
 import type { IdClock } from "../ids/id_clock.ts";
+import type { IdempotencyWindow } from "../ids/idempotency.ts";
+import type { NumberedTemplate } from "../ids/numbered_template.ts";
 import type { RisingTemplate } from "../ids/rising_template.ts";
 import type { ChunkPool } from "./chunk.ts";
 import { RecordQueue, type Settling } from "./record_queue.ts";
@@ -60,7 +62,14 @@ export interface TargetForm {
   readonly ids: IdClock | undefined;
   /** The same template with the next id in it. */
   readonly rising: RisingTemplate | undefined;
+  /** Limits the messages in flight, if the server remembers their numbers. */
+  readonly window: IdempotencyWindow | undefined;
+  /** Numbers the messages, if the server remembers their numbers. */
+  readonly numbered: NumberedTemplate | undefined;
 }
+
+/** The form of targets whose messages the server neither identifies nor remembers. */
+export const PLAIN_FORM = Object.freeze({ ids: undefined, rising: undefined, window: undefined, numbered: undefined });
 
 /** A record with its position in the order of the calls. */
 export interface Placed extends Settling {
@@ -78,6 +87,10 @@ export class Target<R extends Placed> implements TargetKey {
   readonly timestampFormat: TimestampFormat;
   readonly ids: IdClock | undefined;
   readonly rising: RisingTemplate | undefined;
+  readonly window: IdempotencyWindow | undefined;
+  readonly numbered: NumberedTemplate | undefined;
+  /** What has to be known before the first message, and again after a lost connection. */
+  readonly start: IdClock | IdempotencyWindow | undefined;
   /** The link of its messages, set at the first use. It changes only while no message of the target is in flight. */
   link: Carrier<R> | undefined = undefined;
   /** The node that redirected here with ASK, while the link's node imports the slot. Each command then needs its own ASKING. */
@@ -102,7 +115,7 @@ export class Target<R extends Placed> implements TargetKey {
   /** Whether its stream is asked for its end, or for messages in doubt. Meanwhile the backlog stays closed. */
   isHeld = false;
 
-  constructor(key: TargetKey, { timestampFormat, template, ids, rising }: TargetForm) {
+  constructor(key: TargetKey, { timestampFormat, template, ids, rising, window, numbered }: TargetForm) {
     this.streamKey = key.streamKey;
     this.shardId = key.shardId;
     this.redisKey = key.redisKey;
@@ -111,6 +124,14 @@ export class Target<R extends Placed> implements TargetKey {
     this.template = template;
     this.ids = ids;
     this.rising = rising;
+    this.window = window;
+    this.numbered = numbered;
+    this.start = ids ?? window;
+  }
+
+  /** Whether as many messages are in flight as the server remembers. */
+  get isFull(): boolean {
+    return this.window !== undefined && this.inFlight >= this.window.size;
   }
 
   /** Whether the target has no state, so that it can be dropped and recreated. */

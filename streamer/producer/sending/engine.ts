@@ -5,9 +5,9 @@ import type { Clock, Timer } from "../../../resp/connection/clock.ts";
 import type { ServerErrorClass } from "../../../resp/connection/server_errors.ts";
 import type { Router } from "../../cluster/router.ts";
 import type { MessageId, TimestampFormat } from "../../model/id.ts";
-import { Verifier, type VerifierOwner, type Waiting } from "../ids/verifier.ts";
+import { Safeguard } from "../ids/safeguard.ts";
+import type { VerifierOwner, Waiting } from "../ids/verifier.ts";
 import { decide, type SendEvent } from "../messages/delivery_policy.ts";
-import { idSource } from "../messages/id_source.ts";
 import { interrupted } from "../messages/outcome.ts";
 import { type SendRecord, STATE } from "../messages/receipt.ts";
 import { meaningOf, SharedErrors, undeliverable, unreadable } from "../messages/send_errors.ts";
@@ -42,7 +42,7 @@ export class Engine implements LinkOwner, VerifierOwner {
   readonly budget: Budget;
   readonly #clock: Clock;
   readonly #routes: Routes;
-  readonly #verifier: Verifier;
+  readonly #safeguard: Safeguard;
   /** The current turn of the event loop. */
   readonly tick: Tick;
   readonly #refusals: Refusals;
@@ -54,9 +54,9 @@ export class Engine implements LinkOwner, VerifierOwner {
   #resent = 0;
 
   constructor({ router, settings, messageField, timestampFormat, onFenceUnavailable }: EngineOptions) {
-    const { clock } = router;
-    const ids = idSource(settings.singleWriter ? "milliseconds" : timestampFormat);
-    const encoder = new EntryEncoder({ field: messageField, settings, timestampFormat, ids });
+    const { clock, reconnect } = router;
+    const safeguard = new Safeguard(router, { settings, timestampFormat, owner: this });
+    const encoder = new EntryEncoder({ field: messageField, settings, timestampFormat, ids: safeguard.ids });
     const targets = new Targets<SendRecord>((streamKey, shard) => encoder.newTarget(router, streamKey, shard));
     this.settings = settings;
     this.encoder = encoder;
@@ -65,10 +65,9 @@ export class Engine implements LinkOwner, VerifierOwner {
     this.#clock = clock;
     this.#refusals = new Refusals(router);
     this.#accepted = new Accepted({ clock, settings, fail: (record, why) => this.#fail(record, why) });
-    const { reconnect } = router;
-    const links = { owner: this, clock, reconnect, ids, waitsForLost: !settings.singleWriter, onFenceUnavailable };
-    this.#verifier = new Verifier(router, this);
-    this.#routes = new Routes({ router, targets, links, verifier: this.#verifier });
+    const links = { owner: this, clock, reconnect, safeguard, onFenceUnavailable };
+    this.#safeguard = safeguard;
+    this.#routes = new Routes({ router, targets, links });
     this.tick = this.#routes.tick;
   }
 
@@ -84,7 +83,7 @@ export class Engine implements LinkOwner, VerifierOwner {
       acked: this.#acked,
       failed: this.#failed,
       resent: this.#resent,
-      conflicts: this.#verifier.conflicts,
+      conflicts: this.#safeguard.conflicts,
     };
   }
 
@@ -128,7 +127,7 @@ export class Engine implements LinkOwner, VerifierOwner {
   /** Closes all connections and rejects all unsettled messages with `DISCONNECTED`. A second call has no effect. */
   close(): void {
     this.#routes.close();
-    this.#verifier.close();
+    this.#safeguard.close();
     this.#accepted.failAll(ended(), () => true);
     this.#accepted.stop();
     this.#refusals.close();
@@ -148,7 +147,7 @@ export class Engine implements LinkOwner, VerifierOwner {
 
   refused(record: SendRecord, error: RedisError, kind: ServerErrorClass): void {
     const { target } = record;
-    if (kind === "id-too-small" && target.ids !== undefined) this.#verifier.refused(record, error);
+    if (kind === "id-too-small" && target.ids !== undefined) this.#safeguard.refused(record, error);
     else if (decide(this.settings.delivery, record, kind).action === "reject") {
       target.isProbing = false;
       this.#reject(record, meaningOf(error, kind, record));
@@ -216,6 +215,7 @@ export class Engine implements LinkOwner, VerifierOwner {
   #requeue(record: SendRecord): void {
     record.state = STATE.queued;
     this.#resent++;
+    this.#safeguard.requeued(record);
   }
 
   // Outcomes of messages.

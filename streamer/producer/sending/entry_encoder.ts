@@ -15,9 +15,11 @@ import { invalidOption } from "../../model/options.ts";
 import { IdClock, idPlaceholder, wideId } from "../ids/id_clock.ts";
 import { pastTimestamp } from "../ids/id_errors.ts";
 import { RisingTemplate } from "../ids/rising_template.ts";
+import { checkIdempotencyKey, IdempotencyWindow, numberPrefix, randomProducerId } from "../ids/idempotency.ts";
+import { NumberedTemplate, numberedTemplate } from "../ids/numbered_template.ts";
 import type { IdSource } from "../messages/id_source.ts";
 import type { SendRecord } from "../messages/receipt.ts";
-import { Target } from "../messages/target.ts";
+import { PLAIN_FORM, Target } from "../messages/target.ts";
 import type { ProducerSettings } from "../options.ts";
 import { NO_HEADERS } from "./entry_fields.ts";
 
@@ -25,6 +27,8 @@ import { NO_HEADERS } from "./entry_fields.ts";
 export interface TemplateParts {
   /** The own timestamp, in the stream's unit. */
   readonly time?: bigint | undefined;
+  /** The idempotency key. */
+  readonly number?: string | undefined;
   readonly field?: string;
   readonly headers?: HeaderList;
 }
@@ -35,7 +39,7 @@ const NO_PARTS: TemplateParts = Object.freeze({});
 export interface EncoderOptions {
   /** The name of the payload field. */
   readonly field: string;
-  readonly settings: Pick<ProducerSettings, "maxLength" | "maxAge" | "singleWriter">;
+  readonly settings: Pick<ProducerSettings, "maxLength" | "maxAge" | "delivery" | "singleWriter" | "producerId">;
   readonly timestampFormat: TimestampFormat;
   readonly ids: IdSource;
 }
@@ -47,12 +51,15 @@ export class EntryEncoder {
   readonly field: string;
   readonly #settings: EncoderOptions["settings"];
   readonly #ids: IdSource;
+  readonly #naming: { readonly producerId: string; readonly prefix: string };
 
   constructor({ field, settings, timestampFormat, ids }: EncoderOptions) {
     this.timestampFormat = timestampFormat;
     this.field = field;
     this.#settings = settings;
     this.#ids = ids;
+    const { producerId } = settings;
+    this.#naming = { producerId: producerId ?? randomProducerId(), prefix: numberPrefix(producerId !== undefined) };
   }
 
   /** Creates the target of a stream's plain key, or of one of its shards. */
@@ -60,20 +67,27 @@ export class EntryEncoder {
     const redisKey = shard === undefined ? streamKey : shardRedisKey(streamKey, shard);
     const key = { streamKey, shardId: shard ?? 0, redisKey, slot: router.slotOf(redisKey) };
     const { timestampFormat } = this;
-    const { maxAge, singleWriter } = this.#settings;
+    const { maxAge, singleWriter, delivery } = this.#settings;
     const isFixed = maxAge === undefined;
+    if (delivery === "exactly-once" && !singleWriter) {
+      const numbered = new NumberedTemplate({ ...this.#parts(redisKey, NO_PARTS), ...this.#naming });
+      const window = new IdempotencyWindow();
+      return new Target(key, { ...PLAIN_FORM, timestampFormat, template: undefined, window, numbered });
+    }
     if (!singleWriter) {
       const template = isFixed ? this.#template(redisKey, NO_PARTS) : undefined;
-      return new Target(key, { timestampFormat, template, ids: undefined, rising: undefined });
+      return new Target(key, { ...PLAIN_FORM, timestampFormat, template });
     }
     const ids = new IdClock(timestampFormat);
     const rising = isFixed ? new RisingTemplate(ids, this.#parts(redisKey, NO_PARTS)) : undefined;
-    return new Target(key, { timestampFormat, template: undefined, ids, rising });
+    return new Target(key, { ...PLAIN_FORM, timestampFormat, template: undefined, ids, rising });
   }
 
   /** The bytes before and after the payload of a message without headers and own timestamp. `wall` is the time of day. */
   plain(target: Target<SendRecord>, wall: number): EntryTemplate {
-    return target.rising?.next(wall) ?? target.template ?? this.template(target, wall, NO_PARTS);
+    const { numbered } = target;
+    if (numbered !== undefined && this.#settings.maxAge === undefined) return numbered.next();
+    return target.rising?.next(wall) ?? this.template(target, wall, NO_PARTS);
   }
 
   /**
@@ -82,7 +96,10 @@ export class EntryEncoder {
    * @throws {StreamerError} `INVALID_OPTION` for an own timestamp before the last one, if the producer chooses the ids.
    */
   template(target: Target<SendRecord>, wall: number, parts: TemplateParts): EntryTemplate {
-    const { ids, redisKey } = target;
+    const { ids, numbered, redisKey } = target;
+    if (numbered !== undefined) {
+      return numberedTemplate({ ...this.#parts(redisKey, parts), ...this.#naming }, parts.number ?? numbered.take());
+    }
     if (ids === undefined) return this.#template(redisKey, parts);
     return entryTemplate({ ...this.#parts(redisKey, parts), id: nextId(ids, wall, parts.time), stamped: true });
   }
@@ -106,8 +123,22 @@ export class EntryEncoder {
     return maxAge === undefined ? [] : trimArguments({ minId: `${this.#ago(maxAge)}-0` }, false);
   }
 
+  /** Checks the idempotency key of a message. */
+  checkKey(key: unknown): string {
+    const { delivery, producerId } = this.#settings;
+    return checkIdempotencyKey(key, delivery === "exactly-once" ? producerId : undefined);
+  }
+
   /** The own timestamp of a message, in the stream's unit. */
   time(timestamp: Date | bigint): bigint {
+    const { delivery, singleWriter } = this.#settings;
+    if (delivery === "exactly-once" && !singleWriter) {
+      throw invalidOption(
+        "timestamp",
+        timestamp,
+        `omitted with delivery "exactly-once", unless 'singleWriter' is true`,
+      );
+    }
     if (typeof timestamp !== "bigint" && !(timestamp instanceof Date)) {
       throw invalidOption("timestamp", timestamp, "a Date or a bigint");
     }

@@ -5,7 +5,7 @@ import { Fence } from "../../../resp/connection/fence.ts";
 import { refusalDelay } from "../../../resp/connection/reconnect/backoff.ts";
 import type { RedisError, StreamerError } from "../../../resp/errors.ts";
 import type { NodeName, Redirect, RouteChange, Router } from "../../cluster/router.ts";
-import type { Verifier, Waiting } from "../ids/verifier.ts";
+import type { Waiting } from "../ids/verifier.ts";
 import type { SendRecord } from "../messages/receipt.ts";
 import { Backlog, type Carrier, type Target } from "../messages/target.ts";
 import { Link } from "./link/link.ts";
@@ -21,8 +21,6 @@ export interface RoutesOptions {
   readonly links: LinkOptions;
   /** All targets of the producer. */
   readonly targets: Iterable<Target<SendRecord>>;
-  /** Asks about targets whose ids the producer chooses. */
-  readonly verifier: Verifier;
 }
 
 /** The links of one producer, one per node, and its waiting targets. */
@@ -62,7 +60,7 @@ export class Routes implements TargetRoutes {
   /** Assigns a target to its link. */
   place(target: Target<SendRecord>): Carrier<SendRecord> {
     target.link = this.#linkTo(this.#router.nodeOf(target.slot));
-    if (target.ids?.started === false) this.#start(target);
+    if (target.start?.started === false) this.#start(target);
     return target.link;
   }
 
@@ -92,7 +90,7 @@ export class Routes implements TargetRoutes {
   /** The verifier has found out about a target: its messages can be written. */
   resume(target: Target<SendRecord>): void {
     target.isHeld = false;
-    if (target.ids?.started === false) return this.#startAgain(target);
+    if (target.start?.started === false) return this.#startAgain(target);
     if (target.next !== undefined || target.refusingSince !== undefined) this.answered(target);
     else this.#release(target);
   }
@@ -105,7 +103,7 @@ export class Routes implements TargetRoutes {
   /** Asks for the end of a target's stream, which decides its first id. */
   #start(target: Target<SendRecord>): void {
     this.hold(target);
-    this.#options.verifier.ask(target);
+    this.#options.links.safeguard.ask(target);
   }
 
   /** The end of a target's stream could not be found out. Its messages were rejected. It is asked for again for later ones. */
@@ -132,9 +130,11 @@ export class Routes implements TargetRoutes {
   /** Opens a target's backlog once none of its messages is in flight: immediately at another node, or after a pause here. */
   answered(target: Target<SendRecord>): void {
     const { backlog } = target;
-    if (backlog === undefined || target.inFlight > 0) return;
+    if (backlog === undefined) return;
+    if (backlog.open && target.window !== undefined && !target.isProbing) return target.link?.probed(target);
+    if (target.inFlight > 0) return;
     if (backlog.open) return target.link?.probed(target);
-    if (target.isHeld && target.link?.isUp) this.#options.verifier.ask(target);
+    if (target.isHeld && target.link?.isUp) this.#options.links.safeguard.ask(target);
     if (target.next !== undefined && target.redirects < AT_ONCE) {
       backlog.timer?.stop();
       backlog.timer = undefined;
@@ -167,7 +167,7 @@ export class Routes implements TargetRoutes {
         const node = this.#router.nodeOf(target.slot);
         if (node !== link.node) this.#head(target, { node, asking: false });
       }
-      if (target.ids !== undefined) this.hold(target, { record, cause });
+      if (target.start !== undefined) this.hold(target, { record, cause });
       else if (target.backlog === undefined) again.push(record);
       else this.wait(record, cause);
     }
@@ -177,12 +177,12 @@ export class Routes implements TargetRoutes {
     for (const target of this.#waiting) if (target.link === link) this.answered(target);
   }
 
-  /** The ids of idle targets start again at the ends of their streams, since others may have written to them meanwhile. */
+  /** Idle targets start again at their next message, since their streams may have changed meanwhile. */
   #forgetIdle(link: NodeLink): void {
     for (const target of this.#options.targets) {
-      if (target.ids === undefined) return; // so it is for all of them
+      if (target.start === undefined) return; // so it is for all of them
       if (target.link !== link || !target.isIdle) continue;
-      target.ids.stop();
+      target.start.stop();
       target.link = target.askedBy = undefined;
     }
   }

@@ -14,15 +14,15 @@ import { isPayload, type Payload, type SendOptions } from "../options.ts";
 import { interrupted, notWritten } from "../messages/outcome.ts";
 import { SendRecord } from "../messages/receipt.ts";
 import { chooseShard, type Sharder } from "../sharding/sharder.ts";
-import { Target } from "../messages/target.ts";
+import { PLAIN_FORM, Target } from "../messages/target.ts";
 import { EncodedFields, encodeValue, entryFields, NO_HEADERS, sendHeaders } from "./entry_fields.ts";
 
 /** The target of receipts of messages that were not accepted. */
-const SEND_NAMES: readonly (keyof SendOptions)[] = ["timestamp", "key", "headers", "signal"];
+const SEND_NAMES: readonly (keyof SendOptions)[] = ["timestamp", "key", "headers", "idempotencyKey", "signal"];
 
 const NOWHERE = new Target<SendRecord>(
   { streamKey: "", shardId: 0, redisKey: "", slot: 0 },
-  { timestampFormat: "milliseconds", template: undefined, ids: undefined, rising: undefined },
+  { timestampFormat: "milliseconds", template: undefined, ...PLAIN_FORM },
 );
 
 /** Options of {@linkcode Sender.finish}. */
@@ -118,7 +118,7 @@ export class Sender {
   ): SendRecord {
     checkNames("options of send", options, SEND_NAMES);
     const { encoder } = this.engine;
-    const { timestamp, headers, key, signal } = options;
+    const { timestamp, headers, key, idempotencyKey, signal } = options;
     checkSignal(signal);
     if (signal?.aborted) return this.#failed(failures, interrupted(signal.reason, "not-written"));
     if (key !== undefined && typeof key !== "string") throw invalidOption("key", key, "a string");
@@ -127,9 +127,11 @@ export class Sender {
     const time = timestamp === undefined ? undefined : encoder.time(timestamp);
     const target = this.#target(streamKey, fields.payload, key);
     const { wall } = this.engine.tick;
-    const template = time === undefined && fields.plain
+    const number = idempotencyKey === undefined ? undefined : encoder.checkKey(idempotencyKey);
+    const { field, headers: others, plain } = fields;
+    const template = time === undefined && number === undefined && plain
       ? target.template ?? encoder.plain(target, wall)
-      : encoder.template(target, wall, { time, field: fields.field, headers: fields.headers });
+      : encoder.template(target, wall, { time, number, field, headers: others });
     const record = this.#accept(failures, target, template, fields.value);
     if (time !== undefined && target.ids !== undefined) record.idFirst = NaN;
     if (signal !== undefined) this.#listen(record, signal);

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { StreamerError } from "../../../mod.ts";
-import { type Placed, Target } from "../../../streamer/producer/messages/target.ts";
+import { type Placed, PLAIN_FORM, Target } from "../../../streamer/producer/messages/target.ts";
 import { Targets } from "../../../streamer/producer/messages/targets.ts";
 import { test } from "../../support/runner.ts";
 
@@ -14,8 +14,7 @@ function targets() {
     return new Target<Placed>(key, {
       timestampFormat: "milliseconds",
       template: undefined,
-      ids: undefined,
-      rising: undefined,
+      ...PLAIN_FORM,
     });
   });
   return { all, made };

@@ -38,7 +38,7 @@ export class Link implements NodeLink {
   readonly #tick: Tick;
   readonly #destination: Destination;
   readonly #connection: Connection;
-  readonly #outbox = new Outbox();
+  readonly #outbox: Outbox;
   readonly #fence: Fence;
   readonly #isolator = new Isolator<SendRecord>();
   readonly #pause: RefusalPause;
@@ -60,6 +60,7 @@ export class Link implements NodeLink {
     this.#routes = routes;
     this.#tick = routes.tick;
     this.#options = options;
+    this.#outbox = new Outbox((record) => options.safeguard.giveUp(record));
     this.#owner = options.owner;
     this.#fence = routes.fenceOf(node);
     this.#pause = new RefusalPause(options.clock, options.reconnect, () => this.#tick.schedule());
@@ -233,7 +234,7 @@ export class Link implements NodeLink {
 
   async #up({ pipeline, node }: OpenConnection): Promise<void> {
     const { signal } = this.#closing;
-    const { clock, onFenceUnavailable, waitsForLost: waits } = this.#options;
+    const { clock, onFenceUnavailable, safeguard: { waitsForLost: waits } } = this.#options;
     try {
       if (this.#fence.needed) {
         const onUnavailable = (cause: unknown) => onFenceUnavailable({ node: node.name, cause });
@@ -287,7 +288,7 @@ export class Link implements NodeLink {
   #write(record: SendRecord, pipeline: Pipeline): void {
     const bytes = record.to - record.from;
     if (record.stampAt >= 0 && record.chunk !== undefined) {
-      this.#options.ids.write(record.chunk.bytes, record.stampAt);
+      this.#options.safeguard.ids.write(record.chunk.bytes, record.stampAt, record);
     }
     record.state = STATE.written;
     record.target.inFlight++;

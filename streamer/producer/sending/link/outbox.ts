@@ -2,7 +2,7 @@
 
 import type { SendRecord } from "../../messages/receipt.ts";
 import { RecordQueue } from "../../messages/record_queue.ts";
-import type { Target } from "../../messages/target.ts";
+import { Backlog, type Target } from "../../messages/target.ts";
 
 /** ASKING, sent before a command for a slot that the node is importing. Redis 3.0. */
 const ASKING = new TextEncoder().encode("*1\r\n$6\r\nASKING\r\n");
@@ -12,7 +12,13 @@ export class Outbox {
   #again = new RecordQueue<SendRecord>(); // to be sent again after a lost connection, before all others
   #fresh = new RecordQueue<SendRecord>();
   readonly #open = new Set<Target<SendRecord>>(); // targets with an open backlog
-  readonly #probing = new Set<Target<SendRecord>>(); // the same, while one message of them is in flight alone
+  readonly #probing = new Set<Target<SendRecord>>(); // the same, while as many of their messages are in flight as may be
+  readonly #isGivenUp: (record: SendRecord) => boolean;
+
+  /** `isGivenUp` rejects a message in doubt that must not be sent again, and returns whether it did so. */
+  constructor(isGivenUp: (record: SendRecord) => boolean) {
+    this.#isGivenUp = isGivenUp;
+  }
 
   /** Appends a new message. */
   add(record: SendRecord): void {
@@ -39,7 +45,7 @@ export class Outbox {
     this.#open.add(target);
   }
 
-  /** Call this when a target with an open backlog has no message in flight any more. */
+  /** Call this when another message of a target with an open backlog may be in flight. */
   probed(target: Target<SendRecord>): void {
     if (this.#probing.delete(target)) this.#open.add(target);
   }
@@ -85,9 +91,9 @@ export class Outbox {
     if (this.#open.size > 0) {
       for (const target of this.#open) {
         const { backlog } = target;
-        if (backlog?.open && target.isProbing && target.inFlight > 0) this.#probing.add(target);
+        if (backlog?.open && (target.isProbing ? target.inFlight > 0 : target.isFull)) this.#probing.add(target);
         else if (backlog?.open) {
-          while (backlog.later.peek()?.settled) backlog.later.shift();
+          while (this.#isOver(backlog.later.peek())) backlog.later.shift();
           if (backlog.later.length > 0) return backlog.later;
           target.backlog = undefined; // all its messages are written
           target.isProbing = false;
@@ -103,13 +109,26 @@ export class Outbox {
     for (;;) {
       const record = queue.peek();
       if (record === undefined) return false;
-      if (!record.settled) {
-        const { backlog } = record.target;
-        if (backlog === undefined) return true;
-        backlog.later.push(record);
+      if (!this.#isOver(record)) {
+        const { backlog, isFull } = record.target;
+        if (backlog === undefined && !isFull) return true;
+        (backlog ?? this.#limit(record.target)).later.push(record);
       }
       queue.shift();
     }
+  }
+
+  /** Whether a message is not written any more. */
+  #isOver(record: SendRecord | undefined): boolean {
+    return record !== undefined && (record.settled || (record.doubtful && this.#isGivenUp(record)));
+  }
+
+  /** Too many messages of a target are in flight: its later ones wait until others are answered. */
+  #limit(target: Target<SendRecord>): Backlog<SendRecord> {
+    this.#probing.add(target);
+    const backlog = target.backlog = new Backlog<SendRecord>();
+    backlog.open = true;
+    return backlog;
   }
 }
 

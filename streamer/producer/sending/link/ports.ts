@@ -6,8 +6,8 @@ import type { ReconnectOptions } from "../../../../resp/connection/reconnect/bac
 import type { ServerErrorClass } from "../../../../resp/connection/server_errors.ts";
 import type { RedisError, StreamerError } from "../../../../resp/errors.ts";
 import type { NodeName } from "../../../cluster/router.ts";
+import type { Safeguard } from "../../ids/safeguard.ts";
 import type { SendEvent } from "../../messages/delivery_policy.ts";
-import type { IdSource } from "../../messages/id_source.ts";
 import type { SendRecord } from "../../messages/receipt.ts";
 import type { Carrier, Target } from "../../messages/target.ts";
 import type { Tick } from "../tick.ts";
@@ -53,8 +53,7 @@ export interface LinkOptions {
   readonly owner: LinkOwner;
   readonly clock: Clock;
   readonly reconnect: Required<ReconnectOptions>;
-  readonly ids: IdSource;
-  /** Whether lost connections that cannot be killed are waited for, because they may store messages again. */
-  readonly waitsForLost: boolean;
+  /** The ids of messages, and what happens to messages in doubt. */
+  readonly safeguard: Pick<Safeguard, "ids" | "waitsForLost" | "ask" | "giveUp">;
   readonly onFenceUnavailable: (detail: { readonly node: string; readonly cause: unknown }) => void;
 }
