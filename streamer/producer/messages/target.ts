@@ -69,7 +69,14 @@ export interface TargetForm {
 }
 
 /** The form of targets whose messages the server neither identifies nor remembers. */
-export const PLAIN_FORM = Object.freeze({ ids: undefined, rising: undefined, window: undefined, numbered: undefined });
+export const PLAIN_FORM: TargetForm = Object.freeze({
+  timestampFormat: "milliseconds",
+  template: undefined,
+  ids: undefined,
+  rising: undefined,
+  window: undefined,
+  numbered: undefined,
+});
 
 /** A record with its position in the order of the calls. */
 export interface Placed extends Settling {

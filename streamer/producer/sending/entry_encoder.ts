@@ -29,6 +29,8 @@ export interface TemplateParts {
   readonly time?: bigint | undefined;
   /** The idempotency key. */
   readonly number?: string | undefined;
+  /** Whether the payload field is the only one. */
+  readonly plain?: boolean;
   readonly field?: string;
   readonly headers?: HeaderList;
 }
@@ -97,11 +99,13 @@ export class EntryEncoder {
    */
   template(target: Target<SendRecord>, wall: number, parts: TemplateParts): EntryTemplate {
     const { ids, numbered, redisKey } = target;
+    const { time, number, plain = false } = parts;
+    if (plain && time === undefined && number === undefined) return target.template ?? this.plain(target, wall);
     if (numbered !== undefined) {
-      return numberedTemplate({ ...this.#parts(redisKey, parts), ...this.#naming }, parts.number ?? numbered.take());
+      return numberedTemplate({ ...this.#parts(redisKey, parts), ...this.#naming }, number ?? numbered.take());
     }
     if (ids === undefined) return this.#template(redisKey, parts);
-    return entryTemplate({ ...this.#parts(redisKey, parts), id: nextId(ids, wall, parts.time), stamped: true });
+    return entryTemplate({ ...this.#parts(redisKey, parts), id: nextId(ids, wall, time), stamped: true });
   }
 
   #template(key: string, parts: TemplateParts): EntryTemplate {

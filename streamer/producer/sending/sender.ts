@@ -20,10 +20,7 @@ import { EncodedFields, encodeValue, entryFields, NO_HEADERS, sendHeaders } from
 /** The target of receipts of messages that were not accepted. */
 const SEND_NAMES: readonly (keyof SendOptions)[] = ["timestamp", "key", "headers", "idempotencyKey", "signal"];
 
-const NOWHERE = new Target<SendRecord>(
-  { streamKey: "", shardId: 0, redisKey: "", slot: 0 },
-  { timestampFormat: "milliseconds", template: undefined, ...PLAIN_FORM },
-);
+const NOWHERE = new Target<SendRecord>({ streamKey: "", shardId: 0, redisKey: "", slot: 0 }, PLAIN_FORM);
 
 /** Options of {@linkcode Sender.finish}. */
 export interface FinishOptions {
@@ -128,10 +125,7 @@ export class Sender {
     const target = this.#target(streamKey, fields.payload, key);
     const { wall } = this.engine.tick;
     const number = idempotencyKey === undefined ? undefined : encoder.checkKey(idempotencyKey);
-    const { field, headers: others, plain } = fields;
-    const template = time === undefined && number === undefined && plain
-      ? target.template ?? encoder.plain(target, wall)
-      : encoder.template(target, wall, { time, number, field, headers: others });
+    const template = encoder.template(target, wall, { ...fields, time, number });
     const record = this.#accept(failures, target, template, fields.value);
     if (time !== undefined && target.ids !== undefined) record.idFirst = NaN;
     if (signal !== undefined) this.#listen(record, signal);

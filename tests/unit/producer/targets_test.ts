@@ -11,11 +11,7 @@ function targets() {
   const all = new Targets<Placed>((streamKey, shard): Target<Placed> => {
     made.push(`${streamKey}/${shard}`);
     const key = { streamKey, shardId: shard ?? 0, redisKey: streamKey, slot: 0 };
-    return new Target<Placed>(key, {
-      timestampFormat: "milliseconds",
-      template: undefined,
-      ...PLAIN_FORM,
-    });
+    return new Target<Placed>(key, PLAIN_FORM);
   });
   return { all, made };
 }
