@@ -161,9 +161,9 @@ export type {
   OutputMessage,
   ProcessContext,
   ProcessCounts,
+  ProcessDelivery,
   ProcessHandler,
   ProcessOptions,
-  ProcessDelivery,
   ProcessOrder,
   ProcessOutlet,
 } from "./streamer/process/options.ts";
