@@ -16,6 +16,7 @@ import { clusterSlots } from "../../../streamer/commands/cluster_slots.ts";
 import { removeEmpty, removeHoldingNothing } from "../../../streamer/commands/consumer_scripts.ts";
 import { deleteStreamScript, deletion, watch } from "../../../streamer/commands/delete_stream.ts";
 import { entriesAdded } from "../../../streamer/commands/entries_added.ts";
+import { idempotencyLimits } from "../../../streamer/commands/idempotency_window.ts";
 import { endOfStream, lastEntryOfStream } from "../../../streamer/commands/last_id.ts";
 import { roleByHello, roleOfServer } from "../../../streamer/commands/role.ts";
 import { countKeys, scanStreams, typeOfKey } from "../../../streamer/commands/scan.ts";
@@ -104,6 +105,7 @@ const COMMANDS: Record<string, Command<unknown>> = {
   xinfoConsumers: xinfoConsumers(KEY, "workers"),
   xinfoFull: xinfoFull(KEY),
   xinfoGroups: xinfoGroups(KEY),
+  xinfoIdempotency: await firstRun((run) => idempotencyLimits(KEY, run)),
   xinfoLastId: await firstRun((run) => endOfStream(KEY, run)),
   xlen: xlen(KEY),
   xpending: xpending({ redisKey: KEY, group: "workers", start: "-", count: 1 }),
