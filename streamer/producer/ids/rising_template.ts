@@ -6,6 +6,14 @@ import { type IdClock, idPlaceholder } from "./id_clock.ts";
 
 const ZERO = 48;
 
+/** A template whose second halves have a certain number of digits. */
+interface Shape {
+  readonly head: Uint8Array;
+  readonly stampAt: number;
+  /** The first half in it. */
+  first: bigint;
+}
+
 /** A template whose id changes from message to message. */
 export class RisingTemplate implements EntryTemplate {
   head: Uint8Array;
@@ -13,6 +21,8 @@ export class RisingTemplate implements EntryTemplate {
   stampAt: number;
   readonly #clock: IdClock;
   readonly #parts: Omit<EntryParts, "id" | "stamped">;
+  #shapes: Shape[] = []; // by the number of digits
+  #firstDigits = 0; // of all shapes
   #version = -1; // of the first half in the template
   #least = 0; // second halves with the same number of digits
   #most = 0;
@@ -32,29 +42,43 @@ export class RisingTemplate implements EntryTemplate {
     const clock = this.#clock;
     if (!clock.started) {
       this.#version = -1;
-      this.#encode(idPlaceholder(clock.unitsOf(time)));
+      const { head, stampAt } = this.#encode(idPlaceholder(clock.unitsOf(time)));
+      this.head = head;
+      this.stampAt = stampAt;
       return this;
     }
     clock.advance(time);
     const { second, version } = clock;
-    if (version === this.#version && second >= this.#least && second <= this.#most) {
-      const { head } = this;
-      let at = this.#end;
-      for (let rest = second; rest > 0; rest = Math.floor(rest / 10)) head[at--] = ZERO + rest % 10;
-    } else {
-      const digits = String(second);
-      this.#version = version;
-      this.#least = second === 0 ? 0 : 10 ** (digits.length - 1);
-      this.#most = 10 ** digits.length - 1;
-      this.#encode(`${clock.first}-${digits}`);
-      this.#end = this.stampAt + String(clock.first).length + digits.length;
-    }
+    if (version !== this.#version || second < this.#least || second > this.#most) this.#change(second, version);
+    const { head } = this;
+    let at = this.#end;
+    let rest = second;
+    for (; rest > 9; rest = Math.floor(rest / 10)) head[at--] = ZERO + rest % 10;
+    head[at] = ZERO + rest;
     return this;
   }
 
-  #encode(id: string): void {
-    const { head, stampAt } = entryTemplate({ ...this.#parts, id, stamped: true });
-    this.head = head;
-    this.stampAt = stampAt;
+  /** Another first half, or another number of digits. */
+  #change(second: number, version: number): void {
+    const { first } = this.#clock;
+    const digits = String(second).length;
+    const text = String(first);
+    if (text.length !== this.#firstDigits) this.#shapes = [];
+    const shape = this.#shapes[digits] ??= { ...this.#encode(`${first}-${second}`), first };
+    if (shape.first !== first) {
+      for (let i = 0; i < text.length; i++) shape.head[shape.stampAt + i] = text.charCodeAt(i);
+      shape.first = first;
+    }
+    this.#firstDigits = text.length;
+    this.#version = version;
+    this.#least = digits === 1 ? 0 : 10 ** (digits - 1);
+    this.#most = 10 ** digits - 1;
+    this.head = shape.head;
+    this.stampAt = shape.stampAt;
+    this.#end = shape.stampAt + text.length + digits;
+  }
+
+  #encode(id: string): EntryTemplate {
+    return entryTemplate({ ...this.#parts, id, stamped: true });
   }
 }

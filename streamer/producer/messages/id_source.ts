@@ -11,11 +11,17 @@ export interface IdSource {
   readonly encoded: string;
   /** Whether {@linkcode write} must be called before each write of the entry. */
   readonly stamped: boolean;
-  /**
-   * Overwrites the placeholder at index `at` with the id, or with the part of it that changes, or notes the time of the first write of
-   * the message.
-   */
-  write(bytes: Uint8Array, at: number, message: { idFirst: number }): void;
+  /** Overwrites the placeholder with the part of the id that changes, or notes the time of the first write. */
+  write(message: Stamped): void;
+}
+
+/** The parts of a message that concern its id. */
+export interface Stamped {
+  readonly chunk: { readonly bytes: Uint8Array } | undefined;
+  /** The index of the placeholder. */
+  readonly stampAt: number;
+  /** The time of the first write, in milliseconds of the clock. */
+  idFirst: number;
 }
 
 const SERVER_IDS: IdSource = Object.freeze({ encoded: "*", stamped: false, write: () => {} });
@@ -26,8 +32,8 @@ class NanosecondIds implements IdSource {
   readonly stamped = true;
   readonly #clock = new NanosecondClock();
 
-  write(bytes: Uint8Array, at: number): void {
-    this.#clock.stamp(bytes, at);
+  write({ chunk, stampAt }: Stamped): void {
+    if (chunk !== undefined) this.#clock.stamp(chunk.bytes, stampAt);
   }
 }
 
@@ -36,7 +42,7 @@ export function timedIds(clock: Pick<Clock, "now">): IdSource {
   return {
     encoded: SERVER_IDS.encoded,
     stamped: true,
-    write(_bytes, _at, message) {
+    write(message) {
       if (message.idFirst === 0) message.idFirst = clock.now();
     },
   };

@@ -14,6 +14,7 @@ import { SMALL_REPLY } from "../../../../resp/reply_limits.ts";
 import type { NodeName } from "../../../cluster/router.ts";
 import { readEntryId } from "../../../commands/xadd.ts";
 import { CHUNK_BYTES, ChunkPool } from "../../messages/chunk.ts";
+import type { IdSource } from "../../messages/id_source.ts";
 import { type SendRecord, STATE } from "../../messages/receipt.ts";
 import { outcomeOf } from "../../messages/send_errors.ts";
 import type { Target } from "../../messages/target.ts";
@@ -33,6 +34,7 @@ export class Link implements NodeLink {
   readonly node: NodeName;
   readonly chunks = new ChunkPool();
   readonly #options: LinkOptions;
+  readonly #stamps: IdSource | undefined; // writes the ids of messages before they are sent
   readonly #owner: LinkOwner;
   readonly #routes: TargetRoutes;
   readonly #tick: Tick;
@@ -60,6 +62,7 @@ export class Link implements NodeLink {
     this.#routes = routes;
     this.#tick = routes.tick;
     this.#options = options;
+    this.#stamps = options.safeguard.ids.stamped ? options.safeguard.ids : undefined;
     this.#outbox = new Outbox((record) => options.safeguard.giveUp(record));
     this.#owner = options.owner;
     this.#fence = routes.fenceOf(node);
@@ -287,9 +290,7 @@ export class Link implements NodeLink {
 
   #write(record: SendRecord, pipeline: Pipeline): void {
     const bytes = record.to - record.from;
-    if (record.stampAt >= 0 && record.chunk !== undefined) {
-      this.#options.safeguard.ids.write(record.chunk.bytes, record.stampAt, record);
-    }
+    if (this.#stamps !== undefined && record.stampAt >= 0) this.#stamps.write(record);
     record.state = STATE.written;
     record.target.inFlight++;
     this.#inFlight++;
