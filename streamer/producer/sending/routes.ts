@@ -295,7 +295,7 @@ export class Routes implements TargetRoutes {
       if (target.refusingSince !== undefined) target.redirects++;
       if (next.asking) this.#asked = true;
       target.askedBy = next.asking ? link.node : undefined;
-      this.#waiting.delete(target);
+      if (!target.isHeld) this.#waiting.delete(target); // a held one waits for its new link to be connected
       this.#linkTo(next.node).adopt(target, link.surrender(target));
     }
     this.#closeUnused();
