@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { slotOfKey } from "../../../streamer/cluster/topology/slot.ts";
+import { election } from "../../support/load/election.ts";
 import { Scene } from "../../support/load/scene.ts";
 import { judge } from "../../support/load/verdict.ts";
 import { SINGLE_WRITER } from "../../support/producer/single_writer.ts";
@@ -52,4 +53,15 @@ test("three graceful failovers: each message is stored once", async () => {
     await load.flowing();
   }
   judge("exactly once: three graceful failovers", await scene.finish(), [], claims);
+}, options);
+
+test("a killed primary, whose replica is up to date: each message is stored once", async () => {
+  await using scene = await Scene.start({ producer: SINGLE_WRITER, cluster: { replicas: 1 } });
+  const { cluster, load } = scene;
+  const [victim] = cluster.primaries;
+  const replicas = await cluster.replicasOf(victim);
+  await cluster.kill(victim);
+  await election(replicas);
+  await load.flowing();
+  judge("exactly once: a killed primary", await scene.finish(), [], claims);
 }, options);
