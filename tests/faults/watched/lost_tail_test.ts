@@ -40,7 +40,10 @@ async function replace(
   else await primary.freeze();
   await replica.continue();
   assertEquals(await cluster.untilElected(primary), replica);
-  if (how === "frozen") await primary.continue();
+  if (how === "frozen") {
+    await primary.continue();
+    await cluster.untilOk(); // until it knows that it is a replica, it takes entries that are lost then
+  }
 }
 
 /** Numbered entries `<shard>:<number>` in shards that all lie at one node. */
