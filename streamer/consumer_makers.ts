@@ -122,5 +122,6 @@ function shared({ router, settings, findShards, onEnded }: ConsumerMakerContext)
     connection: (node, options) => router.connection(node, options),
   };
   const creating = impatient(server, timeout);
-  return { router, server, creating, findShards, timestampFormat, field: fieldBytes(messageField), onEnded };
+  const field = fieldBytes(messageField);
+  return { router, uri: settings.uri, server, creating, findShards, timestampFormat, field, onEnded };
 }

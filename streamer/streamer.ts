@@ -363,6 +363,7 @@ export class RedisStreamer extends StreamerEventTarget implements AsyncDisposabl
     });
     const host: ProducerContext = {
       router: this.#router,
+      uri: this.uri,
       servers: (signal) => {
         const patiently = this.#access.patiently((command, options) => this.#router.run(command, options));
         const run = <T>(command: Command<T>) => patiently(command, signal === undefined ? {} : { signal });

@@ -30,11 +30,11 @@ export function storeParts(consumer: ProcessableConsumer, producer: ProcessOutle
   if (producer === undefined) throw invalidOption("producer", producer, 'given with delivery: "exactly-once"');
   if (!(producer instanceof ProducerHandle)) throw invalidOption("producer", producer, "a producer of this library");
   const { outlet } = producer;
-  if (outlet.router !== gate.router) {
+  if (outlet.router !== gate.router && outlet.uri !== gate.uri) {
     throw new StreamerError(
       "UNSUPPORTED",
       'process with delivery: "exactly-once" stores outputs and acks in one step of one server. ' +
-        "Create the producer and the consumer with the same streamer",
+        `The consumer is connected to ${gate.uri}, and the producer to ${outlet.uri}`,
     );
   }
   const parts = { gate, producer, outlet };

@@ -104,8 +104,8 @@ export interface ProcessOptions<T = Payload, M extends Message = Message> {
    * - `"at-least-once"`: the producer sends the outputs, then the message is acked. After a crash between the two, the outputs are
    *   stored again.
    * - `"exactly-once"`: a script stores the outputs and acks the message in one step of the server, and only if the message is still
-   *   pending. It requires a producer and a consumer of the same streamer, and in a cluster an output stream in the slot of the
-   *   input stream, as `{tag}:in` and `{tag}:out`. The producer's own `delivery` and `sendTimeout` do not matter.
+   *   pending. It requires a producer and a consumer of the same streamer, or of streamers with the same URL, and in a cluster an
+   *   output stream in the slot of the input stream, as `{tag}:in` and `{tag}:out`. The producer's own `delivery` and `sendTimeout` do not matter.
    *
    * @default {"at-least-once"}
    */

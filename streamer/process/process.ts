@@ -58,8 +58,8 @@ import type { Payload } from "../producer/options.ts";
  * Source: none. It replaces the loop around `next`, `send` and `ack` in sea-streamer's relays and processors.
  *
  * @throws {StreamerError} `INVALID_OPTION`, also for a consumer whose messages are not acknowledged by `ack`.
- * @throws {StreamerError} `UNSUPPORTED` for exactly once with streams in different slots of a cluster, a producer of another streamer, or
- * a server that refuses scripts.
+ * @throws {StreamerError} `UNSUPPORTED` for exactly once with streams in different slots of a cluster, a producer with another URL, or a
+ * server that refuses scripts.
  * @throws {StreamerError} `NOT_ANCHORED` for a producer without a stream of its own.
  * @throws The error of a consumer that fails, or of a commit.
  *

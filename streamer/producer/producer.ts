@@ -194,6 +194,8 @@ export interface Producer<T = Payload> extends GenericProducer<T> {
 export interface ProducerContext {
   /** The streamer's router. */
   readonly router: Router;
+  /** The URL of the streamer, without secrets. */
+  readonly uri: string;
   /** Runs commands other than sends, over the streamer's own connection. The signal aborts the wait. */
   servers(signal: AbortSignal | undefined): TrimServers;
   /** A handle ended. */
@@ -204,8 +206,9 @@ export interface ProducerContext {
 
 /** A producer whose messages are stored by other means than its own connection. */
 export interface PreparedOutlet {
-  /** The router of its streamer. */
+  /** The router and the URL of its streamer. */
   readonly router: Router;
+  readonly uri: string;
   /** The key of the stream, unless a sharder chooses among several. */
   readonly redisKey: string | undefined;
   /** Encodes a message. Throws what `send` would reject with. */
@@ -315,6 +318,7 @@ export class ProducerHandle<T = Payload> implements Producer<T> {
     const { settings: { codec, sharder }, encoder } = this.#sender.engine;
     return {
       router: this.#context.router,
+      uri: this.#context.uri,
       redisKey: sharder === undefined ? streamKey : undefined,
       prepare: (value, options) => {
         if (this.#ending !== undefined) throw ended();

@@ -11,6 +11,8 @@ import type { ConsumerIdentity } from "./identity.ts";
 /** What a consumer in a group works with. */
 export interface GroupContext {
   readonly router: Router;
+  /** The URL of the streamer, without secrets. */
+  readonly uri: string;
   readonly settings: GroupSettings;
   readonly member: ConsumerIdentity;
   readonly server: ServerAccess;

@@ -25,6 +25,11 @@ export class OutputGate {
     return this.#state.context.router;
   }
 
+  /** The URL of the consumer's streamer. */
+  get uri(): string {
+    return this.#state.context.uri;
+  }
+
   get group(): string {
     return this.#state.context.member.group;
   }

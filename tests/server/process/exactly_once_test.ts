@@ -19,7 +19,7 @@ import { pendingRows, readBy } from "../../support/consumer/grouping.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
 import { test } from "../../support/runner.ts";
-import { sharedServer } from "../../support/servers/server.ts";
+import { sharedServer, startServer } from "../../support/servers/server.ts";
 
 const server = await sharedServer();
 /** Users of a cluster belong to each node. */
@@ -345,9 +345,21 @@ test("an output of 3,500 fields is stored, and one of more fails alone", async (
   assertEquals(await stored(server, output), ["0", "short", "2", "short"]);
 });
 
-test("what cannot be exactly once is refused before a handler runs", async () => {
+test("the producer may belong to another streamer of the same server", async () => {
   await using streamer = await connect(server.url);
   await using other = await connect(server.url);
+  const { consumer, output } = await open(streamer, 3);
+  const producer = await other.createProducer(output);
+  const running = process(consumer, (message) => message.text(), { delivery: "exactly-once", producer });
+  await until(async () => (await stored(server, output)).length === 3);
+  await consumer.end();
+  assertEquals([(await running).handled, (await stored(server, output)).length], [3, 3]);
+});
+
+test("what cannot be exactly once is refused before a handler runs", async () => {
+  await using streamer = await connect(server.url);
+  await using second = await startServer();
+  await using other = await connect(second.url);
   const { input, consumer, producer } = await open(streamer, 3);
   const never = () => {
     throw new Error("a handler runs");
@@ -360,7 +372,12 @@ test("what cannot be exactly once is refused before a handler runs", async () =>
     assert(error.message.includes(text), error.message);
   };
   await refused(consumer, {}, "INVALID_OPTION", "'producer' must be given");
-  await refused(consumer, { producer: await other.createProducer("out") }, "UNSUPPORTED", "the same streamer");
+  await refused(
+    consumer,
+    { producer: await other.createProducer("out") },
+    "UNSUPPORTED",
+    `the producer to ${second.url}`,
+  );
   for (const autoCommit of ["delayed", "immediate"] as const) {
     const options = { mode: "load-balanced", group: "g", autoCommit } as const;
     await refused(await streamer.createConsumer(input, options), { producer }, "INVALID_OPTION", "'autoCommit'");
