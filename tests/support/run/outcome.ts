@@ -45,7 +45,7 @@ export function outcomeOfAll(pieces: readonly Outcome[]): Outcome {
 }
 
 /** Failed tests of a run, at most, that are worth a second run: more of them have one cause. */
-export const MOST_REPEATED = 5;
+export const MOST_REPEATED = 10;
 
 /** The outcome of a run whose failed tests ran once more, alone. `passed` are those that passed then. */
 export function afterRepeat(first: Outcome, passed: ReadonlySet<string>): Outcome {
