@@ -68,7 +68,7 @@ class Questions {
     return this.#opened;
   }
 
-  /** Resolves with the answer or the refusal. `undefined` if the server closes the connection, or sends what is no answer. */
+  /** Resolves with the answer or the refusal. `undefined` if the server closes the connection, or its reply cannot be read. */
   async ask<T>(command: Command<T>): Promise<T | RedisError | undefined> {
     for (let attempt = 1;; attempt++) {
       const { pipeline, node } = this.#opened;

@@ -1,5 +1,6 @@
 // ROLE: whether a server is a primary. Redis 2.8.12. HELLO reports it, too, and every user may run it. Redis 6.2.
 
+import type { RespDecoder } from "../../resp/decoder.ts";
 import { pairsOf, textOf } from "../../resp/value.ts";
 import { type Command, wrongShape } from "../../resp/connection/command.ts";
 import { LISTING_REPLY, SMALL_REPLY } from "../../resp/reply_limits.ts";
@@ -25,9 +26,11 @@ export function roleByHello(): Command<string | undefined> {
     args: ["HELLO"],
     repeatable: true,
     limits: SMALL_REPLY,
-    read(decoder) {
-      const fields = new Map(pairsOf(decoder.value())?.map(([name, value]) => [textOf(name), value]));
-      return textOf(fields.get("role"));
-    },
+    read: (decoder) => helloField(decoder, "role"),
   };
+}
+
+/** A field of a reply to HELLO; `undefined` if the server does not report it. */
+export function helloField(decoder: RespDecoder, field: string): string | undefined {
+  return textOf(pairsOf(decoder.value())?.find(([name]) => textOf(name) === field)?.[1]);
 }

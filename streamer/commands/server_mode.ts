@@ -1,8 +1,9 @@
 // The mode of a server, if the handshake has not reported it: INFO, section server (Redis 3.0), or HELLO (Redis 6.0).
 
-import { pairsOf, textOf } from "../../resp/value.ts";
+import { textOf } from "../../resp/value.ts";
 import type { Command } from "../../resp/connection/command.ts";
 import { SMALL_REPLY, TEXT_REPLY } from "../../resp/reply_limits.ts";
+import { helloField } from "./role.ts";
 
 /** `"standalone"`, `"cluster"` or `"sentinel"`. `undefined` if the server reports none, as some proxies. */
 export function modeByInfo(): Command<string | undefined> {
@@ -20,9 +21,6 @@ export function modeByHello(): Command<string | undefined> {
     args: ["HELLO"],
     repeatable: true,
     limits: SMALL_REPLY,
-    read(decoder) {
-      const fields = new Map(pairsOf(decoder.value())?.map(([name, value]) => [textOf(name), value]));
-      return textOf(fields.get("mode"));
-    },
+    read: (decoder) => helloField(decoder, "mode"),
   };
 }

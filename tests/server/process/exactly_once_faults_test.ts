@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { connect, type Message, process } from "../../../mod.ts";
-import { fixedGroup, stored, untilHandled } from "../../support/consumer/exactly_once.ts";
+import { fixedGroup, HeldHandlers, stored, untilHandled } from "../../support/consumer/exactly_once.ts";
 import { until } from "../../support/events.ts";
 import { startProxy } from "../../support/network/proxy.ts";
 import { OWN, PROXIED } from "../../support/one_server.ts";
@@ -19,16 +19,11 @@ test("a call whose answer is lost is made again, and stores nothing twice", asyn
   const { input, output, consumer } = await fixedGroup(server, streamer, 3);
   const producer = await streamer.createProducer(output);
   const stop = new AbortController();
-  const release = Promise.withResolvers<void>();
-  let running = 0;
-  const done = process(consumer, async (message) => {
-    running++;
-    await release.promise;
-    return message.text();
-  }, { delivery: "exactly-once", producer, signal: stop.signal });
-  await until(() => running === 3);
+  const handlers = new HeldHandlers();
+  const done = process(consumer, handlers.handler, { delivery: "exactly-once", producer, signal: stop.signal });
+  await handlers.begun(3);
   proxy.toClient.hold();
-  release.resolve();
+  handlers.release();
   await until(async () => (await stored(server, output)).length === 3);
   await proxy.cut();
   proxy.toClient.release();
@@ -45,17 +40,12 @@ test("a copy of a call that arrives late stores nothing", async () => {
   const { input, output, consumer } = await fixedGroup(server, streamer, 3);
   const producer = await streamer.createProducer(output);
   const stop = new AbortController();
-  const release = Promise.withResolvers<void>();
-  let running = 0;
-  const done = process(consumer, async (message) => {
-    running++;
-    await release.promise;
-    return message.text();
-  }, { delivery: "exactly-once", producer, signal: stop.signal });
-  await until(() => running === 3);
+  const handlers = new HeldHandlers();
+  const done = process(consumer, handlers.handler, { delivery: "exactly-once", producer, signal: stop.signal });
+  await handlers.begun(3);
   const before = proxy.toServer.received;
   proxy.toServer.hold({ swallow: true });
-  release.resolve();
+  handlers.release();
   await until(() => proxy.toServer.received > before + 100, { what: "the call is on its way" });
   await proxy.cutClients(); // the held bytes reach the server later
   proxy.toServer.release();

@@ -14,7 +14,14 @@ import {
   type RedisStreamer,
   StreamerError,
 } from "../../../mod.ts";
-import { type FixedGroup, fixedGroup, stored, taggedKeys, untilHandled } from "../../support/consumer/exactly_once.ts";
+import {
+  type FixedGroup,
+  fixedGroup,
+  HeldHandlers,
+  stored,
+  taggedKeys,
+  untilHandled,
+} from "../../support/consumer/exactly_once.ts";
 import { pendingRows, readBy } from "../../support/consumer/grouping.ts";
 import { until } from "../../support/events.ts";
 import { uniqueKey } from "../../support/keys.ts";
@@ -245,18 +252,13 @@ test("a group that is deleted is recreated, and what was in hand then is stored"
   const { input, output, consumer, producer } = await open(streamer, 20);
   const recreated: string[] = [];
   streamer.addEventListener("group-recreated", ({ detail }) => void recreated.push(detail.group));
-  const begun = Promise.withResolvers<void>();
-  const release = Promise.withResolvers<void>();
+  const handlers = new HeldHandlers();
   const stop = new AbortController();
-  let started = 0;
-  const running = process(consumer, async (message) => {
-    if (++started === 20) begun.resolve();
-    await release.promise;
-    return message.text();
-  }, { delivery: "exactly-once", producer, concurrency: 20, signal: stop.signal });
-  await begun.promise;
+  const options = { delivery: "exactly-once", producer, concurrency: 20, signal: stop.signal } as const;
+  const running = process(consumer, handlers.handler, options);
+  await handlers.begun(20);
   await server.command("XGROUP", "DESTROY", input, "g");
-  release.resolve();
+  handlers.release();
   await until(async () => (await stored(server, output)).length === 20);
   await until(() => recreated.length > 0);
   await server.command("XADD", input, "*", "msg", "later");
@@ -268,20 +270,15 @@ test("a group that is deleted is recreated, and what was in hand then is stored"
 test("a group that another client has recreated before this consumer notices loses no output", async () => {
   await using streamer = await connect(server.url);
   const { input, output, consumer, producer } = await open(streamer, 20);
-  const begun = Promise.withResolvers<void>();
-  const release = Promise.withResolvers<void>();
+  const handlers = new HeldHandlers();
   const stop = new AbortController();
-  let started = 0;
-  const running = process(consumer, async (message) => {
-    if (++started === 20) begun.resolve();
-    await release.promise;
-    return message.text();
-  }, { delivery: "exactly-once", producer, concurrency: 21, signal: stop.signal });
-  await begun.promise;
+  const options = { delivery: "exactly-once", producer, concurrency: 21, signal: stop.signal } as const;
+  const running = process(consumer, handlers.handler, options);
+  await handlers.begun(20);
   await new Promise((resolve) => setTimeout(resolve, 100)); // until a read is blocked, which the server ends with NOGROUP
   await server.commands([["XGROUP", "DESTROY", input, "g"], ["XGROUP", "CREATE", input, "g", "$"]]);
   await new Promise((resolve) => setTimeout(resolve, 100));
-  release.resolve();
+  handlers.release();
   await until(async () => (await stored(server, output)).length === 20);
   stop.abort();
   assertEquals(await running, { handled: 20, failed: 0, repeated: 0 });

@@ -1,6 +1,6 @@
 // Shared by the tests of `process` with `delivery: "exactly-once"`: groups with inputs, and what is stored of their outputs.
 
-import type { AckConsumer, RedisStreamer, RollingOptions } from "../../../mod.ts";
+import type { AckConsumer, Message, RedisStreamer, RollingOptions } from "../../../mod.ts";
 import { until } from "../events.ts";
 import { uniqueKey } from "../keys.ts";
 import type { Server } from "../servers/server.ts";
@@ -25,6 +25,28 @@ export async function fixedGroup(
     ...options,
   });
   return { input, output, consumer };
+}
+
+/** Handlers that wait, so that several messages are in hand at the same time. They return the texts of their messages. */
+export class HeldHandlers {
+  readonly #released = Promise.withResolvers<void>();
+  #begun = 0;
+
+  readonly handler = async (message: Message): Promise<string> => {
+    this.#begun++;
+    await this.#released.promise;
+    return message.text();
+  };
+
+  /** Resolves when so many of them have begun. */
+  async begun(count: number): Promise<void> {
+    await until(() => this.#begun === count, { what: `${count} handlers have begun` });
+  }
+
+  /** Lets all of them return. */
+  release(): void {
+    this.#released.resolve();
+  }
 }
 
 /** Keys of two streams in one slot. */

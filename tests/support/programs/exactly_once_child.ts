@@ -1,4 +1,4 @@
-// A program that processes a stream into another one, exactly once, until it is told to stop. It is killed, so it must not use the
+// A program that processes a stream into another one, exactly once, until it is stopped. It is killed, so it must not use the
 // test runner.
 
 import process from "node:process";

@@ -69,7 +69,7 @@ test("a matrix has every runtime on every server and its cluster", () => {
   assertEquals(words[11], "node@cluster:/b/valkey-server");
 });
 
-test("outcomes are told in lines and in a table, with what failed", () => {
+test("the summary and the table of outcomes name the failed tests", () => {
   const report =
     `<testcase name="a"/><testcase name="b | c"><failure message="no"/></testcase><testcase name="d"><skipped/>`;
   const [deno, bun, node] = runsOfMatrix([undefined]);
